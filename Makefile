@@ -1,0 +1,33 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+FOLDER ?= .
+
+ifdef LIVE
+RUN := $(BIN)/python
+else
+RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
+endif
+
+.PHONY: demo test lint format
+
+demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
+	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
+	$(RUN) docs/examples/llama_index_quickstart.py $(FOLDER)
+
+test: .venv/installed  ## every test that needs no network
+	$(BIN)/python -m pytest
+
+lint: .venv/installed  ## style, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	touch $@
