@@ -1,0 +1,47 @@
+"""OVHcloud AI Endpoints: what is known of the service, whichever framework is used with it.
+
+The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhcloud`; a local service for tests and
+demos is in `ovhcloud_ai_endpoints.testing`.
+"""
+
+from ovhcloud_ai_endpoints._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ContextOverflowError,
+    EmbeddingsInterruptedError,
+    InternalServerError,
+    InvalidResponseError,
+    NotFoundError,
+    OVHCloudError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    StreamInterruptedError,
+)
+from ovhcloud_ai_endpoints._models import Model, list_models, model
+from ovhcloud_ai_endpoints._settings import Timeouts
+from ovhcloud_ai_endpoints._version import __version__
+
+__all__ = [
+    "APIConnectionError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ContextOverflowError",
+    "EmbeddingsInterruptedError",
+    "InternalServerError",
+    "InvalidResponseError",
+    "Model",
+    "NotFoundError",
+    "OVHCloudError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "StreamInterruptedError",
+    "Timeouts",
+    "__version__",
+    "list_models",
+    "model",
+]

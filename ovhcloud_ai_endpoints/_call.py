@@ -1,0 +1,208 @@
+"""One call as it is tried, timed and read.
+
+Pure: statuses, headers, bytes and the time come in as values; what to send, how long to wait and what was answered go
+out. The drivers in `_transport.py` do what it says.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    BadRequestError,
+    InvalidResponseError,
+    OVHCloudError,
+    event_error,
+    invalid_response,
+    request_id,
+    status_error,
+)
+from ovhcloud_ai_endpoints._settings import Settings
+from ovhcloud_ai_endpoints._stream import Delta, Exchange, Reply
+from ovhcloud_ai_endpoints._watch import Watch
+from ovhcloud_ai_endpoints._wire import Body
+
+MAX_ANSWER_BYTES = 128 * 1024 * 1024  # 25 vectors of 4,096 numbers are 2 MB
+MAX_ERROR_BYTES = 64 * 1024
+NOT_STREAMS = ("application/json", "text/html")
+
+E = TypeVar("E", bound=OVHCloudError)
+
+
+class Call:
+    """From the first attempt to the end of the answer.
+
+    Attributes:
+        content: the body to send.
+        watch: the clocks.
+        reply: what has been streamed so far.
+    """
+
+    def __init__(self, settings: Settings, path: str, body: Mapping[str, Any], now: float) -> None:
+        self.settings = settings
+        self.url = settings.base_url + path
+        self.content = encoded(body)
+        self.watch = Watch(settings.timeouts, now)
+        self.model: str | None = body.get("model")
+        self.reply = Reply(self.model)
+        self._attempts = 0
+        self._waited = 0.0
+        self._status: int | None = None
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    def attempt(self, now: float) -> tuple[float | None, float | None]:
+        """Begins an attempt: seconds for its connection, and for each of its reads."""
+        self._attempts += 1
+        self._status = None
+        self._body.clear()
+        left = max(self.watch.left(now), 0.001)
+        connect = self.settings.timeouts.connect
+        read = None if left == float("inf") else left
+        return (read if connect is None else min(connect, left)), read
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Takes the head of an answer; whether it is a success, so that there are no more attempts."""
+        self._status = status
+        self._headers = {name.lower(): value for name, value in headers.items()}
+        return 200 <= status < 300
+
+    def received(self, data: bytes, now: float) -> bool:
+        """Keeps a piece of a body; False if it is an error's and there is enough of it.
+
+        Raises:
+            APITimeoutError: the clock ran out.
+            InvalidResponseError: the body is too large to be an answer.
+        """
+        self._body += data
+        if not self._is_success:
+            return len(self._body) < MAX_ERROR_BYTES and self.watch.left(now) > 0
+        if len(self._body) > MAX_ANSWER_BYTES:
+            raise invalid_response(f"The answer is larger than {MAX_ANSWER_BYTES:,} bytes", bytes(self._body[:200]))
+        if self.watch.left(now) < 0:
+            raise self.watch.expired()
+        return True
+
+    def refusal(self, epoch: float) -> OVHCloudError:
+        """The error that an unsuccessful answer means.
+
+        Args:
+            epoch: seconds since 1970, for a Retry-After that is a date.
+        """
+        status = self._status or 0
+        if 300 <= status < 400:
+            target = self._headers.get("location", "elsewhere").partition("?")[0]
+            return InvalidResponseError(
+                f"The service redirects to {target}, where no key is sent. Set base_url if that is right.",
+                status=status,
+                headers=self._headers,
+            )
+        return status_error(
+            status, self._headers, bytes(self._body), model=self.model, sent=len(self.content), now=epoch
+        )
+
+    def next_attempt(self, error: OVHCloudError, *, now: float, chance: float) -> float:
+        """Seconds to sleep before the next attempt.
+
+        Raises:
+            OVHCloudError: the error itself, if there is to be none.
+        """
+        self.counted(error)
+        left = self.watch.left(now)
+        wait = self.settings.retry.delay(error, attempt=self._attempts, left=left, chance=chance)
+        if wait is None:
+            raise error
+        self._waited += wait
+        return wait
+
+    def lost(self, error: OVHCloudError) -> OVHCloudError | None:
+        """What a failure of the connection means at this point; None if nothing was lost by it."""
+        if self._status is None:
+            return self.counted(error)
+        if self.reply.is_complete:
+            return None
+        if not isinstance(error, APIConnectionError) or isinstance(error, APITimeoutError):
+            error.is_transient = False  # the service is at work on it and may bill it
+            return self.counted(error)
+        problem = f"The connection to {self.settings.base_url} was lost before the answer ended"
+        if self.reply.events:
+            return self.counted(self.reply.interrupted(problem))
+        return self.counted(APIConnectionError(f"{problem}; it is not asked again, because it may have been billed."))
+
+    def counted(self, error: E) -> E:
+        """The error, which now says how often was tried and for how long was waited."""
+        error.attempts, error.waited = self._attempts, self._waited
+        error.request_id = error.request_id or request_id(self._headers)
+        return error
+
+    def body(self, now: float) -> tuple[Body, bytes]:
+        """The JSON object of a whole answer, and its bytes.
+
+        Raises:
+            InvalidResponseError: it is none.
+        """
+        self.watch.event(now)
+        raw = bytes(self._body)
+        try:
+            value = from_json(raw)
+        except ValueError as error:
+            raise self.counted(invalid_response("The answer is not JSON", raw, self._headers)) from error
+        if not isinstance(value, dict):
+            raise self.counted(invalid_response("The answer is not a JSON object", raw, self._headers))
+        return value, raw
+
+    def is_stream(self) -> bool:
+        """Whether the answer says that it is a stream, or doesn't say."""
+        return not self._headers.get("content-type", "").startswith(NOT_STREAMS)
+
+    def not_a_stream(self, now: float) -> OVHCloudError:
+        """The error that a whole body means where a stream was asked for."""
+        value, raw = self.body(now)
+        if value.get("error"):
+            return self.counted(event_error(value, body=raw, model=self.model))
+        return self.counted(invalid_response("The answer is not a stream", raw, self._headers))
+
+    def deltas(self, data: bytes, arrived: float) -> Iterator[Delta]:
+        """What these bytes of a stream add.
+
+        Raises:
+            APITimeoutError: no event has come in time; bytes that are no event don't count.
+        """
+        for delta in self.reply.feed(data):
+            self.watch.event(arrived)
+            yield delta
+        if self.reply.is_done:
+            self.watch.drain(arrived)
+        elif self.watch.left(arrived) < 0:
+            raise self.watch.expired()
+
+    def exchange(self) -> Exchange:
+        """What is known of the call itself."""
+        first = self.watch.first_event
+        return Exchange(
+            request_id=request_id(self._headers),
+            attempts=self._attempts,
+            waited=self._waited,
+            first_event_after=None if first is None else first - self.watch.started,
+            warning=self._headers.get("x-warning"),
+        )
+
+    @property
+    def _is_success(self) -> bool:
+        return self._status is not None and self._status < 300
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON bytes.
+
+    Raises:
+        BadRequestError: a text in it is not Unicode (half of a surrogate pair), or a number is not finite.
+    """
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError as error:
+        raise BadRequestError(f"The request can't be written as JSON: {error}.") from error

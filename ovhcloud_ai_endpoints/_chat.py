@@ -1,0 +1,176 @@
+"""What is sent for a chat completion: only what the gateway accepts, and nothing that was not set.
+
+Pure: wire messages and parameters in, the request's body out.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ovhcloud_ai_endpoints._models import wire_name
+from ovhcloud_ai_endpoints._wire import Body, Message, Part
+
+PATH = "/chat/completions"
+
+# Fields of the request that a user may set; any other is refused by the gateway with status 400.
+PARAMETERS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "seed",
+        "stop",
+        "presence_penalty",
+        "frequency_penalty",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "reasoning_effort",
+        "max_tokens",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+    }
+)
+AUDIO_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}
+TOOL_CHOICES = frozenset({"auto", "none", "required"})
+
+
+def chat_body(
+    messages: Sequence[Message],
+    parameters: Mapping[str, Any],
+    *,
+    model: str,
+    base_url: str,
+    stream: bool = False,
+    stream_usage: bool = True,
+    extra_body: Mapping[str, Any] | None = None,
+) -> Body:
+    """The body of a chat completion.
+
+    Args:
+        parameters: fields of the request by their names; None means unset.
+        stream_usage: whether a stream is to end with its usage.
+        extra_body: merged into the body as it is, for servers that take more than the gateway does.
+
+    Raises:
+        TypeError: a parameter that the gateway does not know.
+        ValueError: a tool choice that names no tool.
+    """
+    check_parameters(parameters)
+    body: Body = {"model": wire_name(model, base_url), "messages": merge_system_messages(messages)}
+    body |= {name: value for name, value in parameters.items() if value is not None}
+    if not body.get("stop"):
+        body.pop("stop", None)
+    elif isinstance(body["stop"], str):
+        body["stop"] = [body["stop"]]
+    _settle_tools(body)
+    if stream:
+        body.pop("n", None)
+        body["stream"] = True
+        if stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    return body | dict(extra_body or {})
+
+
+def check_parameters(parameters: Iterable[str]) -> None:
+    """Raises TypeError for a parameter that the gateway would refuse."""
+    for name in parameters:
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name, PARAMETERS, n=1)
+            hint = f"; did you mean {near[0]!r}" if near else ""
+            raise TypeError(f"The service takes no {name!r}{hint}. For servers that do, there is extra_body=.")
+
+
+def tool_choice_for(
+    choice: str | bool | Mapping[str, Any] | None, names: Sequence[str]
+) -> str | Mapping[str, Any] | None:
+    """The wire's form of the choices that frameworks have; None if nothing is to be sent.
+
+    Args:
+        choice: "auto", "none", "required", "any" or True (both mean "required"), a tool's name, or the wire's own form.
+        names: the tools that there are.
+
+    Raises:
+        ValueError: it names no tool.
+    """
+    if choice is None or choice is False or not names:
+        return None
+    if choice is True or (choice == "any" and "any" not in names):
+        return "required"
+    if isinstance(choice, Mapping):
+        named = choice.get("function", {}).get("name", choice.get("name"))
+        if named is None:
+            return choice
+        choice = str(named)
+    elif choice in TOOL_CHOICES and choice not in names:
+        return choice
+    if choice not in names:
+        raise ValueError(f"tool_choice names {choice!r}, but the tools are {', '.join(names)}")
+    return {"type": "function", "function": {"name": choice}}
+
+
+def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
+    """A `response_format` that makes the model answer with an object of this schema."""
+    named = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
+    json_schema: dict[str, Any] = {"name": named, "schema": dict(schema)}
+    if strict is not None:
+        json_schema["strict"] = strict
+    return {"type": "json_schema", "json_schema": json_schema}
+
+
+def content_of(parts: Sequence[Part], *, joint: str = "\n") -> str | list[Part]:
+    """The content of a message: a string if all parts are text, which every template takes."""
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    return joint.join(texts) if len(texts) == len(parts) else list(parts)
+
+
+def image_part(*, url: str, detail: str | None = None) -> Part:
+    """An image by its URL, as a rule a data URL: the service is not known to fetch others."""
+    return {"type": "image_url", "image_url": {"url": url, "detail": detail} if detail else {"url": url}}
+
+
+def audio_part(*, data: str, mime_type: str) -> Part:
+    """A sound as base64."""
+    kind = mime_type.partition("/")[2].partition(";")[0].removeprefix("x-")
+    return {"type": "input_audio", "input_audio": {"data": data, "format": AUDIO_FORMATS.get(kind, kind)}}
+
+
+def data_url(data: str, mime_type: str) -> str:
+    """A data URL of what is base64 already."""
+    return f"data:{mime_type};base64,{data}"
+
+
+def merge_system_messages(messages: Sequence[Message]) -> list[Message]:
+    """The same messages; several system messages become one, the first.
+
+    Templates of Qwen3.5 and 3.6 answer a second one with an empty stream (docker-agent, pull request 3343).
+    """
+    system = [message for message in messages if message["role"] == "system"]
+    if len(system) < 2:
+        return list(messages)
+    others = [message for message in messages if message["role"] != "system"]
+    return [{"role": "system", "content": _joined(message["content"] for message in system)}, *others]
+
+
+def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:
+    listed = list(contents)
+    texts = [content for content in listed if isinstance(content, str)]
+    if len(texts) == len(listed):
+        return "\n\n".join(texts)
+    parts: list[Part] = []
+    for content in listed:
+        parts += [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return parts
+
+
+def _settle_tools(body: Body) -> None:
+    tools = body.get("tools") or []
+    choice = tool_choice_for(body.pop("tool_choice", None), [tool["function"]["name"] for tool in tools])
+    if not tools:
+        body.pop("tools", None)
+    if choice is not None:
+        body["tool_choice"] = choice
+    if not tools or body.get("parallel_tool_calls") is False:  # the gateway refuses false
+        body.pop("parallel_tool_calls", None)

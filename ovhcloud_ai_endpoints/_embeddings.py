@@ -1,0 +1,168 @@
+"""Texts into requests within the service's limits, answers back into vectors: in order, counted, nothing lost.
+
+Pure: `Run` says which request is next and takes what was answered; `_embedding_runs.py` sends them.
+"""
+
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ovhcloud_ai_endpoints._errors import EmbeddingsInterruptedError, OVHCloudError, event_error, invalid_response
+from ovhcloud_ai_endpoints._models import wire_name
+from ovhcloud_ai_endpoints._wire import EmbeddingRequest, Usage
+
+PATH = "/embeddings"
+MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The texts of one request.
+
+    Attributes:
+        start: position of the first in the whole input.
+    """
+
+    start: int
+    texts: tuple[str, ...]
+
+
+def batches(texts: Sequence[str], *, size: int, start: int = 0) -> Iterator[Batch]:
+    """The texts, in order, in batches that the service takes: by number and by bytes.
+
+    A text that is too large alone is a batch of its own, for the service to refuse with its own words.
+
+    Raises:
+        TypeError: something that is not a text, such as a list of tokens.
+    """
+    batch: list[str] = []
+    weight = 0
+    for position, text in enumerate(texts, start):
+        if not isinstance(text, str):
+            raise TypeError(f"The service embeds texts; number {position} is of type {type(text).__name__}.")
+        own = len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
+        if batch and (len(batch) == size or weight + own > MAX_BATCH_BYTES):
+            yield Batch(position - len(batch), tuple(batch))
+            batch, weight = [], 0
+        batch.append(text)
+        weight += own
+    if batch:
+        yield Batch(start + len(texts) - len(batch), tuple(batch))
+
+
+def embedding_body(texts: Sequence[str], *, model: str, base_url: str, dimensions: int | None) -> EmbeddingRequest:
+    """The body of one request: strings, and floats back, which is the API's default form."""
+    body: EmbeddingRequest = {"model": wire_name(model, base_url), "input": list(texts)}
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    return body
+
+
+def vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> list[list[float]]:
+    """The vectors of one answer, in the order of the texts.
+
+    Raises:
+        OVHCloudError: the answer is an error in spite of its status.
+        InvalidResponseError: there are too few, too many or doubled vectors, of different widths, or not of numbers.
+    """
+    if body.get("error"):
+        raise event_error(body, body=raw)
+    try:
+        found = {item.get("index", place): item["embedding"] for place, item in enumerate(body["data"])}
+        ordered = [[float(number) for number in found[place]] for place in range(count)]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise invalid_response(f"The answer does not hold a vector for each of {count} texts", raw) from error
+    if len(body["data"]) != count:
+        raise invalid_response(f"The answer holds {len(body['data'])} vectors for {count} texts", raw)
+    if len({len(vector) for vector in ordered}) != 1 or not ordered[0]:
+        raise invalid_response("The vectors of the answer are empty or of different widths", raw)
+    if not all(math.isfinite(number) for vector in ordered for number in vector):
+        raise invalid_response("A vector of the answer holds a number that is not finite", raw)
+    return ordered
+
+
+class Run:
+    """One list of texts on its way to vectors, by several workers at once.
+
+    Attributes:
+        batches: the requests that it takes.
+        usage: tokens so far; 0 if the service does not say.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        *,
+        size: int,
+        body: Callable[[Sequence[str]], EmbeddingRequest],
+        on_progress: Callable[[int], object] | None = None,
+    ) -> None:
+        self.batches = list(batches(texts, size=size))
+        self.usage: Usage = {}
+        self._texts = texts
+        self._body = body
+        self._on_progress = on_progress
+        self._pending = iter(self.batches)
+        self._vectors: dict[int, list[float]] = {}
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> int:
+        """Number of texts that are embedded."""
+        return len(self._vectors)
+
+    def next_batch(self) -> tuple[Batch, EmbeddingRequest] | None:
+        """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""
+        with self._lock:
+            batch = None if self._error else next(self._pending, None)
+        return None if batch is None else (batch, self._body(batch.texts))
+
+    def take(self, batch: Batch, answer: Mapping[str, Any], raw: bytes) -> None:
+        """Keeps the vectors of an answer.
+
+        Raises:
+            InvalidResponseError: they are not what was asked for.
+        """
+        found = vectors(answer, raw, count=len(batch.texts))
+        with self._lock:
+            width = len(next(iter(self._vectors.values()), found[0]))
+            if len(found[0]) != width:
+                raise invalid_response(f"The vectors are {len(found[0])} wide, those before were {width}", raw)
+            self._vectors |= dict(enumerate(found, batch.start))
+            said = answer.get("usage") or {}
+            self.usage["prompt_tokens"] = self.usage.get("prompt_tokens", 0) + (said.get("prompt_tokens") or 0)
+            self.usage["total_tokens"] = self.usage.get("total_tokens", 0) + (said.get("total_tokens") or 0)
+            if self._on_progress:
+                self._on_progress(len(batch.texts))
+
+    def fail(self, error: BaseException) -> None:
+        """Stops the run: requests on their way are waited for, no other is begun. The first error counts."""
+        self._error = self._error or error
+
+    def result(self) -> list[list[float]]:
+        """The vectors, in the order of the texts.
+
+        Raises:
+            EmbeddingsInterruptedError: a request failed when others had succeeded.
+            OVHCloudError: a request failed, and none had succeeded.
+        """
+        if isinstance(self._error, OVHCloudError) and self._vectors:
+            raise self._interrupted(self._error) from self._error
+        if self._error:
+            raise self._error
+        return [self._vectors[position] for position in range(len(self._texts))]
+
+    def _interrupted(self, error: OVHCloudError) -> EmbeddingsInterruptedError:
+        ours = EmbeddingsInterruptedError(
+            f"{len(self._vectors)} of {len(self._texts)} texts are embedded, then: {error.message} "
+            "This error's vectors and remaining hold both; embed what remains to go on.",
+            vectors=self._vectors,
+            remaining={place: text for place, text in enumerate(self._texts) if place not in self._vectors},
+        )
+        ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
+        ours.attempts, ours.waited = error.attempts, error.waited
+        return ours

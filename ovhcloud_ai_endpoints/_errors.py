@@ -1,0 +1,298 @@
+"""Everything that can go wrong, as one tree.
+
+    OVHCloudError
+     ├── BadRequestError              400, 422 and other 4xx: the request must change
+     │    └── ContextOverflowError    the messages and the answer don't fit the model's window
+     ├── AuthenticationError          401, and a 403 that speaks of authentication
+     ├── PermissionDeniedError        403: the key is good, the project may not do this
+     ├── NotFoundError                404: no such model, or no such path
+     ├── PayloadTooLargeError         413: more than 2 MB in one request
+     ├── RateLimitError               429
+     ├── InternalServerError          5xx
+     ├── APIConnectionError           no connection, or it was lost before any answer
+     │    └── APITimeoutError         also a TimeoutError: one of the clocks of `Timeouts` ran out
+     ├── StreamInterruptedError       a stream that ended before the answer did; has what had arrived
+     ├── InvalidResponseError         an answer that is not what the API is documented to send
+     └── EmbeddingsInterruptedError   some texts are embedded, some are not; has both
+
+Pure: it reads statuses, headers and bodies, and sends nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._models import model as model_facts
+from ovhcloud_ai_endpoints._models import nearest_names
+
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._stream import Message
+
+REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
+TRANSIENT_STATUSES = frozenset({408, 409, 429})
+SHOWN_CHARACTERS = 500
+
+KEY_ADVICE = (
+    "Give a valid key as api_key= or in OVHCLOUD_API_KEY; keys are made in the OVHcloud Manager under "
+    'Public Cloud > AI & Machine Learning > AI Endpoints > API keys. Without a key (api_key="") '
+    "the service answers anonymously, at 2 requests a minute for each model."
+)
+
+
+class OVHCloudError(Exception):
+    """Any failure of a call to OVHcloud AI Endpoints.
+
+    Attributes:
+        status: HTTP status of the answer, or None if there was none.
+        request_id: the service's id of the request, for support.
+        headers: headers of the answer, lower-case names.
+        body: the answer's body as text, its beginning if it was long.
+        retry_after: seconds to wait before another try, as far as the service said so.
+        attempts: requests made for this call.
+        waited: seconds slept between them.
+    """
+
+    is_transient = False  # whether the same request may succeed a little later
+
+    def __init__(
+        self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None, body: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = body
+        self.request_id = request_id(self.headers)
+        self.retry_after: float | None = None
+        self.attempts = 1
+        self.waited = 0.0
+
+    def __str__(self) -> str:
+        facts = [f"HTTP {self.status}"] if self.status else []
+        facts += [f"request id {self.request_id}"] if self.request_id else []
+        facts += [f"{self.attempts} attempts, {self.waited:.1f} s waited"] if self.attempts > 1 else []
+        return f"{self.message} [{'; '.join(facts)}]" if facts else self.message
+
+
+class BadRequestError(OVHCloudError):
+    """The service refused the request as it is."""
+
+
+class ContextOverflowError(BadRequestError):
+    """The messages and the room for the answer don't fit the model's context window."""
+
+
+class AuthenticationError(OVHCloudError):
+    """The key is wrong, expired or revoked."""
+
+
+class PermissionDeniedError(OVHCloudError):
+    """The key is valid, but its project may not do this."""
+
+
+class NotFoundError(OVHCloudError):
+    """There is no such model or no such path."""
+
+
+class PayloadTooLargeError(OVHCloudError):
+    """The request was larger than the service takes (2 MB)."""
+
+
+class RateLimitError(OVHCloudError):
+    """Too many requests in this minute for this key and model."""
+
+
+class InternalServerError(OVHCloudError):
+    """The service failed."""
+
+
+class APIConnectionError(OVHCloudError):
+    """The service could not be reached, or the connection was lost before any answer."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """One of the clocks of `Timeouts` ran out."""
+
+
+class StreamInterruptedError(OVHCloudError):
+    """A stream ended before the answer did.
+
+    Attributes:
+        partial: what had arrived: text, reasoning and tool calls (perhaps cut).
+    """
+
+    partial: "Message | None" = None
+
+
+class InvalidResponseError(OVHCloudError):
+    """The answer can't be read; its first bytes are in the message."""
+
+
+class EmbeddingsInterruptedError(OVHCloudError):
+    """A run of embedding requests failed part of the way.
+
+    Attributes:
+        vectors: position of a text in the input -> its vector, for all that were embedded.
+        remaining: position of a text in the input -> the text, for all that were not.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        vectors: Mapping[int, list[float]] | None = None,
+        remaining: Mapping[int, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.vectors = dict(vectors or {})
+        self.remaining = dict(remaining or {})
+
+
+_BY_STATUS: dict[int, type[OVHCloudError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: APITimeoutError,
+    413: PayloadTooLargeError,
+    429: RateLimitError,
+}
+
+_OVERFLOW = re.compile(
+    r"max_tokens must be at least 1"  # vLLM, when the prompt alone fills the window
+    r"|(maximum|max) (context|model) length"
+    r"|context (length|window) (of|is|exceeded)"
+    r"|exceeds? the (model's )?(maximum )?context"
+    r"|(prompt|input) is too long"
+    r"|longer than the maximum model length",
+    re.IGNORECASE,
+)
+
+
+def status_error(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    model: str | None = None,
+    sent: int = 0,
+    now: float = 0.0,
+) -> OVHCloudError:
+    """The error that an answer of this status means, whatever the shape of its body.
+
+    Args:
+        model: name of the model that was asked for.
+        sent: size of the request's body in bytes.
+        now: seconds since the epoch, for a Retry-After that is a date.
+    """
+    said = message_in(body) or f"The service answered with status {status} and no message"
+    kind = _BY_STATUS.get(status, InternalServerError if status >= 500 else BadRequestError)
+    if kind is PermissionDeniedError and "authenticat" in said.lower():
+        kind = AuthenticationError
+    if kind is BadRequestError and _OVERFLOW.search(said):
+        kind = ContextOverflowError
+    wait = retry_after(status, headers, now)
+    advice = _advice(kind, model=model, sent=sent, wait=wait)
+    text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
+    error = kind(f"{said.rstrip('.')}. {advice}".rstrip(), status=status, headers=headers, body=text)
+    error.is_transient = status in TRANSIENT_STATUSES or status >= 500
+    error.retry_after = wait
+    error.request_id = error.request_id or _field(body, "request_id")
+    return error
+
+
+def event_error(event: Mapping[str, Any], *, body: bytes = b"", model: str | None = None) -> OVHCloudError:
+    """The error that a stream reported in one of its events: what the same HTTP status would have meant."""
+    error = event.get("error", event)
+    code = next((error.get(key) for key in ("code", "status", "status_code") if key in error), None)
+    status = int(code) if isinstance(code, int | str) and re.fullmatch("[45][0-9][0-9]", str(code)) else 500
+    return status_error(status, {}, body, model=model)
+
+
+def invalid_response(problem: str, body: bytes, headers: Mapping[str, str] | None = None) -> InvalidResponseError:
+    """An error that shows the first bytes of what could not be read."""
+    start = body[:200].decode("utf-8", "backslashreplace")
+    shown = f"It begins with {start!r}." if start else "It is empty."
+    return InvalidResponseError(f"{problem}. {shown}", headers=headers, body=start)
+
+
+def message_in(body: bytes) -> str:
+    """What an error body says: `error.message`, `message`, or its text; of an HTML page its title."""
+    try:
+        value = from_json(body)
+    except ValueError:
+        value = None
+    match value:
+        case {"error": {"message": str(said)}} | {"message": str(said)} | {"error": str(said)}:
+            pass
+        case {"detail": detail}:
+            said = str(detail)
+        case _:
+            said = body.decode("utf-8", "replace")
+            if said.lstrip()[:1] == "<":
+                said = _page(said)
+    said = " ".join(said.split())
+    return said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
+
+
+def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait before another try: `Retry-After` (seconds or a date), or on a 429 else `RateLimit-Reset`.
+
+    The latter is on every answer of the gateway and tells when its window ends, whatever else has failed.
+    """
+    for name in ("retry-after", "ratelimit-reset") if status == 429 else ("retry-after",):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+            return float(value)
+        if name == "retry-after" and value[:1].isalpha():
+            try:
+                return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+            except ValueError:
+                continue
+    return None
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The service's id of a request, if its answer's headers have one."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
+
+
+def _advice(kind: type[OVHCloudError], *, model: str | None, sent: int, wait: float | None) -> str:
+    if kind is AuthenticationError:
+        return KEY_ADVICE
+    if kind is PermissionDeniedError:
+        return "The project of this key may not use the service; a payment method may be missing."
+    if kind is NotFoundError and model:
+        near = nearest_names(model)
+        if model_facts(model).is_known:
+            return f"{model!r} is a known model: is base_url right, or has it been retired?"
+        return f"No model {model!r} is known; the nearest names are {', '.join(near)}."
+    if kind is PayloadTooLargeError:
+        size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
+        return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."
+    if kind is RateLimitError:
+        asked = f"The service asks for {wait:.0f} s of waiting. " if wait is not None else ""
+        return (
+            f"{asked}With a key the limit is 400 requests a minute for each model, without one 2. "
+            "Raise max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
+        )
+    if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
+        return f"{model} has a window of {window:,} tokens; shorten the messages or lower max_tokens."
+    return ""
+
+
+def _field(body: bytes, name: str) -> str | None:
+    try:
+        value = from_json(body)
+    except ValueError:
+        return None
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _page(html: str) -> str:
+    title = re.search(r"<(title|h1)[^>]*>(.*?)</", html, re.IGNORECASE | re.DOTALL)
+    text = title[2] if title else re.sub(r"<[^>]*>", " ", html)
+    return f"An HTML page, not the API: {text.strip()}"

@@ -1,0 +1,223 @@
+"""The constructor's vocabulary, once for the four classes of both frameworks, as pydantic fields.
+
+Aliases let arguments of other providers' classes stay as they are; what can't mean anything here is accepted with a
+warning, and anything else is an error that names the nearest argument.
+"""
+
+import difflib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from ovhcloud_ai_endpoints._chat import chat_body
+from ovhcloud_ai_endpoints._retry import Retry
+from ovhcloud_ai_endpoints._settings import (
+    CHAT_CONCURRENCY,
+    EMBEDDING_CONCURRENCY,
+    Settings,
+    Timeouts,
+    checked_base_url,
+    environment_base_url,
+    environment_key,
+)
+from ovhcloud_ai_endpoints._wire import Body, Message
+
+OWN_PARAMETERS = (
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "reasoning_effort",
+    "max_tokens",
+)
+
+
+class Connection(BaseModel):
+    """How the service is reached: the part of the vocabulary that all four classes have."""
+
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        "model_name": "model",
+        "api_base": "base_url",
+        "request_timeout": "timeout",
+    }
+    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        "api_version": "the version is part of base_url",
+        "check_embedding_ctx_length": "texts are always sent as texts",
+        "encoding_format": "vectors are always floats",
+        "is_chat_model": "every model here is",
+        "organization": "a key belongs to one project",
+        "reuse_client": "connections are always shared",
+        "skip_empty": "texts are sent as they are",
+        "tiktoken_enabled": "no tokenizer is used",
+        "tiktoken_model_name": "no tokenizer is used",
+        "user": "the service has no such field",
+    }
+
+    api_key: SecretStr | Callable[[], str | SecretStr] | None = Field(
+        default=None, validate_default=True, exclude=True, repr=False
+    )
+    base_url: str = Field(default_factory=environment_base_url)
+    timeout: float | Timeouts | None = None
+    max_retries: int = Field(default=2, ge=0)
+    max_wait: float = Field(default=60.0, ge=0)
+    max_concurrency: int = Field(default=CHAT_CONCURRENCY, ge=1)
+    default_headers: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    verify: Any = Field(default=True, exclude=True, repr=False)
+    proxy: str | None = Field(default=None, exclude=True, repr=False)
+    trust_env: bool = Field(default=True, exclude=True, repr=False)
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ovhcloud_arguments(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
+        read: dict[str, Any] = {}
+        for name, value in values.items():
+            meant = name if name in known else cls.ALIASES.get(name, name)
+            if meant in known:
+                if read.get(meant, value) != value:
+                    raise TypeError(f"{cls.__name__} got both {meant!r} and its other name {name!r}")
+                read[meant] = value
+            elif name in cls.WITHOUT_MEANING:
+                why = cls.WITHOUT_MEANING[name]
+                warnings.warn(f"{cls.__name__} ignores {name!r}: {why}", UserWarning, stacklevel=2)
+            else:
+                near = difflib.get_close_matches(name, [*known, *cls.ALIASES], n=1, cutoff=0.0)
+                raise TypeError(f"{cls.__name__} has no argument {name!r}; did you mean {near[0]!r}?")
+        return read
+
+    @field_validator("api_key")
+    @classmethod
+    def _ovhcloud_key(cls, key: Any) -> Any:
+        return environment_key() if key is None else key
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _ovhcloud_base_url(cls, url: Any) -> str:
+        return checked_base_url(environment_base_url() if url is None else str(url))
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _ovhcloud_timeout(cls, timeout: Any) -> float | Timeouts | None:
+        return timeout if timeout is None or isinstance(timeout, int | float) else Timeouts.of(timeout)
+
+    @classmethod
+    def ovhcloud_call_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of one call, by the names that they have here; None is unset."""
+        read: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if name in cls.WITHOUT_MEANING:
+                warnings.warn(
+                    f"{cls.__name__} ignores {name!r}: {cls.WITHOUT_MEANING[name]}", UserWarning, stacklevel=2
+                )
+            elif value is not None:
+                read[cls.ALIASES.get(name, name)] = value
+        return read
+
+    @property
+    def ovhcloud_settings(self) -> Settings:
+        """What the transport needs to know, as it is now."""
+        return Settings(
+            api_key=self.api_key,
+            base_url=self.base_url,
+            timeouts=Timeouts.of(self.timeout),
+            retry=Retry(max_retries=self.max_retries, max_wait=self.max_wait),
+            max_concurrency=self.max_concurrency,
+            default_headers=self.default_headers,
+            verify=self.verify,
+            proxy=self.proxy,
+            trust_env=self.trust_env,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )
+
+
+class ChatOptions(Connection):
+    """What a chat model is asked for. None means that the field is not sent and the service decides."""
+
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        **Connection.ALIASES,
+        "max_completion_tokens": "max_tokens",
+        "stop_sequences": "stop",
+        "model_kwargs": "extra_body",
+        "additional_kwargs": "extra_body",
+    }
+
+    model: str = Field(min_length=1)
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: list[str] | str | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning_effort: str | None = None
+    max_tokens: int | None = None
+    stream_usage: bool = True
+    extra_body: dict[str, Any] | None = None
+    reasoning_passback: Literal["auto", "always", "never"] = "auto"
+
+    @property
+    def ovhcloud_parameters(self) -> dict[str, Any]:
+        """The request's fields that are set on this object."""
+        return {name: value for name in OWN_PARAMETERS if (value := getattr(self, name)) is not None}
+
+    def ovhcloud_body(self, messages: Sequence[Message], call: Mapping[str, Any], *, stream: bool = False) -> Body:
+        """The request's body: what is set on this object, and over it the arguments of the call.
+
+        Raises:
+            TypeError: an argument that the service does not know.
+            ValueError: a tool choice that names no tool.
+        """
+        asked = self.ovhcloud_call_arguments(call)
+        model = asked.pop("model", self.model)
+        stream_usage = asked.pop("stream_usage", self.stream_usage)
+        extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}
+        return chat_body(
+            messages,
+            self.ovhcloud_parameters | asked,
+            model=model,
+            base_url=self.base_url,
+            stream=stream,
+            stream_usage=stream_usage,
+            extra_body=extra_body,
+        )
+
+
+class EmbeddingOptions(Connection):
+    """What an embedding model is asked for.
+
+    `max_concurrency` is the number of requests that run at once, `batch_size` the texts in one of them.
+    """
+
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        **Connection.ALIASES,
+        "chunk_size": "batch_size",
+        "text_instruction": "document_instruction",
+    }
+
+    max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
+    dimensions: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=25, ge=1)
+    query_instruction: str | None = None
+    document_instruction: str | None = None
+    show_progress: bool = False
+
+    def ovhcloud_query(self, text: str) -> str:
+        """A question as it is sent."""
+        return (self.query_instruction or "") + text
+
+    def ovhcloud_documents(self, texts: Sequence[str]) -> list[str]:
+        """Texts as they are sent."""
+        instruction = self.document_instruction
+        return [instruction + text for text in texts] if instruction else list(texts)

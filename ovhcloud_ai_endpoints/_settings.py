@@ -1,0 +1,123 @@
+"""Who we are to the service and how patient: one frozen value, and what the environment says of it.
+
+Pure but for reading environment variables.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from ovhcloud_ai_endpoints._errors import KEY_ADVICE, AuthenticationError
+from ovhcloud_ai_endpoints._retry import Retry
+
+KEY_VARIABLES = ("OVHCLOUD_API_KEY", "OVH_AI_ENDPOINTS_ACCESS_TOKEN")
+BASE_URL_VARIABLE = "OVHCLOUD_API_BASE"
+BASE_URL = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
+
+CHAT_CONCURRENCY = 256
+EMBEDDING_CONCURRENCY = 8
+
+Key = SecretStr | Callable[[], str | SecretStr]
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """The clocks of a call, in seconds; None means no limit.
+
+    Attributes:
+        connect: for one connection to be made.
+        first_event: from the call to the whole answer, or to a stream's first event, retries included.
+        idle: between two events of a stream. Pings are no events.
+        total: from the call to the end of the answer or stream.
+    """
+
+    connect: float | None = 10.0
+    first_event: float | None = 600.0
+    idle: float | None = 120.0
+    total: float | None = None
+
+    @classmethod
+    def of(cls, timeout: Any) -> "Timeouts":
+        """Timeouts from what users pass: nothing, seconds, Timeouts (also as a dict), or a client's own Timeout."""
+        match timeout:
+            case None:
+                return cls()
+            case Timeouts():
+                return timeout
+            case bool():
+                pass
+            case int() | float():
+                return cls(min(10.0, timeout), timeout, timeout)
+            case {"connect": connect, "first_event": first_event, "idle": idle, "total": total}:
+                return cls(connect, first_event, idle, total)
+            case object(connect=connect, read=read):  # httpx.Timeout and its like
+                return cls(connect, read, read)
+        raise TypeError(f"timeout is seconds or ovhcloud_ai_endpoints.Timeouts, not {timeout!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that the transport needs to know of a model object."""
+
+    api_key: Key | None = None
+    base_url: str = BASE_URL
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = field(default_factory=Retry)
+    max_concurrency: int = CHAT_CONCURRENCY
+    default_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    verify: Any = True
+    proxy: str | None = None
+    trust_env: bool = True
+    http_client: Any = None
+    http_async_client: Any = None
+
+    def headers(self) -> dict[str, str]:
+        """The headers of a request; there is no Authorization without a key.
+
+        Raises:
+            AuthenticationError: the key can't be sent, because it isn't printable ASCII.
+        """
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **self.default_headers}
+        key = secret(self.api_key)
+        if not key:
+            return headers
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise AuthenticationError(f"The API key holds a blank or a character that no key has. {KEY_ADVICE}")
+        return {**headers, "Authorization": f"Bearer {key}"}
+
+
+def secret(key: Key | None) -> str:
+    """The key itself, without surrounding blanks; empty if there is none."""
+    found = key if key is None or isinstance(key, SecretStr) else key()
+    return (found.get_secret_value() if isinstance(found, SecretStr) else found or "").strip()
+
+
+def environment_key() -> SecretStr | None:
+    """The key that the environment holds: OVHCLOUD_API_KEY, else OVH_AI_ENDPOINTS_ACCESS_TOKEN."""
+    found = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+    return None if found is None else SecretStr(found)
+
+
+def environment_base_url() -> str:
+    """The base URL that the environment holds, else the service's own."""
+    return os.environ.get(BASE_URL_VARIABLE) or BASE_URL
+
+
+def checked_base_url(url: str) -> str:
+    """The URL without its trailing slash.
+
+    Raises:
+        ValueError: it isn't http(s), or holds a user name, a query or a fragment.
+    """
+    url = url.strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"base_url must be an http(s) URL such as {BASE_URL}, not {url!r}")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("base_url holds a user name, a query or a fragment; pass keys as api_key=")
+    return url.removesuffix("/chat/completions").removesuffix("/embeddings")

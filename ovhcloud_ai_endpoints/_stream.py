@@ -1,0 +1,329 @@
+"""What one answer says, whole or as far as its stream has come.
+
+Pure: bytes or JSON in, `Delta`s and a `Message` out. The state of a stream lives in its `Reply`.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._errors import (
+    InvalidResponseError,
+    StreamInterruptedError,
+    event_error,
+    invalid_response,
+)
+from ovhcloud_ai_endpoints._sse import Decoder
+from ovhcloud_ai_endpoints._wire import Body, Event, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model asks for; `arguments` is its raw text, a JSON object if the model did well."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def parsed(self) -> dict[str, Any] | None:
+        """The arguments, or None if they aren't a JSON object; an empty text or null is an empty object."""
+        try:
+            value = from_json(self.arguments) if self.arguments.strip() else {}
+        except ValueError:
+            return None
+        if value is None:
+            return {}
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call; id and name come once, in the first piece that has them."""
+
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one event added; all of it may be empty."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    logprobs: Mapping[str, Any] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.reasoning or self.tool_calls or self.logprobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One choice of an answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What the transport knows of a call: the service's id of it, tries, waits and times in seconds."""
+
+    request_id: str | None = None
+    attempts: int = 1
+    waited: float = 0.0
+    first_event_after: float | None = None
+    warning: str | None = None  # the header x-warning: the model is deprecated and was replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: a message for each choice, and what was said about it."""
+
+    messages: tuple[Message, ...]
+    id: str | None = None
+    model: str | None = None  # as served; a virtual name is resolved here
+    created: int | None = None
+    system_fingerprint: str | None = None
+    usage: Usage | None = None
+    exchange: Exchange = field(default_factory=Exchange)
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    name: str = ""
+    arguments: str = ""
+
+    def is_complete(self) -> bool:
+        return bool(self.arguments) and ToolCall(self.id, self.name, self.arguments).parsed() is not None
+
+
+class Reply:
+    """A chat stream as it arrives.
+
+    Attributes:
+        events: number of events so far; pings are none.
+        id: the answer's id, once an event had one.
+        model: the model as served, once an event said so.
+        usage: tokens, as last said.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        self.events = 0
+        self.id: str | None = None
+        self.usage: Usage | None = None
+        self._decoder = Decoder()
+        self._asked_model = model
+        self.model: str | None = None
+        self._created: int | None = None
+        self._system_fingerprint: str | None = None
+        self._text = ""
+        self._reasoning = ""
+        self._calls: list[_Call] = []
+        self._by_id: dict[str, int] = {}
+        self._by_index: dict[int, int] = {}
+        self._logprobs: list[Any] = []
+        self._finish_reason: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `[DONE]` has come."""
+        return self._decoder.done
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the model has finished, even if the stream's own end is missing."""
+        return self._decoder.done or self._finish_reason is not None
+
+    @property
+    def message(self) -> Message:
+        return Message(
+            text=self._text,
+            reasoning=self._reasoning,
+            tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls),
+            finish_reason=self._finish_reason,
+            logprobs={"content": self._logprobs} if self._logprobs else None,
+        )
+
+    def answer(self, exchange: Exchange) -> Answer:
+        return Answer(
+            messages=(self.message,),
+            id=self.id,
+            model=self.model,
+            created=self._created,
+            system_fingerprint=self._system_fingerprint,
+            usage=self.usage,
+            exchange=exchange,
+        )
+
+    def feed(self, data: bytes) -> Iterator[Delta]:
+        """What these bytes add, event by event; to be read to the end before the next call.
+
+        Raises:
+            OVHCloudError: the stream holds an error, or something that can't be read.
+        """
+        for event in self._decoder.feed(data):
+            yield self._add(event)
+
+    def end(self) -> Iterator[Delta]:
+        """What a last event without its empty line adds; to be called when the bytes have ended.
+
+        Raises:
+            StreamInterruptedError: the answer isn't complete.
+            InvalidResponseError: the stream ended well, but there was nothing in it.
+        """
+        for event in self._decoder.end():
+            yield self._add(event)
+        if not self.is_complete:
+            raise self.interrupted("The stream ended before the answer did")
+        if self._finish_reason is None and not (self._text or self._reasoning or self._calls):
+            raise InvalidResponseError(
+                "The stream held no answer. Some models send nothing when there is more than one system message."
+            )
+
+    def interrupted(self, problem: str) -> StreamInterruptedError:
+        """The error for a stream that was lost, with what had arrived."""
+        message = self.message
+        error = StreamInterruptedError(
+            f"{problem}. {len(message.text)} characters of text had arrived; they are in this error's partial. "
+            "Ask again, or go on from there."
+        )
+        error.partial = message
+        return error
+
+    def _add(self, event: Event) -> Delta:
+        if event.get("error") or ("choices" not in event and "message" in event):
+            raise event_error(event, body=json.dumps(event).encode(), model=self._asked_model)
+        try:
+            return self._read(event)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise invalid_response("An event of the stream has an unknown shape", json.dumps(event).encode()) from error
+
+    def _read(self, event: Event) -> Delta:
+        self.events += 1
+        self.id = self.id or event.get("id")
+        self.model = event.get("model") or self.model
+        self._created = event.get("created") or self._created
+        self._system_fingerprint = event.get("system_fingerprint") or self._system_fingerprint
+        self.usage = event.get("usage") or self.usage  # some servers send a running total in each event
+        choices = event.get("choices") or []
+        if not choices:
+            return Delta()
+        choice = choices[0]
+        self._finish_reason = choice.get("finish_reason") or self._finish_reason
+        said = choice.get("delta") or choice.get("message") or {}
+        text, reasoning = _text(said.get("content")), _reasoning(said)
+        logprobs = choice.get("logprobs") or None
+        self._text += text
+        self._reasoning += reasoning
+        if logprobs:
+            self._logprobs += logprobs.get("content") or []
+        calls = tuple(self._tool_call(piece) for piece in said.get("tool_calls") or [])
+        return Delta(text, reasoning, calls, logprobs)
+
+    def _tool_call(self, piece: Mapping[str, Any]) -> ToolCallDelta:
+        function = piece.get("function") or {}
+        id_, index, name = piece.get("id") or None, piece.get("index"), function.get("name") or None
+        arguments = _arguments(function.get("arguments"))
+        place = self._place(id_, index, name, arguments)
+        new = place is None
+        if place is None:
+            place = len(self._calls)
+            self._calls.append(_Call(id_ or new_tool_call_id()))
+        call = self._calls[place]
+        if id_:
+            self._by_id[id_] = place
+        if index is not None:
+            self._by_index[index] = place
+        named = name if name and not call.name else None
+        call.name = call.name or name or ""
+        call.arguments += arguments
+        return ToolCallDelta(place, call.id if new else None, named, arguments)
+
+    def _place(self, id_: str | None, index: int | None, name: str | None, arguments: str) -> int | None:
+        """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
+        if id_ in self._by_id:
+            return self._by_id[id_]
+        place = len(self._calls) - 1 if index is None else self._by_index.get(index, -1)
+        if place < 0:
+            return None
+        call = self._calls[place]
+        if not name or not call.name:
+            return place
+        if name != call.name:
+            return None
+        return None if call.is_complete() and (id_ or arguments) else place
+
+
+def answer(body: Body, raw: bytes, exchange: Exchange) -> Answer:
+    """The answer in the body of a chat completion.
+
+    Raises:
+        OVHCloudError: the body is an error in spite of its status.
+        InvalidResponseError: it has no choices, or is not shaped like a chat completion.
+    """
+    if body.get("error"):
+        raise event_error(body, body=raw)
+    choices = body.get("choices")
+    if not choices:
+        raise invalid_response("The answer has no choices", raw)
+    try:
+        messages = tuple(_message(choice) for choice in choices)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise invalid_response("The answer has an unknown shape", raw) from error
+    return Answer(
+        messages=messages,
+        id=body.get("id"),
+        model=body.get("model"),
+        created=body.get("created"),
+        system_fingerprint=body.get("system_fingerprint"),
+        usage=body.get("usage"),
+        exchange=exchange,
+    )
+
+
+def new_tool_call_id() -> str:
+    """Nine letters and digits, which is the only form that Mistral's templates take and which all others do."""
+    return uuid.uuid4().hex[:9]
+
+
+def _message(choice: Mapping[str, Any]) -> Message:
+    said = choice["message"]
+    calls = []
+    for call in said.get("tool_calls") or []:
+        function = call.get("function") or {}
+        name, arguments = function.get("name") or "", _arguments(function.get("arguments"))
+        calls.append(ToolCall(call.get("id") or new_tool_call_id(), name, arguments))
+    return Message(
+        text=_text(said.get("content")),
+        reasoning=_reasoning(said),
+        tool_calls=tuple(calls),
+        finish_reason=choice.get("finish_reason"),
+        logprobs=choice.get("logprobs") or None,
+    )
+
+
+def _text(content: str | list[Any] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
+
+
+def _reasoning(said: Mapping[str, Any]) -> str:
+    return said.get("reasoning") or said.get("reasoning_content") or ""
+
+
+def _arguments(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)

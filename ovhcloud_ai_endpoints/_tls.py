@@ -1,0 +1,51 @@
+"""Whom to trust: one TLS context for all connections that trust the same.
+
+It reads files and environment variables, once for each setting; it opens no connection.
+"""
+
+import os
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def tls_context(verify: Any, *, trust_env: bool) -> ssl.SSLContext:
+    """The context for `verify`, which is True, False, a file or folder of certificates, or a context.
+
+    The order for True: SSL_CERT_FILE and its like if `trust_env`, else what the system trusts, else certifi.
+    """
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if verify is True and trust_env:
+        named = [os.environ[name] for name in CA_VARIABLES if os.environ.get(name)]
+        folder = os.environ.get("SSL_CERT_DIR")
+        return _context(named[0] if named else folder or True)
+    return _context(verify if isinstance(verify, bool) else os.fspath(verify))
+
+
+@lru_cache(maxsize=16)
+def _context(verify: bool | str) -> ssl.SSLContext:
+    if verify is False:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if isinstance(verify, str):
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=verify)
+        return ssl.create_default_context(cafile=verify)
+    context = ssl.create_default_context()
+    if not context.get_ca_certs() and not _system_has_certificates():
+        import certifi  # noqa: PLC0415 - comes with httpx; only for systems that have no certificates
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _system_has_certificates() -> bool:
+    """Whether OpenSSL's folder holds any; it reads them only when it needs one, so the context can't tell."""
+    folder = ssl.get_default_verify_paths().capath
+    return folder is not None and Path(folder).is_dir() and any(Path(folder).iterdir())

@@ -1,0 +1,335 @@
+"""The shared HTTP transport: `Client` and `AsyncClient`.
+
+The only file that sleeps or asks the time. What to send, when to try again and what an answer means is
+`_call.Call`'s to say; the two clients do it, and differ in `await`.
+"""
+
+import asyncio
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from platform import python_version
+from typing import TYPE_CHECKING, Any, Self
+
+from ovhcloud_ai_endpoints._call import Call
+from ovhcloud_ai_endpoints._connections import async_connections, connections
+from ovhcloud_ai_endpoints._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    BadRequestError,
+    InvalidResponseError,
+    OVHCloudError,
+)
+from ovhcloud_ai_endpoints._settings import Settings
+from ovhcloud_ai_endpoints._stream import Answer, Delta, Exchange, Reply
+from ovhcloud_ai_endpoints._version import __version__
+from ovhcloud_ai_endpoints._wire import Body
+
+if TYPE_CHECKING:
+    import httpx
+
+PARKED_SECONDS = 0.2  # how soon an alarm sees that a slow reader reads again
+HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
+USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
+
+log = logging.getLogger("ovhcloud_ai_endpoints")
+
+
+class Client:
+    """Calls that block. Cheap to make: the connections belong to the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def post(self, path: str, body: Mapping[str, Any]) -> tuple[Body, bytes, Exchange]:
+        """The JSON object that is answered, its bytes, and what is known of the call."""
+        pool = connections(self._settings)
+        with pool.slots(self._settings.max_concurrency):
+            call = Call(self._settings, path, body, time.monotonic())
+            response = self._open(call, pool.client)
+            try:
+                with _translating(call):
+                    for data in response.iter_bytes():
+                        call.received(data, time.monotonic())
+            finally:
+                response.close()
+        return *call.body(time.monotonic()), call.exchange()
+
+    @contextmanager
+    def stream(self, path: str, body: Mapping[str, Any]) -> Iterator["ChatStream"]:
+        """The deltas of a chat completion; leaving the block closes the connection."""
+        pool = connections(self._settings)
+        with pool.slots(self._settings.max_concurrency):
+            call = Call(self._settings, path, body, time.monotonic())
+            response = self._open(call, pool.client)
+            try:
+                if not call.is_stream():
+                    with _translating(call):
+                        for data in response.iter_bytes():
+                            call.received(data, time.monotonic())
+                    raise call.not_a_stream(time.monotonic())
+                yield ChatStream(call, response)
+            finally:
+                response.close()
+
+    def _open(self, call: Call, client: "httpx.Client") -> "httpx.Response":
+        while True:
+            try:
+                with _translating(call):
+                    response = client.send(_request(call, client), stream=True)
+                if call.answered(response.status_code, response.headers):
+                    return response
+                try:
+                    with _translating(call):
+                        for data in response.iter_bytes():
+                            if not call.received(data, time.monotonic()):
+                                break
+                finally:
+                    response.close()
+                raise call.refusal(time.time())
+            except OVHCloudError as error:
+                wait = _next_attempt(call, error)
+            time.sleep(wait)
+
+
+class AsyncClient:
+    """Calls that are awaited; method by method the same as `Client`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> tuple[Body, bytes, Exchange]:
+        """The JSON object that is answered, its bytes, and what is known of the call."""
+        pool = await async_connections(self._settings)
+        async with pool.slots(self._settings.max_concurrency):
+            call = Call(self._settings, path, body, time.monotonic())
+            response = await self._open(call, pool.client)
+            try:
+                with _translating(call):
+                    async for data in response.aiter_bytes():
+                        call.received(data, time.monotonic())
+            finally:
+                await response.aclose()
+        return *call.body(time.monotonic()), call.exchange()
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator["AsyncChatStream"]:
+        """The deltas of a chat completion; leaving the block closes the connection."""
+        pool = await async_connections(self._settings)
+        async with pool.slots(self._settings.max_concurrency):
+            call = Call(self._settings, path, body, time.monotonic())
+            response = await self._open(call, pool.client)
+            try:
+                if not call.is_stream():
+                    with _translating(call):
+                        async for data in response.aiter_bytes():
+                            call.received(data, time.monotonic())
+                    raise call.not_a_stream(time.monotonic())
+                yield AsyncChatStream(call, response)
+            finally:
+                await response.aclose()
+
+    async def _open(self, call: Call, client: "httpx.AsyncClient") -> "httpx.Response":
+        while True:
+            try:
+                with _translating(call):
+                    response = await client.send(_request(call, client), stream=True)
+                if call.answered(response.status_code, response.headers):
+                    return response
+                try:
+                    with _translating(call):
+                        async for data in response.aiter_bytes():
+                            if not call.received(data, time.monotonic()):
+                                break
+                finally:
+                    await response.aclose()
+                raise call.refusal(time.time())
+            except OVHCloudError as error:
+                wait = _next_attempt(call, error)
+            await asyncio.sleep(wait)
+
+
+class ChatStream:
+    """The deltas of one stream, in order, to be iterated once.
+
+    Attributes:
+        reply: what has been said so far.
+    """
+
+    def __init__(self, call: Call, response: "httpx.Response") -> None:
+        self.reply: Reply = call.reply
+        self._call = call
+        self._response = response
+
+    def __iter__(self) -> Iterator[Delta]:
+        chunks = self._response.iter_bytes()
+        with _translating(self._call), _Alarm(self._call, self._response) as alarm:
+            while (data := alarm.next(chunks)) is not None:
+                arrived = time.monotonic()
+                yield from self._call.deltas(data, arrived)
+                self._call.watch.pause(time.monotonic() - arrived)
+        yield from self.reply.end()
+
+    def answer(self) -> Answer:
+        """The whole answer, once the deltas have ended."""
+        return self.reply.answer(self._call.exchange())
+
+
+class AsyncChatStream:
+    """The same as `ChatStream`, for `async for`."""
+
+    def __init__(self, call: Call, response: "httpx.Response") -> None:
+        self.reply: Reply = call.reply
+        self._call = call
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        chunks = self._response.aiter_bytes()
+        with _translating(self._call):
+            while (data := await _next(chunks, self._call)) is not None:
+                arrived = time.monotonic()
+                for delta in self._call.deltas(data, arrived):
+                    yield delta
+                self._call.watch.pause(time.monotonic() - arrived)
+        for delta in self.reply.end():
+            yield delta
+
+    def answer(self) -> Answer:
+        """The whole answer, once the deltas have ended."""
+        return self.reply.answer(self._call.exchange())
+
+
+class _Alarm:
+    """Cuts a blocking stream's connection when its watch runs out while it is being read.
+
+    A thread, because a blocking read can be bounded only when the body begins, and that bound starts anew with each
+    byte, also with those of pings.
+    """
+
+    def __init__(self, call: Call, response: "httpx.Response") -> None:
+        self._watch = call.watch
+        self._response = response
+        self._deadline = call.watch.deadline
+        self._wake = threading.Event()
+        self._is_reading = False
+        self._has_rung = False
+        self._is_cancelled = False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._run, name="ovhcloud-alarm", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_cancelled = True
+        self._wake.set()
+
+    def next(self, chunks: Iterator[bytes]) -> bytes | None:
+        """The next piece, or None at the end; TimeoutError when the time is up."""
+        if self._watch.deadline < self._deadline:
+            self._wake.set()
+        self._deadline = self._watch.deadline
+        self._is_reading = True
+        try:
+            data = next(chunks, None)
+        except Exception as error:
+            if self._has_rung:
+                raise TimeoutError from error
+            raise
+        finally:
+            self._is_reading = False
+        if data is None and self._has_rung:
+            raise TimeoutError
+        return data
+
+    def _run(self) -> None:
+        while not self._is_cancelled:
+            left = self._watch.left(time.monotonic())
+            if left > 0:
+                self._wake.wait(min(left, threading.TIMEOUT_MAX))
+            elif self._is_reading:
+                self._has_rung = True
+                _cut(self._response)
+                return
+            else:
+                self._wake.wait(PARKED_SECONDS)
+            self._wake.clear()
+
+
+async def _next(chunks: AsyncIterator[bytes], call: Call) -> bytes | None:
+    """The next piece, or None at the end; TimeoutError when the time is up."""
+    left = call.watch.left(time.monotonic())
+    with suppress(StopAsyncIteration):
+        async with asyncio.timeout(None if left == float("inf") else left):
+            return await anext(chunks)
+    return None
+
+
+def _cut(response: "httpx.Response") -> None:
+    """Wakes a thread that blocks in a read of this response."""
+    stream = response.extensions.get("network_stream")
+    connection = stream.get_extra_info("socket") if stream else None
+    if isinstance(connection, socket.socket):
+        with suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which waits for the peer
+
+
+def _request(call: Call, client: "httpx.Client | httpx.AsyncClient") -> "httpx.Request":
+    connect, read = call.attempt(time.monotonic())
+    headers = {"User-Agent": USER_AGENT, **call.settings.headers()}
+    return client.build_request(
+        "POST", call.url, content=call.content, headers=headers, timeout=(connect, read, read, None)
+    )
+
+
+def _next_attempt(call: Call, error: OVHCloudError) -> float:
+    wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - jitter is no secret
+    log.info("A request for %s failed (%s); the next attempt is in %.2f s", call.model, type(error).__name__, wait)
+    return wait
+
+
+@contextmanager
+def _translating(call: Call) -> Iterator[None]:
+    """Raises what went wrong in httpx as what it means for the call; works round `await` too."""
+    try:
+        yield
+    except OVHCloudError as error:
+        call.counted(error)
+        raise
+    except Exception as error:  # httpx and httpx2 have no base in common; what is neither's is raised as it is
+        ours = _translated(error, call)
+        if ours is None:
+            raise
+        meant = call.lost(ours)
+        if meant is not None:
+            raise meant from error
+
+
+def _translated(error: Exception, call: Call) -> OVHCloudError | None:
+    names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in HTTPX}
+    if type(error) is TimeoutError or names & {"ReadTimeout", "WriteTimeout"}:
+        return call.watch.expired()
+    if not names:
+        return None
+    said, place = str(error) or type(error).__name__, call.settings.base_url
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return APIConnectionError(
+            f"The certificate of {place} is not trusted: {said}. Behind a proxy that inspects TLS, "
+            "set verify= or SSL_CERT_FILE to the file with its certificate authority."
+        )
+    if "DecodingError" in names:
+        return InvalidResponseError(f"The answer's content encoding can't be undone: {said}.")
+    if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
+        return BadRequestError(f"The request can't be sent: {said}.")
+    if "RemoteProtocolError" in names and not said.startswith(("Server disconnected", "peer closed")):
+        return InvalidResponseError(f"{place} does not answer as an HTTP server should: {said}.")
+    ours = (
+        APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
+        if "ConnectTimeout" in names
+        else APIConnectionError(f"No answer from {place}: {said}. Are base_url, network and proxy right?")
+    )
+    ours.is_transient = True
+    return ours

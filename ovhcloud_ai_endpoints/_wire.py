@@ -1,0 +1,81 @@
+"""What goes over the wire, as types: the parts of the API's JSON that we send and read.
+
+Nothing else: no behaviour.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class TextPart(TypedDict):
+    type: Literal["text"]
+    text: str
+
+
+class ImageURL(TypedDict):
+    url: str  # a data URL; the service isn't known to fetch others
+    detail: NotRequired[str]
+
+
+class ImagePart(TypedDict):
+    type: Literal["image_url"]
+    image_url: ImageURL
+
+
+class InputAudio(TypedDict):
+    data: str
+    format: str
+
+
+class AudioPart(TypedDict):
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+Part = TextPart | ImagePart | AudioPart
+
+
+class Function(TypedDict):
+    name: str
+    arguments: str  # a JSON object, as text
+
+
+class ToolCall(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class Message(TypedDict):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[Part]
+    name: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCall]]
+    tool_call_id: NotRequired[str]
+    reasoning: NotRequired[str]  # read by the service; its older name reasoning_content is ignored there
+
+
+class CompletionTokensDetails(TypedDict, total=False):
+    reasoning_tokens: int | None
+
+
+class PromptTokensDetails(TypedDict, total=False):
+    cached_tokens: int | None
+
+
+class Usage(TypedDict, total=False):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails | None
+    completion_tokens_details: CompletionTokensDetails | None
+
+
+class EmbeddingRequest(TypedDict):
+    model: str
+    input: list[str]
+    dimensions: NotRequired[int]
+
+
+# Of what the service sends only some is certain, so it is read key by key.
+Body = dict[str, Any]
+Event = dict[str, Any]
