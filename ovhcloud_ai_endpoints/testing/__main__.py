@@ -1,0 +1,43 @@
+"""Runs the local AI Endpoints until Ctrl-C, or for as long as a command takes.
+
+    python -m ovhcloud_ai_endpoints.testing --port 8000
+    python -m ovhcloud_ai_endpoints.testing -- python my_app.py
+
+The command finds the server by its environment variables, as it would find the service.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ovhcloud_ai_endpoints.testing",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; any that is free if left out")
+    parser.add_argument("--anonymous", action="store_true", help="give the command no key")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="what to run")
+    options = parser.parse_args()
+    with LocalEndpoints(port=options.port) as server:
+        environ = server.environ | ({"OVHCLOUD_API_KEY": ""} if options.anonymous else {})
+        if options.command:
+            return subprocess.run(options.command, env=os.environ | environ, check=False).returncode  # noqa: S603
+        print("# A local AI Endpoints, with no model behind it. To use it:")
+        for name, value in environ.items():
+            print(f"export {name}={value}", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("# stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,374 @@
+"""What the gateway in front of the models accepts, checked in the order in which it checks.
+
+Pure: a request and the time in, a refusal or None out. Each behaviour that is documented nowhere is one constant here,
+under the heading "Guesses"; the live suite is to settle them.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ovhcloud_ai_endpoints._models import Model, list_models
+from ovhcloud_ai_endpoints.testing._requests import Request
+
+MAX_BODY_BYTES = 2_000_000  # "2 MB", OVHcloud's capabilities guide
+PATHS = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET"}
+EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
+
+# Guesses
+NOT_FOUND_BODY = {"message": "The requested resource was not found"}
+MODEL_NOT_FOUND = "The model `{}` does not exist."
+TOO_LARGE_BODY = {"message": "Request size limit exceeded"}
+RETRY_AFTER_ON_429 = True
+RESET_HEADER = "RateLimit-Reset"
+TOO_MANY_INPUTS_STATUS = 400
+DIMENSIONS_REFUSED_WHERE_FIXED = True
+EMPTY_TOOLS_REFUSED = True  # newer engines do
+REMOTE_IMAGES_REFUSED = True
+SYSTEM_FIRST_MODELS = ("Qwen3.5", "Qwen3.6")  # a second system message gives an empty stream
+UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # but for reasoning_content, which is seen to be ignored
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer other than 200."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid" if UNKNOWN_MESSAGE_FIELDS_REFUSED else "ignore")
+
+
+class _ImageURL(_Strict):
+    url: str
+    detail: str | None = None
+
+
+class _Audio(_Strict):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class _TextPart(_Strict):
+    type: Literal["text"]
+    text: str
+
+
+class _ImagePart(_Strict):
+    type: Literal["image_url"]
+    image_url: _ImageURL
+
+
+class _AudioPart(_Strict):
+    type: Literal["input_audio"]
+    input_audio: _Audio
+
+
+_Part = _TextPart | _ImagePart | _AudioPart
+
+
+class _Function(_Strict):
+    name: str
+    arguments: str
+
+
+class _ToolCall(_Strict):
+    id: str
+    type: Literal["function"]
+    function: _Function
+
+
+class _Message(_Strict):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_Part] | None = None
+    name: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    tool_call_id: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class _ToolFunction(_Strict):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class _Tool(_Strict):
+    type: Literal["function"]
+    function: _ToolFunction
+
+
+class _NamedFunction(_Strict):
+    name: str
+
+
+class _NamedChoice(_Strict):
+    type: Literal["function"]
+    function: _NamedFunction
+
+
+class _JSONSchema(_Strict):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+    title: str | None = None  # in OVHcloud's own LiteLLM sample
+
+
+class _ResponseFormat(_Strict):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _JSONSchema | None = None
+
+
+class _StreamOptions(_Strict):
+    include_usage: bool = False
+
+
+class _Chat(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    model: str
+    messages: list[_Message] = Field(min_length=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    n: int | None = Field(default=None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    reasoning_effort: Literal["none", "high", "medium", "low", "minimal"] | None = None
+    response_format: _ResponseFormat | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | _NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class _Embeddings(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    model: str
+    input: str | list[str]
+    dimensions: int | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+
+
+@dataclass
+class Gateway:
+    """One gateway with its keys and its counters.
+
+    Attributes:
+        is_strict: whether unknown top-level fields are refused, as the service does and other servers do not.
+    """
+
+    api_keys: frozenset[str]
+    requests_per_minute: int
+    anonymous_requests_per_minute: int
+    is_strict: bool = True
+    _counts: dict[tuple[str, str, int], int] = field(default_factory=dict)
+
+    def admit(self, request: Request, now: float) -> tuple[Refusal | None, dict[str, str]]:
+        """A refusal, or None, and the headers of the rate limit; `now` in seconds of a monotonic clock."""
+        path = request.path.partition("?")[0]
+        if PATHS.get(path) != request.method:
+            return _json(404, NOT_FOUND_BODY), {}
+        if len(request.body) > MAX_BODY_BYTES:
+            return _json(413, TOO_LARGE_BODY), {}
+        if path == "/v1/models":
+            return None, {}  # asks for no key and detects no wrong one
+        if request.api_key is not None and request.api_key not in self.api_keys:
+            return _json(403, {"message": FORBIDDEN}), {}
+        try:
+            body = json.loads(request.body)
+        except ValueError as error:
+            body = error
+        refusal, headers = self._count(request, body, now)
+        if refusal is None:
+            check = _check_chat if path == "/v1/chat/completions" else _check_embeddings
+            refusal = check(body, is_strict=self.is_strict)
+        return refusal, headers
+
+    def _count(self, request: Request, body: Any, now: float) -> tuple[Refusal | None, dict[str, str]]:
+        limit = self.anonymous_requests_per_minute if request.api_key is None else self.requests_per_minute
+        model = str(body.get("model")) if isinstance(body, dict) else ""
+        window = (request.api_key or "", model, int(now // 60))
+        used = self._counts[window] = self._counts.get(window, 0) + 1
+        reset = str(60 - int(now % 60))
+        headers = {
+            "x-ratelimit-limit-minute": str(limit),
+            "x-ratelimit-remaining-minute": str(max(0, limit - used)),
+            RESET_HEADER: reset,
+        }
+        if used <= limit:
+            return None, headers
+        if RETRY_AFTER_ON_429:
+            headers["Retry-After"] = reset
+        return _json(429, {"message": "API rate limit exceeded", "request_id": f"{used:032x}"}), headers
+
+
+FORBIDDEN = (  # as captured on 2026-10-06, with its two blanks
+    "Forbidden: authentication failed.  Please generate a new one at "
+    "https://kepler.ai.cloud.ovh.net/v1/oauth/ovh/authorize?iam_action=publicCloudProject:ai:endpoints/call"
+)
+
+
+def served(name: str) -> Model | None:
+    """The model of this name or alias, in just this casing."""
+    return next((model for model in list_models() if name in {model.id, *model.aliases}), None)
+
+
+def _check_chat(body: Any, *, is_strict: bool) -> Refusal | None:
+    try:
+        chat = _Chat.model_validate(body)
+    except ValidationError as error:
+        return _unprocessable(error)
+    if is_strict and chat.model_extra:
+        return _unknown(chat.model_extra)
+    problem = _refused_feature(chat)
+    if problem:
+        return _json(400, {"message": problem})
+    model = served(chat.model)
+    if model is None or model.kind not in {"chat", "guard"}:
+        return _json(404, {"message": MODEL_NOT_FOUND.format(chat.model)})
+    problem = _refused_by_model(chat, model)
+    return _json(400, {"error": {"message": problem, "type": "BadRequestError", "code": 400}}) if problem else None
+
+
+def _refused_feature(chat: _Chat) -> str | None:
+    if chat.parallel_tool_calls is False:
+        return "feature 'parallel_tool_calls=false' is not currently supported"
+    if (chat.top_logprobs or 0) > 1:
+        return "feature 'top_logprobs > 1' is not currently supported"
+    if chat.max_tokens is not None and chat.max_completion_tokens is not None:
+        return "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+    if chat.stream_options is not None and not chat.stream:
+        return "Stream options can only be defined when `stream=True`"
+    if chat.tools == [] and EMPTY_TOOLS_REFUSED:
+        return "`tools` must not be an empty array"
+    return None
+
+
+def _refused_by_model(chat: _Chat, model: Model) -> str | None:
+    effort = chat.reasoning_effort
+    if effort and effort not in model.reasoning_efforts:
+        return f"Unexpected reasoning effort {effort}. Supported types are {', '.join(model.reasoning_efforts)}."
+    if chat.tools and not model.tool_calling:
+        return f"{model.id} does not support tools"
+    names = {tool.function.name for tool in chat.tools or []}
+    if isinstance(chat.tool_choice, _NamedChoice) and chat.tool_choice.function.name not in names:
+        return f"tool_choice names {chat.tool_choice.function.name}, which is not among the tools"
+    if chat.response_format and chat.response_format.type != "text" and not model.structured_output:
+        return f"{model.id} does not support response_format"
+    for message in chat.messages:
+        for call in message.tool_calls or []:
+            if not _is_object(call.function.arguments):
+                return f"the arguments of {call.function.name} are not a JSON object"
+    return _refused_images(chat, model) or _overflow(chat, model)
+
+
+def _refused_images(chat: _Chat, model: Model) -> str | None:
+    parts = [part for message in chat.messages if isinstance(message.content, list) for part in message.content]
+    images = [part for part in parts if isinstance(part, _ImagePart)]
+    if images and not model.image_inputs:
+        return f"{model.id} is not a multimodal model"
+    if len(images) > (model.max_images_per_request or 0):
+        return f"At most {model.max_images_per_request} image(s) may be provided in one prompt."
+    for image in images:
+        head, _, data = image.image_url.url.partition(",")
+        if not head.startswith("data:"):
+            return "remote images are not fetched; send a data URL" if REMOTE_IMAGES_REFUSED else None
+        try:
+            base64.b64decode(data, validate=True)
+        except binascii.Error:
+            return "the image is not base64"
+    return "audio is not supported" if any(isinstance(part, _AudioPart) for part in parts) else None
+
+
+def _overflow(chat: _Chat, model: Model) -> str | None:
+    window = model.context_length or 0
+    room = window - prompt_tokens([message.model_dump(exclude_none=True) for message in chat.messages])
+    if room < 1:
+        return f"max_tokens must be at least 1, got {room}. (parameter=max_tokens, value={room})"
+    return None
+
+
+def _check_embeddings(body: Any, *, is_strict: bool) -> Refusal | None:
+    try:
+        asked = _Embeddings.model_validate(body)
+    except ValidationError as error:
+        return _unprocessable(error)
+    if is_strict and asked.model_extra:
+        return _unknown(asked.model_extra)
+    model = served(asked.model)
+    if model is None or model.kind != "embedding":
+        return _json(404, {"message": MODEL_NOT_FOUND.format(asked.model)})
+    count = 1 if isinstance(asked.input, str) else len(asked.input)
+    if not 1 <= count <= (model.max_batch_size or 1):
+        message = f"batch size {count} > maximum allowed batch size {model.max_batch_size}"
+        return _json(TOO_MANY_INPUTS_STATUS, {"error": {"message": message}})
+    if asked.dimensions is not None:
+        low = model.min_dimensions
+        if low is None and DIMENSIONS_REFUSED_WHERE_FIXED:
+            return _json(400, {"error": {"message": f"{model.id} does not support dimensions"}})
+        if low is not None and not low <= asked.dimensions <= (model.dimensions or 0):
+            return _json(400, {"error": {"message": f"dimensions must be from {low} to {model.dimensions}"}})
+    return None
+
+
+def prompt_tokens(messages: list[dict[str, Any]]) -> int:
+    """A count of about four letters to a token, and a few for each message; an image counts 256."""
+    total = 0
+    for message in messages:
+        content = message.get("content")
+        parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
+        total += 4 + sum(256 if part["type"] != "text" else tokens(part["text"]) for part in parts)
+        total += tokens(message.get("reasoning") or "")
+        total += sum(tokens(call["function"]["arguments"]) for call in message.get("tool_calls") or [])
+    return total
+
+
+def tokens(text: str) -> int:
+    return -(-len(text) // 4)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _json(status: int, body: Mapping[str, Any]) -> Refusal:
+    return Refusal(status, json.dumps(body).encode())
+
+
+def _unknown(extra: Mapping[str, Any]) -> Refusal:
+    said = json.dumps(extra, separators=(",", ":"))
+    return _json(400, {"message": f"feature 'extra arguments: {said}' is not currently supported"})
+
+
+def _unprocessable(error: ValidationError) -> Refusal:
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    said = problem["msg"]
+    if problem["loc"][:1] == ("reasoning_effort",):
+        wanted = ", ".join(f"`{effort}`" for effort in EFFORTS)
+        said = f"unknown variant `{problem['input']}`, expected one of {wanted}"
+    text = f"Failed to deserialize the JSON body into the target type: {place}: {said}"
+    return Refusal(422, text.encode(), "text/plain; charset=utf-8")
