@@ -1,0 +1,151 @@
+"""What the service answered, as LangChain has it.
+
+Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core looks for it too, and comes out as
+content blocks through the translator that is registered here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, UsageMetadata
+from langchain_core.messages import content as blocks
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.tool import ToolCall as LangChainToolCall
+from langchain_core.messages.tool import invalid_tool_call as create_invalid_tool_call
+from langchain_core.messages.tool import tool_call as create_tool_call
+from langchain_core.messages.tool import tool_call_chunk as create_tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from langchain_ovhcloud._messages import PROVIDER
+from ovhcloud_ai_endpoints._stream import Answer, Delta, Message
+from ovhcloud_ai_endpoints._wire import Usage
+
+
+def chat_result(answer: Answer) -> ChatResult:
+    """All choices of an answer; the usage, which is of all of them, stands on the first."""
+    generations = [
+        ChatGeneration(
+            message=_ai_message(message, answer, usage=answer.usage if place == 0 else None),
+            generation_info={"finish_reason": message.finish_reason},
+        )
+        for place, message in enumerate(answer.messages)
+    ]
+    return ChatResult(
+        generations=generations, llm_output={"token_usage": answer.usage or {}, "model_name": answer.model}
+    )
+
+
+def chunk(delta: Delta, answer_id: str | None) -> ChatGenerationChunk:
+    """What one event of a stream added."""
+    metadata: dict[str, Any] = {"model_provider": PROVIDER}
+    if delta.logprobs:
+        metadata["logprobs"] = delta.logprobs
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content=delta.text,
+            additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
+            tool_call_chunks=[
+                create_tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
+                for call in delta.tool_calls
+            ],
+            response_metadata=metadata,
+            id=answer_id,
+        )
+    )
+
+
+def last_chunk(answer: Answer) -> ChatGenerationChunk:
+    """The end of a stream: all that is said once, since chunks add up."""
+    message = answer.messages[0]
+    metadata = _metadata(message, answer)
+    metadata.pop("logprobs", None)  # they came with their tokens
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content="",
+            usage_metadata=usage_metadata(answer.usage),
+            response_metadata=metadata,
+            id=answer.id,
+            chunk_position="last",
+        ),
+        generation_info={"finish_reason": message.finish_reason},
+    )
+
+
+def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Tokens as LangChain counts them; None if the service did not say."""
+    if not usage:
+        return None
+    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    counted = UsageMetadata(
+        input_tokens=read, output_tokens=written, total_tokens=usage.get("total_tokens") or read + written
+    )
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    if cached is not None:
+        counted["input_token_details"] = InputTokenDetails(cache_read=cached)
+    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    if thought is not None:
+        counted["output_token_details"] = OutputTokenDetails(reasoning=thought)
+    return counted
+
+
+def _ai_message(message: Message, answer: Answer, *, usage: Usage | None) -> AIMessage:
+    valid: list[LangChainToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for call in message.tool_calls:
+        arguments = call.parsed()
+        if arguments is None:
+            error = "The arguments are not a JSON object"
+            invalid.append(create_invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error))
+        else:
+            valid.append(create_tool_call(name=call.name, args=arguments, id=call.id))
+    return AIMessage(
+        content=message.text,
+        additional_kwargs={"reasoning_content": message.reasoning} if message.reasoning else {},
+        tool_calls=valid,
+        invalid_tool_calls=invalid,
+        usage_metadata=usage_metadata(usage),
+        response_metadata=_metadata(message, answer),
+        id=answer.id,
+    )
+
+
+def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
+    exchange = answer.exchange
+    said: Mapping[str, Any] = {
+        "finish_reason": message.finish_reason,
+        "system_fingerprint": answer.system_fingerprint,
+        "logprobs": message.logprobs,
+        "request_id": exchange.request_id,
+        "time_to_first_event": exchange.first_event_after,
+        "warning": exchange.warning,
+    }
+    return {
+        "model_provider": PROVIDER,
+        "model_name": answer.model or "",
+        "attempts": exchange.attempts,
+        **{name: value for name, value in said.items() if value is not None},
+    }
+
+
+def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+    """The parts of a message in core's standard form, each with an index that parts of other kinds don't share."""
+    is_chunk = isinstance(message, AIMessageChunk)
+    found: list[Any] = []
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
+        found.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_rs"})
+    if message.text:
+        found.append({"type": "text", "text": str(message.text), "index": "lc_txt"})
+    if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
+        for call in message.tool_call_chunks:
+            piece = {name: call[name] for name in ("id", "name", "args")}
+            found.append({"type": "tool_call_chunk", **piece, "index": f"lc_tc_{call['index']}"})
+    else:
+        found += message.tool_calls
+        found += message.invalid_tool_calls
+    if not is_chunk:
+        found = [{key: value for key, value in block.items() if key != "index"} for block in found]
+    return found
+
+
+register_translator(PROVIDER, _content_blocks, _content_blocks)

@@ -1,0 +1,252 @@
+"""`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LangChain."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import Field, model_validator
+
+from langchain_ovhcloud._errors import langchain_errors
+from langchain_ovhcloud._messages import PROVIDER, wire_messages
+from langchain_ovhcloud._results import chat_result, chunk, last_chunk
+from langchain_ovhcloud._structured import pydantic_tool_parser, tool_parser
+from ovhcloud_ai_endpoints import __version__
+from ovhcloud_ai_endpoints import model as model_facts
+from ovhcloud_ai_endpoints._chat import PATH, json_schema_format, tool_choice_for
+from ovhcloud_ai_endpoints._options import ChatOptions
+from ovhcloud_ai_endpoints._stream import answer
+from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+
+
+class ChatOVHCloud(ChatOptions, BaseChatModel):
+    """A chat model of OVHcloud AI Endpoints.
+
+        from langchain_ovhcloud import ChatOVHCloud
+
+        model = ChatOVHCloud(model="gpt-oss-120b")  # the key is in OVHCLOUD_API_KEY
+        model.invoke("Hello").text
+
+    What is left out is not sent, and the service decides. Without a key calls are anonymous, at 2 a minute for each
+    model. Errors are those of `ovhcloud_ai_endpoints`, and at the same time the matching ones of
+    `langchain_core.exceptions`.
+    """
+
+    streaming: bool = False
+    n: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _set_ovhcloud_version(self) -> "ChatOVHCloud":
+        self._add_version("ovhcloud-ai-endpoints", __version__)
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The model's name, as other classes call it."""
+        return self.model
+
+    @property
+    def _llm_type(self) -> str:
+        return "ovhcloud-chat"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**self.ovhcloud_parameters, "model": self.model, "base_url": self.base_url}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_key": "OVHCLOUD_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        facts = model_facts(self.model)
+        if not facts.is_known:
+            return None
+        return ModelProfile(
+            name=facts.id,
+            max_input_tokens=facts.context_length or 0,
+            max_output_tokens=facts.max_completion_tokens or 0,
+            text_inputs=True,
+            image_inputs=facts.image_inputs,
+            image_url_inputs=False,
+            image_tool_message=facts.image_inputs,
+            pdf_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+            text_outputs=True,
+            reasoning_output=facts.reasoning,
+            reasoning_effort_levels=list(facts.reasoning_efforts),
+            tool_calling=facts.tool_calling,
+            tool_choice=facts.tool_calling,
+            temperature=True,
+        )
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        params["ls_model_name"] = kwargs.get("model", self.model)
+        return params
+
+    def get_num_tokens(self, text: str) -> int:
+        """About the number of tokens of a text: a quarter of its letters. Nothing is downloaded to count."""
+        return -(-len(text) // 4)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """About the number of tokens of messages, as core counts them where no tokenizer is at hand."""
+        return count_tokens_approximately(messages, tools=[convert_to_openai_tool(tool) for tool in tools or []])
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        body = self._body(messages, stop, kwargs)
+        with langchain_errors():
+            return chat_result(answer(*Client(self.ovhcloud_settings).post(PATH, body)))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        body = self._body(messages, stop, kwargs)
+        with langchain_errors():
+            return chat_result(answer(*await AsyncClient(self.ovhcloud_settings).post(PATH, body)))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        body = self._body(messages, stop, kwargs, stream=True)
+        with langchain_errors(), Client(self.ovhcloud_settings).stream(PATH, body) as deltas:
+            for delta in deltas:
+                if delta:
+                    piece = chunk(delta, deltas.reply.id)
+                    if run_manager:
+                        run_manager.on_llm_new_token(delta.text, chunk=piece)
+                    yield piece
+            yield last_chunk(deltas.answer())
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        body = self._body(messages, stop, kwargs, stream=True)
+        with langchain_errors():
+            async with AsyncClient(self.ovhcloud_settings).stream(PATH, body) as deltas:
+                async for delta in deltas:
+                    if delta:
+                        piece = chunk(delta, deltas.reply.id)
+                        if run_manager:
+                            await run_manager.on_llm_new_token(delta.text, chunk=piece)
+                        yield piece
+                yield last_chunk(deltas.answer())
+
+    def _body(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
+    ) -> dict[str, Any]:
+        wire = wire_messages(messages, reasoning_passback=self.reasoning_passback)
+        call = {"n": self.n, "stop": stop, **kwargs}
+        response_format = call.get("response_format")
+        if isinstance(response_format, type):
+            call["response_format"] = _response_format(response_format, strict=None)
+        return self.ovhcloud_body(wire, call, stream=stream)
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools that it may call.
+
+        Args:
+            tools: functions, pydantic classes, LangChain tools, or dicts in OpenAI's or Anthropic's form.
+            tool_choice: "auto", "none", "required" (also "any" and True), or the name of the tool to call.
+            strict: whether arguments must follow the schema exactly.
+            parallel_tool_calls: whether several calls may come at once; False is not sent, the service refuses it.
+
+        Raises:
+            ValueError: `tool_choice` names none of the tools.
+        """
+        wire = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        choice = tool_choice_for(tool_choice, [tool["function"]["name"] for tool in wire])
+        options = {"tools": wire or None, "tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
+        return super().bind(**{name: value for name, value in options.items() if value is not None}, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with answers that are objects of a schema.
+
+        Args:
+            schema: a pydantic class, of which the answers are instances; or a TypedDict or JSON schema, for dicts.
+            method: "json_schema" has the service hold the answer to the schema; "function_calling" has the model call
+                a tool; "json_mode" asks for any JSON, so that the prompt must describe it.
+            include_raw: answers are then dicts with "raw" (the message), "parsed" and "parsing_error".
+            strict: whether the answer must follow the schema exactly; sent only if set.
+
+        Raises:
+            OutputParserException: in the call, when the answer is no object of the schema; it has the raw text.
+        """
+        parser: BaseOutputParser[Any]
+        is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
+        options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
+        if method == "function_calling":
+            tool = convert_to_openai_tool(schema, strict=strict)
+            name = tool["function"]["name"]
+            model = self.bind_tools([tool], tool_choice=name, **options, **kwargs)
+            parser = pydantic_tool_parser(schema) if is_class else tool_parser(name)
+        else:
+            format_ = {"type": "json_object"} if method == "json_mode" else _response_format(schema, strict=strict)
+            model = self.bind(response_format=format_, **options, **kwargs)
+            parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
+        if not include_raw:
+            return model | parser
+        parse = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=model) | parse.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> dict[str, Any]:
+    converted = convert_to_json_schema(schema, strict=strict)
+    return json_schema_format(converted, name=str(converted.get("title", "answer")), strict=strict)

@@ -1,0 +1,46 @@
+"""`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LangChain."""
+
+from langchain_core.embeddings import Embeddings
+
+from langchain_ovhcloud._errors import langchain_errors
+from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
+from ovhcloud_ai_endpoints._options import EmbeddingOptions
+
+
+class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
+    """An embedding model of OVHcloud AI Endpoints.
+
+        from langchain_ovhcloud import OVHCloudEmbeddings
+
+        OVHCloudEmbeddings().embed_query("Where does it run?")  # the key is in OVHCLOUD_API_KEY
+
+    Texts are sent in batches, several at once, and their vectors come back in order. The width of a vector is the
+    model's: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which can be asked for
+    fewer `dimensions`.
+    """
+
+    model: str = "bge-m3"
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """A vector for each text, in order.
+
+        Raises:
+            EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
+        """
+        with langchain_errors():
+            return embed(self.ovhcloud_documents(texts), self, model=self.model).result()
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """The same as `embed_documents`, to be awaited."""
+        with langchain_errors():
+            return (await aembed(self.ovhcloud_documents(texts), self, model=self.model)).result()
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question."""
+        with langchain_errors():
+            return embed([self.ovhcloud_query(text)], self, model=self.model).result()[0]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """The same as `embed_query`, to be awaited."""
+        with langchain_errors():
+            return (await aembed([self.ovhcloud_query(text)], self, model=self.model)).result()[0]
