@@ -1,0 +1,133 @@
+"""What the service answered, as LlamaIndex has it.
+
+Pure. Tool calls stand in blocks and in `additional_kwargs["tool_calls"]`, because core reads both.
+"""
+
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ContentBlock,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.core.llms.llm import ToolSelection
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._stream import Answer, Delta, Exchange, Message, Reply
+from ovhcloud_ai_endpoints._wire import Body, Usage
+
+
+def chat_response(answer: Answer, raw: Body) -> ChatResponse:
+    """A whole answer."""
+    message = answer.messages[0]
+    return ChatResponse(
+        message=_chat_message(message, answer.usage),
+        raw=raw,
+        logprobs=_logprobs(message),
+        additional_kwargs=_said_beside(answer.usage, answer.exchange),
+    )
+
+
+def chat_response_chunk(reply: Reply, delta: Delta) -> ChatResponse:
+    """What has been said so far, and what an event added."""
+    message = reply.message
+    return ChatResponse(
+        message=_chat_message(message, None),
+        delta=delta.text,
+        raw=_raw(reply, message),
+        additional_kwargs={"thinking_delta": delta.reasoning} if delta.reasoning else {},
+    )
+
+
+def last_chat_response(reply: Reply, answer: Answer) -> ChatResponse:
+    """The end of a stream: the whole message once more, with usage and finish reason."""
+    message = answer.messages[0]
+    return ChatResponse(
+        message=_chat_message(message, answer.usage),
+        delta="",
+        raw={**_raw(reply, message), "usage": answer.usage},
+        logprobs=_logprobs(message),
+        additional_kwargs=_said_beside(answer.usage, answer.exchange),
+    )
+
+
+def tool_selections(response: ChatResponse) -> list[ToolSelection]:
+    """The tool calls of a response, which in a stream may have come in part."""
+    return [
+        ToolSelection(
+            tool_id=block.tool_call_id or "", tool_name=block.tool_name, tool_kwargs=_arguments(block.tool_kwargs)
+        )
+        for block in response.message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+
+
+def first_call_only(response: ChatResponse) -> None:
+    """Drops all tool calls but the first, for callers who can't take several."""
+    message = response.message
+    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if len(calls) > 1:
+        message.blocks = [block for block in message.blocks if block not in calls[1:]]
+        message.additional_kwargs["tool_calls"] = message.additional_kwargs["tool_calls"][:1]
+
+
+def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
+    blocks: list[ContentBlock] = []
+    if message.reasoning:
+        thought = ((usage or {}).get("completion_tokens_details") or {}).get("reasoning_tokens")
+        blocks.append(ThinkingBlock(content=message.reasoning, num_tokens=thought))
+    if message.text or not message.tool_calls:
+        blocks.append(TextBlock(text=message.text))
+    calls = []
+    for call in message.tool_calls:
+        arguments = call.parsed()
+        kwargs = call.arguments if arguments is None else arguments
+        blocks.append(ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=kwargs))
+        function = {"name": call.name, "arguments": call.arguments or "{}"}
+        calls.append({"id": call.id, "type": "function", "function": function})
+    return ChatMessage(
+        role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": calls} if calls else {}
+    )
+
+
+def _arguments(value: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    try:
+        found = from_json(value, allow_partial="trailing-strings") if value.strip() else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _said_beside(usage: Usage | None, exchange: Exchange) -> dict[str, Any]:
+    facts = {
+        **{name: (usage or {}).get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")},
+        "request_id": exchange.request_id,
+        "attempts": exchange.attempts,
+        "time_to_first_event": exchange.first_event_after,
+        "warning": exchange.warning,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _raw(reply: Reply, message: Message) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {}, "finish_reason": message.finish_reason}
+    return {"id": reply.id, "model": reply.model, "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def _logprobs(message: Message) -> list[list[LogProb]] | None:
+    """For each token its alternatives, or the token itself where none were asked for."""
+    tokens = (message.logprobs or {}).get("content")
+    if not tokens:
+        return None
+    return [[_logprob(choice) for choice in token.get("top_logprobs") or [token]] for token in tokens]
+
+
+def _logprob(choice: dict[str, Any]) -> LogProb:
+    return LogProb(token=choice["token"], logprob=choice["logprob"], bytes=choice.get("bytes") or [])

@@ -1,0 +1,260 @@
+"""`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LlamaIndex."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from llama_index.core.base.llms.generic_utils import (
+    achat_to_completion_decorator,
+    astream_chat_to_completion_decorator,
+    chat_to_completion_decorator,
+    stream_chat_to_completion_decorator,
+)
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.types import Model, PydanticProgramMode
+from llama_index_instrumentation import get_dispatcher
+from pydantic import ValidationError
+
+from llama_index_ovhcloud._messages import wire_messages
+from llama_index_ovhcloud._results import (
+    chat_response,
+    chat_response_chunk,
+    first_call_only,
+    last_chat_response,
+    tool_selections,
+)
+from ovhcloud_ai_endpoints import model as model_facts
+from ovhcloud_ai_endpoints._chat import PATH, json_schema_format
+from ovhcloud_ai_endpoints._options import ChatOptions
+from ovhcloud_ai_endpoints._stream import answer
+from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+from ovhcloud_ai_endpoints._wire import Body
+
+if TYPE_CHECKING:
+    from llama_index.core.tools.types import BaseTool
+
+dispatcher = get_dispatcher(__name__)
+
+
+class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
+    """A chat model of OVHcloud AI Endpoints.
+
+        from llama_index_ovhcloud import ChatOVHCloud
+
+        llm = ChatOVHCloud(model="gpt-oss-120b")  # the key is in OVHCLOUD_API_KEY
+        llm.complete("Hello").text
+
+    What is left out is not sent, and the service decides. Without a key calls are anonymous, at 2 a minute for each
+    model. Errors are those of `ovhcloud_ai_endpoints`.
+    """
+
+    context_window: int | None = None
+    is_function_calling_model: bool | None = None
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which it is serialised."""
+        return "ChatOVHCloud"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex plans with: the window, tools or not; from the catalogue, or as set on this object."""
+        facts = model_facts(self.model)
+        calls_tools = self.is_function_calling_model
+        return LLMMetadata(
+            context_window=self.context_window or facts.context_length or DEFAULT_CONTEXT_WINDOW,
+            num_output=self.max_tokens or -1,
+            is_chat_model=True,
+            is_function_calling_model=facts.tool_calling if calls_tools is None else calls_tools,
+            model_name=self.model,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """What instrumentation is told of this object; never a secret."""
+        return {**super().to_payload(), "model": self.model, "temperature": self.temperature}
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The model's answer to a conversation."""
+        return self._chat(messages, **kwargs)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The same as `chat`, to be awaited."""
+        return await self._achat(messages, **kwargs)
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """The answer as it comes: each response holds all so far, and in `delta` what is new."""
+        return self._stream_chat(messages, **kwargs)
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """The same as `stream_chat`, to be awaited."""
+        return await self._astream_chat(messages, **kwargs)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The answer to a prompt, which is sent as a user's message."""
+        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The same as `complete`, to be awaited."""
+        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """The answer to a prompt as it comes."""
+        return stream_chat_to_completion_decorator(self._stream_chat)(prompt, **kwargs)
+
+    @llm_completion_callback()
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """The same as `stream_complete`, to be awaited."""
+        return await astream_chat_to_completion_decorator(self._astream_chat)(prompt, **kwargs)
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        body, raw, exchange = Client(self.ovhcloud_settings).post(PATH, self._body(messages, kwargs))
+        return chat_response(answer(body, raw, exchange), body)
+
+    async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        body, raw, exchange = await AsyncClient(self.ovhcloud_settings).post(PATH, self._body(messages, kwargs))
+        return chat_response(answer(body, raw, exchange), body)
+
+    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        return self._responses(self._body(messages, kwargs, stream=True))
+
+    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        return self._aresponses(self._body(messages, kwargs, stream=True))
+
+    def _responses(self, body: Body) -> ChatResponseGen:
+        with Client(self.ovhcloud_settings).stream(PATH, body) as deltas:
+            for delta in deltas:
+                if delta:
+                    yield chat_response_chunk(deltas.reply, delta)
+            yield last_chat_response(deltas.reply, deltas.answer())
+
+    async def _aresponses(self, body: Body) -> ChatResponseAsyncGen:
+        async with AsyncClient(self.ovhcloud_settings).stream(PATH, body) as deltas:
+            async for delta in deltas:
+                if delta:
+                    yield chat_response_chunk(deltas.reply, delta)
+            yield last_chat_response(deltas.reply, deltas.answer())
+
+    def _body(self, messages: Sequence[ChatMessage], call: Mapping[str, Any], *, stream: bool = False) -> Body:
+        wire = wire_messages(messages, reasoning_passback=self.reasoning_passback)
+        return self.ovhcloud_body(wire, call, stream=stream)
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence["BaseTool"],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """What `chat` is called with; `tool_choice` may be "auto", "none", "required" or a tool's name."""
+        messages = list(chat_history or [])
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        if user_msg is not None:
+            messages.append(user_msg)
+        choice = kwargs.pop("tool_choice", None) or ("required" if tool_required else None)
+        wire = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        return {"messages": messages, "tools": wire, "tool_choice": choice, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence["BaseTool"],
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponse:
+        if not allow_parallel_tool_calls:
+            first_call_only(response)
+        return response
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """The tools that the model wants called.
+
+        Raises:
+            ValueError: there are none, and that was to be an error.
+        """
+        selections = tool_selections(response)
+        if error_on_no_tool_call and not selections:
+            raise ValueError(f"Expected at least one tool call; the model said: {response.message.content!r}")
+        return selections
+
+    @property
+    def _is_natively_structured(self) -> bool:
+        return self.pydantic_program_mode == PydanticProgramMode.DEFAULT and model_facts(self.model).structured_output
+
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """An object of a pydantic class; the service holds the answer to its JSON schema.
+
+        Raises:
+            ValueError: the answer is no such object; the error has its text.
+        """
+        if not self._is_natively_structured:
+            return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
+        _started(output_cls, prompt, prompt_args)
+        messages = self._extend_messages(prompt.format_messages(**prompt_args))
+        return _ended(output_cls, self.chat(messages, **_asking_for(output_cls, llm_kwargs)))
+
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """The same as `structured_predict`, to be awaited."""
+        if not self._is_natively_structured:
+            return cast("Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
+        _started(output_cls, prompt, prompt_args)
+        messages = self._extend_messages(prompt.format_messages(**prompt_args))
+        return _ended(output_cls, await self.achat(messages, **_asking_for(output_cls, llm_kwargs)))
+
+
+def _started(output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
+    dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args))
+
+
+def _asking_for(output_cls: type[Model], llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    schema = output_cls.model_json_schema()
+    return {**(llm_kwargs or {}), "response_format": json_schema_format(schema, name=output_cls.__name__)}
+
+
+def _ended(output_cls: type[Model], response: ChatResponse) -> Model:
+    said = response.message.content or ""
+    try:
+        found = output_cls.model_validate_json(said)
+    except ValidationError as error:
+        raise ValueError(f"The answer is no {output_cls.__name__}: {error}. The model said: {said!r}") from error
+    dispatcher.event(LLMStructuredPredictEndEvent(output=found))
+    return found
