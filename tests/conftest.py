@@ -1,0 +1,29 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, URL or proxy of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("OVH", "LANGCHAIN_", "LANGSMITH_", "LC_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalEndpoints]:
+    """A local AI Endpoints that forgets nothing between its block's ends."""
+    with LocalEndpoints() as endpoints:
+        yield endpoints
+
+
+@pytest.fixture
+def environ(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> LocalEndpoints:
+    """The same, found through environment variables."""
+    for name, value in server.environ.items():
+        monkeypatch.setenv(name, value)
+    return server

@@ -1,0 +1,110 @@
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core import exceptions as core
+from langchain_core.vectorstores import InMemoryVectorStore
+
+from langchain_ovhcloud import OVHCloudEmbeddings
+from ovhcloud_ai_endpoints import EmbeddingsInterruptedError, RateLimitError
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+pytestmark = pytest.mark.usefixtures("environ")
+
+
+@pytest.fixture(params=["sync", "async"])
+def embed_documents(request: pytest.FixtureRequest) -> Any:
+    def embed(embeddings: OVHCloudEmbeddings, texts: list[str]) -> list[list[float]]:
+        if request.param == "sync":
+            return embeddings.embed_documents(texts)
+        return asyncio.run(embeddings.aembed_documents(texts))
+
+    return embed
+
+
+def test_two_texts_are_one_request_and_two_vectors(server: LocalEndpoints, embed_documents: Any) -> None:
+    found = embed_documents(OVHCloudEmbeddings(), ["one", "two"])
+
+    assert [len(vector) for vector in found] == [1024, 1024]
+    assert all(isinstance(number, float) for number in found[0])
+    assert [request.json for request in server.requests] == [{"model": "bge-m3", "input": ["one", "two"]}]
+
+
+def test_many_texts_are_batches_in_order(server: LocalEndpoints, embed_documents: Any) -> None:
+    texts = [f"text number {at}" for at in range(130)]
+
+    found = embed_documents(OVHCloudEmbeddings(), texts)
+
+    assert sorted(len(request.json["input"]) for request in server.requests) == [5, 25, 25, 25, 25, 25]
+    assert found[77] == OVHCloudEmbeddings().embed_query(texts[77])
+
+
+def test_batches_run_at_the_same_time(server: LocalEndpoints, embed_documents: Any) -> None:
+    server.reply(body={"data": [{"embedding": [1.0]}]}, pause=0.1, times=8)
+
+    embed_documents(OVHCloudEmbeddings(batch_size=1), ["x"] * 8)
+
+    assert len({request.connection for request in server.requests}) == 8
+
+
+def test_no_texts_are_no_request(server: LocalEndpoints, embed_documents: Any) -> None:
+    assert embed_documents(OVHCloudEmbeddings(), []) == []
+    assert server.requests == []
+
+
+def test_failure_on_the_way_loses_nothing(server: LocalEndpoints, embed_documents: Any) -> None:
+    embeddings = OVHCloudEmbeddings(batch_size=2, max_concurrency=1, max_retries=0)
+    server.reply(body={"data": [{"embedding": [1.0]}, {"embedding": [2.0]}]})
+    server.reply(status=429)
+
+    with pytest.raises(EmbeddingsInterruptedError) as caught:
+        embed_documents(embeddings, ["a", "b", "c", "d", "e"])
+
+    assert caught.value.vectors == {0: [1.0], 1: [2.0]}
+    assert caught.value.remaining == {2: "c", 3: "d", 4: "e"}
+    assert isinstance(caught.value.__cause__, RateLimitError)
+    assert isinstance(caught.value, core.ModelError)
+
+
+def test_failure_at_once_is_the_failure_itself(server: LocalEndpoints, embed_documents: Any) -> None:
+    server.reply(status=429)
+
+    with pytest.raises(RateLimitError) as caught:
+        embed_documents(OVHCloudEmbeddings(max_retries=0), ["a"])
+
+    assert isinstance(caught.value, core.ModelRateLimitError)
+
+
+def test_instructions_stand_before_the_texts(server: LocalEndpoints) -> None:
+    embeddings = OVHCloudEmbeddings(query_instruction="Q: ", text_instruction="D: ")
+
+    embeddings.embed_query("x")
+    embeddings.embed_documents(["y"])
+    asyncio.run(embeddings.aembed_query("z"))
+
+    assert [request.json["input"] for request in server.requests] == [["Q: x"], ["D: y"], ["Q: z"]]
+
+
+def test_dimensions_are_asked_for_only_when_set() -> None:
+    assert len(OVHCloudEmbeddings(model="Qwen3-Embedding-8B", dimensions=64).embed_query("x")) == 64
+
+
+def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    OVHCloudEmbeddings(show_progress=True).embed_documents(["a", "b"])
+
+    assert "2/2" in capsys.readouterr().err
+
+
+def test_similar_texts_are_near() -> None:
+    store = InMemoryVectorStore.from_texts(
+        ["Streams that are cut raise an error", "The cat sat on the mat"], OVHCloudEmbeddings()
+    )
+
+    assert store.similarity_search("What if a stream is cut?", k=1)[0].page_content.startswith("Streams")
+
+
+def test_peers_arguments_are_taken() -> None:
+    with pytest.warns(UserWarning, match="check_embedding_ctx_length"):
+        embeddings = OVHCloudEmbeddings(model="bge-m3", chunk_size=10, check_embedding_ctx_length=False)
+
+    assert embeddings.batch_size == 10

@@ -1,0 +1,176 @@
+import base64
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_ovhcloud._messages import wire_messages
+
+PNG = base64.b64encode(b"\x89PNG not really").decode()
+URL = f"data:image/png;base64,{PNG}"
+IMAGE = {"type": "image_url", "image_url": {"url": URL}}
+
+
+def content(*blocks: Any, kind: Any = HumanMessage, **rest: Any) -> Any:
+    return wire_messages([kind(list(blocks), **rest)])[0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        (SystemMessage("s"), {"role": "system", "content": "s"}),
+        (HumanMessage("u", name="ada"), {"role": "user", "content": "u", "name": "ada"}),
+        (AIMessage("a"), {"role": "assistant", "content": "a"}),
+        (ToolMessage("t", tool_call_id="1"), {"role": "tool", "content": "t", "tool_call_id": "1"}),
+        (ChatMessage("d", role="developer"), {"role": "system", "content": "d"}),
+        (ChatMessage("d", role="user"), {"role": "user", "content": "d"}),
+    ],
+)
+def test_each_kind_of_message_has_its_role(message: BaseMessage, wire: dict[str, Any]) -> None:
+    assert wire_messages([message]) == [wire]
+
+
+@pytest.mark.parametrize("message", [FunctionMessage("x", name="f"), ChatMessage("x", role="critic")])
+def test_message_that_no_model_takes_is_an_error_with_its_position(message: BaseMessage) -> None:
+    with pytest.raises(ValueError, match=f"Message 1 is a {type(message).__name__}"):
+        wire_messages([HumanMessage("hi"), message])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        IMAGE,
+        {"type": "image_url", "image_url": {"url": URL, "format": "image/png"}},
+        {"type": "image_url", "image_url": URL},
+        {"type": "image", "base64": PNG, "mime_type": "image/png"},
+        {"type": "image", "source_type": "base64", "data": PNG, "mime_type": "image/png"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}, "cache_control": {}},
+        {"type": "image", "url": URL},
+    ],
+)
+@pytest.mark.parametrize("kind", [HumanMessage, ToolMessage])
+def test_image_in_every_form_is_one_on_the_wire(block: dict[str, Any], kind: Any) -> None:
+    rest = {"tool_call_id": "1"} if kind is ToolMessage else {}
+
+    assert content({"type": "text", "text": "look"}, block, kind=kind, **rest) == [
+        {"type": "text", "text": "look"},
+        IMAGE,
+    ]
+
+
+def test_detail_of_an_image_is_kept() -> None:
+    block = {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}
+
+    assert content(block) == [{"type": "image_url", "image_url": {"url": URL, "detail": "low"}}]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "text"),
+    [
+        ([{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}], "a"),
+        (["a", {"type": "text", "text": "b"}], "a\nb"),
+        ([{"type": "text-plain", "text": "doc", "mime_type": "text/plain"}], "doc"),
+        ([{"type": "file", "base64": base64.b64encode(b"# hi").decode(), "mime_type": "text/markdown"}], "# hi"),
+        ([], ""),
+    ],
+)
+def test_text_in_every_form_is_a_string(blocks: list[Any], text: str) -> None:
+    assert content(*blocks) == text
+
+
+def test_sound_is_passed_on() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+
+    assert content({"type": "audio", "base64": "UklGRg==", "mime_type": "audio/x-wav"}) == [sound]
+    assert content(sound) == [sound]
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"type": "weird", "x": 1}, "'weird'"),
+        ({"type": "file", "base64": PNG, "mime_type": "application/pdf"}, "application/pdf.*as images"),
+        ({"type": "video", "base64": PNG, "mime_type": "video/mp4"}, "video/mp4"),
+        ({"type": "image", "base64": PNG}, "without mime_type"),
+        ({"type": "image", "file_id": "f-1"}, "'image'"),
+    ],
+)
+def test_block_that_no_model_reads_is_an_error_with_its_position(block: dict[str, Any], said: str) -> None:
+    messages = [HumanMessage("first"), HumanMessage([{"type": "text", "text": "a"}, block])]
+
+    with pytest.raises(ValueError, match=f"Block 1 of message 1.*{said}"):
+        wire_messages(messages)
+
+
+class TestAssistants:
+    def test_tool_calls_go_beside_the_text(self) -> None:
+        message = AIMessage("Let me see", tool_calls=[{"id": "1", "name": "f", "args": {"x": "é"}}])
+
+        assert wire_messages([message]) == [
+            {
+                "role": "assistant",
+                "content": "Let me see",
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": "é"}'}}],
+            }
+        ]
+
+    def test_content_is_never_a_list_without_parts(self) -> None:
+        assert wire_messages([AIMessage([], tool_calls=[{"id": "1", "name": "f", "args": {}}])])[0]["content"] == ""
+
+    def test_blocks_that_stand_elsewhere_are_left_out(self) -> None:
+        blocks = [
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "redacted_thinking", "data": "x"},
+            {"type": "text", "text": "Let me "},
+            {"type": "text", "text": "see"},
+            {"type": "tool_use", "id": "1", "name": "f", "input": {}},
+            {"type": "tool_call", "id": "1", "name": "f", "args": {}},
+        ]
+
+        assert content(*blocks, kind=AIMessage) == "Let me see"
+
+    def test_call_that_was_invalid_keeps_its_raw_text_in_an_object(self) -> None:
+        invalid = {"type": "invalid_tool_call", "id": "1", "name": "f", "args": '{"x": ', "error": None}
+        message = AIMessage("", invalid_tool_calls=[invalid])
+
+        calls = wire_messages([message])[0]["tool_calls"]
+
+        assert calls[0]["function"]["arguments"] == '{"invalid_arguments": "{\\"x\\": "}'
+
+
+class TestReasoning:
+    THOUGHT = AIMessage("a", additional_kwargs={"reasoning_content": "hm"})
+
+    @pytest.mark.parametrize(
+        ("passback", "sent"),
+        [("auto", [False, True]), ("always", [True, True]), ("never", [False, False])],
+    )
+    def test_goes_back_by_policy(self, passback: Any, sent: list[bool]) -> None:
+        messages = [self.THOUGHT, HumanMessage("and?"), self.THOUGHT, ToolMessage("t", tool_call_id="1")]
+
+        wire = wire_messages(messages, reasoning_passback=passback)
+
+        assert ["reasoning" in wire[at] for at in (0, 2)] == sent
+
+    def test_block_of_version_1_goes_back_as_the_field(self) -> None:
+        message = AIMessage(
+            [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "a"}],
+            response_metadata={"output_version": "v1", "model_provider": "ovhcloud"},
+        )
+
+        assert wire_messages([message]) == [{"role": "assistant", "content": "a", "reasoning": "hm"}]
+
+    def test_of_another_provider_does_not_go_back(self) -> None:
+        message = AIMessage(
+            "a", additional_kwargs={"reasoning_content": "hm"}, response_metadata={"model_provider": "deepseek"}
+        )
+
+        assert wire_messages([message]) == [{"role": "assistant", "content": "a"}]

@@ -1,0 +1,128 @@
+from typing import Any
+
+import pytest
+
+from ovhcloud_ai_endpoints._chat import (
+    audio_part,
+    chat_body,
+    content_of,
+    image_part,
+    json_schema_format,
+    merge_system_messages,
+    tool_choice_for,
+)
+from ovhcloud_ai_endpoints._wire import Message
+
+USER: Message = {"role": "user", "content": "hi"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+
+
+def body(*, stream: bool = False, stream_usage: bool = True, **parameters: Any) -> dict[str, Any]:
+    sent = chat_body([USER], parameters, model="m", base_url="http://h/v1", stream=stream, stream_usage=stream_usage)
+    assert sent.pop("model") == "m"
+    assert sent.pop("messages") == [USER]
+    return sent
+
+
+def test_unset_is_absent() -> None:
+    assert body(temperature=None, stop=None, tools=None, n=None) == {}
+
+
+def test_zero_and_false_are_set() -> None:
+    assert body(temperature=0, logprobs=False) == {"temperature": 0, "logprobs": False}
+
+
+@pytest.mark.parametrize(("stop", "sent"), [([], {}), ("", {}), ("x", {"stop": ["x"]}), (["x"], {"stop": ["x"]})])
+def test_stop_is_a_list_or_absent(stop: Any, sent: dict[str, Any]) -> None:
+    assert body(stop=stop) == sent
+
+
+def test_stream_asks_for_usage_and_never_for_several_choices() -> None:
+    assert body(stream=True, n=2) == {"stream": True, "stream_options": {"include_usage": True}}
+    assert body(stream=True, stream_usage=False) == {"stream": True}
+
+
+def test_parallel_tool_calls_false_is_never_sent() -> None:
+    assert body(tools=[TOOL], parallel_tool_calls=False) == {"tools": [TOOL]}
+    assert body(tools=[TOOL], parallel_tool_calls=True) == {"tools": [TOOL], "parallel_tool_calls": True}
+
+
+def test_without_tools_nothing_of_tools_is_sent() -> None:
+    assert body(tools=[], tool_choice="required", parallel_tool_calls=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (None, None),
+        (False, None),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("required", "required"),
+        ("any", "required"),
+        (True, "required"),
+        ("f", {"type": "function", "function": {"name": "f"}}),
+        ({"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}),
+        ({"type": "tool", "name": "f"}, {"type": "function", "function": {"name": "f"}}),
+    ],
+)
+def test_tool_choice_has_the_wires_form(choice: Any, sent: Any) -> None:
+    assert tool_choice_for(choice, ["f", "g"]) == sent
+
+
+def test_tool_that_is_called_auto_can_be_chosen() -> None:
+    assert tool_choice_for("auto", ["auto"]) == {"type": "function", "function": {"name": "auto"}}
+
+
+@pytest.mark.parametrize("choice", ["h", {"type": "function", "function": {"name": "h"}}])
+def test_choice_of_no_tool_names_those_there_are(choice: Any) -> None:
+    with pytest.raises(ValueError, match="'h', but the tools are f, g"):
+        tool_choice_for(choice, ["f", "g"])
+
+
+def test_unknown_parameter_names_the_nearest() -> None:
+    with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
+        body(temprature=1)
+
+
+def test_several_system_messages_become_the_first() -> None:
+    messages: list[Message] = [
+        {"role": "system", "content": "a"},
+        USER,
+        {"role": "system", "content": [image_part(url="u")]},
+    ]
+
+    assert merge_system_messages(messages) == [
+        {"role": "system", "content": [{"type": "text", "text": "a"}, image_part(url="u")]},
+        USER,
+    ]
+    assert merge_system_messages([messages[0], messages[0]]) == [{"role": "system", "content": "a\n\na"}]
+
+
+def test_one_system_message_stays_where_it_is() -> None:
+    messages: list[Message] = [USER, {"role": "system", "content": "a"}]
+
+    assert merge_system_messages(messages) == messages
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "name"), [("audio/mpeg", "mp3"), ("audio/x-wav", "wav"), ("audio/wav;codecs=1", "wav")]
+)
+def test_sounds_have_the_formats_name(mime_type: str, name: str) -> None:
+    assert audio_part(data="", mime_type=mime_type)["input_audio"]["format"] == name  # type: ignore[typeddict-item]
+
+
+def test_content_is_a_string_if_all_of_it_is_text() -> None:
+    text = {"type": "text", "text": "a"}
+
+    assert content_of([]) == ""
+    assert content_of([text, text]) == "a\na"  # type: ignore[list-item]
+    assert content_of([text, image_part(url="u")]) == [text, image_part(url="u")]  # type: ignore[list-item]
+
+
+def test_name_of_a_schema_is_one_that_the_service_takes() -> None:
+    name = json_schema_format({}, name="Réponse[int] " + "x" * 99)["json_schema"]["name"]
+
+    assert name.startswith("R_ponse_int__x")
+    assert len(name) == 64
+    assert json_schema_format({}, name="")["json_schema"]["name"] == "answer"

@@ -1,0 +1,143 @@
+import inspect
+import pickle
+
+import pytest
+
+import ovhcloud_ai_endpoints as service
+from ovhcloud_ai_endpoints import _errors
+from ovhcloud_ai_endpoints._errors import message_in, retry_after, status_error
+
+FORBIDDEN = b'{"message":"Forbidden: authentication failed.  Please generate a new one"}'
+OVERFLOWS = [
+    "max_tokens must be at least 1, got -412. (parameter=max_tokens, value=-412)",
+    "This model's maximum context length is 131072 tokens. However, you requested 200000 tokens",
+    "The prompt is too long: 9000 tokens",
+    "The decoder prompt (length 40000) is longer than the maximum model length of 32768",
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, b'{"message":"feature \'top_k\' is not currently supported"}', service.BadRequestError),
+        (401, b"", service.AuthenticationError),
+        (403, FORBIDDEN, service.AuthenticationError),
+        (403, b'{"message":"Resource tag \'discovery\' is forbidden"}', service.PermissionDeniedError),
+        (404, b'{"message":"no such model"}', service.NotFoundError),
+        (408, b"", service.APITimeoutError),
+        (413, b"", service.PayloadTooLargeError),
+        (418, b"", service.BadRequestError),
+        (422, b"Failed to deserialize the JSON body", service.BadRequestError),
+        (429, b'{"message":"API rate limit exceeded","request_id":"r1"}', service.RateLimitError),
+        (500, b"<html><title>500</title></html>", service.InternalServerError),
+        (503, b"", service.InternalServerError),
+    ],
+)
+def test_each_status_is_its_own_error(status: int, body: bytes, kind: type[Exception]) -> None:
+    error = status_error(status, {}, body)
+
+    assert type(error) is kind
+    assert error.status == status
+    assert f"HTTP {status}" in str(error)
+
+
+@pytest.mark.parametrize("said", OVERFLOWS)
+def test_overflow_is_recognised_in_every_wording(said: str) -> None:
+    error = status_error(400, {}, b'{"error":{"message":"%s"}}' % said.encode(), model="gpt-oss-120b")
+
+    assert type(error) is service.ContextOverflowError
+    assert "131,072 tokens" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":{"message":"from the engine","code":400}}', "from the engine"),
+        (b'{"message":"from the gateway","request_id":"x"}', "from the gateway"),
+        (b'{"error":"a plain text"}', "a plain text"),
+        (b'{"detail":[{"msg":"no"}]}', "[{'msg': 'no'}]"),
+        (b"Failed to deserialize: stop", "Failed to deserialize: stop"),
+        (b"<html><head><title>502 Bad\nGateway</title></head></html>", "An HTML page, not the API: 502 Bad Gateway"),
+        (b"<h1>Blocked</h1><p>by the proxy", "An HTML page, not the API: Blocked"),
+        (b'{"message": 5}', '{"message": 5}'),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"", ""),
+    ],
+)
+def test_message_is_found_in_every_shape_of_body(body: bytes, said: str) -> None:
+    assert message_in(body) == said
+
+
+def test_message_is_cut_when_it_is_long() -> None:
+    assert len(message_in(b"x" * 10_000)) < 600
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"retry-after": "7"}, 7.0),
+        (429, {"retry-after": "0.5"}, 0.5),
+        (429, {"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 90.0),
+        (429, {"retry-after": "Thu, 01 Jan 1970 00:00:01 GMT"}, 0.0),
+        (429, {"ratelimit-reset": "31"}, 31.0),
+        (429, {"retry-after": "-4", "ratelimit-reset": "31"}, 31.0),
+        (429, {"retry-after": "soon"}, None),
+        (429, {"retry-after": "1e400"}, None),
+        (503, {"retry-after": "3"}, 3.0),
+        (503, {"ratelimit-reset": "59"}, None),
+        (429, {}, None),
+    ],
+)
+def test_wait_is_read_from_the_headers(status: int, headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(status, headers, now=10.0) == seconds
+
+
+def test_unknown_model_names_the_nearest() -> None:
+    said = str(status_error(404, {}, b"", model="Qwen3.8"))
+
+    assert "Qwen3.8-27B" in said
+
+
+def test_known_model_that_is_not_found_may_be_retired() -> None:
+    assert "retired" in str(status_error(404, {}, b"", model="gpt-oss-20b"))
+
+
+def test_wrong_key_says_where_keys_come_from() -> None:
+    said = str(status_error(403, {}, FORBIDDEN))
+
+    assert "OVHCLOUD_API_KEY" in said
+    assert "API keys" in said
+
+
+def test_too_large_says_what_was_sent() -> None:
+    assert "2.50 MB were sent" in str(status_error(413, {}, b"", sent=2_500_000))
+
+
+def test_request_id_is_read_from_header_or_body() -> None:
+    assert status_error(500, {"x-request-id": "a"}, b"").request_id == "a"
+    assert status_error(429, {}, b'{"message":"m","request_id":"b"}').request_id == "b"
+
+
+@pytest.mark.parametrize("kind", [getattr(service, name) for name in service.__all__ if name.endswith("Error")])
+def test_errors_survive_pickling(kind: type[service.OVHCloudError]) -> None:
+    error = kind("what happened")
+    error.status, error.attempts = 503, 3
+
+    again = pickle.loads(pickle.dumps(error))
+
+    assert type(again) is kind
+    assert str(again) == str(error)
+    assert again.status == 503
+
+
+def test_timeout_is_also_pythons_own() -> None:
+    assert issubclass(service.APITimeoutError, TimeoutError)
+
+
+def test_the_drawn_tree_holds_every_error() -> None:
+    """The module's docstring is the documentation of the tree."""
+    drawn = inspect.getdoc(_errors)
+    kinds = [kind for kind in vars(_errors).values() if inspect.isclass(kind) and issubclass(kind, Exception)]
+
+    assert len(kinds) == 14
+    assert all(kind.__name__ in drawn for kind in kinds)

@@ -1,0 +1,260 @@
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovhcloud_ai_endpoints import InternalServerError, InvalidResponseError, RateLimitError, StreamInterruptedError
+from ovhcloud_ai_endpoints._stream import Exchange, Message, Reply, ToolCall, answer
+
+DONE = b"data: [DONE]\n\n"
+
+
+def event(delta: dict[str, Any] | None = None, **rest: Any) -> bytes:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": rest.pop("finish", None)}]
+    return f"data: {json.dumps({'id': 'c1', 'model': 'm', 'choices': choices, **rest})}\n\n".encode()
+
+
+def call(arguments: Any = None, *, id: str | None = None, name: str | None = None, index: int | None = 0) -> bytes:  # noqa: A002
+    piece: dict[str, Any] = {"function": {"name": name, "arguments": arguments}}
+    piece |= {"id": id} if id is not None else {}
+    piece |= {"index": index} if index is not None else {}
+    return event({"tool_calls": [piece]})
+
+
+def read(*events: bytes) -> tuple[Reply, Message]:
+    reply = Reply()
+    for data in events:
+        list(reply.feed(data))
+    list(reply.end())
+    return reply, reply.message
+
+
+def calls(*events: bytes) -> list[tuple[str, str]]:
+    _, message = read(*events, DONE)
+    return [(call.name, call.arguments) for call in message.tool_calls]
+
+
+def test_text_and_reasoning_add_up() -> None:
+    _, message = read(
+        event({"role": "assistant", "content": ""}),
+        event({"reasoning": "hm"}),
+        event({"reasoning": "m", "content": "He"}),
+        event({"content": "llo"}, finish="stop"),
+        event(usage={"prompt_tokens": 1, "completion_tokens": 2}),
+        DONE,
+    )
+
+    assert message == Message(text="Hello", reasoning="hmm", finish_reason="stop")
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_is_read_by_both_names(name: str) -> None:
+    assert read(event({name: "hm"}), DONE)[1].reasoning == "hm"
+
+
+def test_reasoning_by_both_names_at_once_counts_once() -> None:
+    assert read(event({"reasoning": "hm", "reasoning_content": "hm"}), DONE)[1].reasoning == "hm"
+
+
+def test_running_totals_of_usage_are_not_added_up() -> None:
+    reply, _ = read(
+        event({"content": "a"}, usage={"prompt_tokens": 5, "completion_tokens": 1}),
+        event({"content": "b"}, usage={"prompt_tokens": 5, "completion_tokens": 2}),
+        DONE,
+    )
+
+    assert reply.answer(Exchange()).usage == {"prompt_tokens": 5, "completion_tokens": 2}
+
+
+@pytest.mark.parametrize("delta", [None, {}, {"content": None}, {"tool_calls": None}, {"tool_calls": []}])
+def test_events_that_say_nothing_are_no_error(delta: dict[str, Any] | None) -> None:
+    assert read(event(delta), event({"content": "x"}), DONE)[1].text == "x"
+
+
+def test_null_delta_is_no_error() -> None:
+    nothing = b'data: {"choices": [{"index": 0, "delta": null}]}\n\n'
+
+    assert read(nothing, event({"content": "x"}), DONE)[1].text == "x"
+
+
+class TestToolCalls:
+    def test_arguments_add_up_by_index(self) -> None:
+        events = [call("", id="a", name="f"), call('{"x"'), call(": 1}")]
+
+        assert calls(*events) == [("f", '{"x": 1}')]
+
+    def test_interleaved_calls_are_kept_apart(self) -> None:
+        events = [
+            call("{", id="a", name="f", index=0),
+            call("{", id="b", name="g", index=1),
+            call('"x": 1}', index=0),
+            call('"y": 2}', index=1),
+        ]
+
+        assert calls(*events) == [("f", '{"x": 1}'), ("g", '{"y": 2}')]
+
+    def test_two_calls_in_one_event_are_two(self) -> None:
+        pieces = [{"index": at, "id": f"i{at}", "function": {"name": "f", "arguments": "{}"}} for at in (0, 1)]
+
+        assert calls(event({"tool_calls": pieces})) == [("f", "{}"), ("f", "{}")]
+
+    def test_parallel_calls_that_share_an_index_are_two(self) -> None:
+        events = [call('{"x": 1}', id="a", name="f"), call('{"x": 2}', id="b", name="f")]
+
+        assert calls(*events) == [("f", '{"x": 1}'), ("f", '{"x": 2}')]
+
+    def test_calls_without_index_and_id_begin_with_their_names(self) -> None:
+        events = [call("{", name="f", index=None), call("}", index=None), call("{}", name="g", index=None)]
+
+        assert calls(*events) == [("f", "{}"), ("g", "{}")]
+
+    def test_repeated_name_is_taken_once(self) -> None:
+        assert calls(call("{", id="a", name="f"), call("}", id="a", name="f")) == [("f", "{}")]
+
+    def test_new_id_in_each_event_is_one_call(self) -> None:
+        assert calls(call("{", id="a", name="f"), call("}", id="b")) == [("f", "{}")]
+
+    def test_missing_id_is_made_up(self) -> None:
+        _, message = read(call("{}", name="f"), DONE)
+
+        assert message.tool_calls[0].id.isalnum()
+        assert len(message.tool_calls[0].id) == 9
+
+    def test_arguments_that_are_objects_already_become_text(self) -> None:
+        assert calls(call({"x": "é"}, id="a", name="f")) == [("f", '{"x": "é"}')]
+
+    def test_id_and_name_come_once_in_the_deltas(self) -> None:
+        reply = Reply()
+        data = call("{", id="a", name="f") + call("}", id="a", name="f")
+
+        pieces = [delta.tool_calls[0] for delta in reply.feed(data)]
+
+        assert [(piece.id, piece.name) for piece in pieces] == [("a", "f"), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parsed"),
+    [
+        ("", {}),
+        ("  ", {}),
+        ("null", {}),
+        ("{}", {}),
+        ('{"a": 1}', {"a": 1}),
+        ("[1]", None),
+        ('{"a": "cut', None),
+        ("5", None),
+    ],
+)
+def test_arguments_are_an_object_or_none(arguments: str, parsed: Any) -> None:
+    assert ToolCall("i", "f", arguments).parsed() == parsed
+
+
+class TestEnds:
+    def test_finish_reason_is_an_end_without_done(self) -> None:
+        assert read(event({"content": "x"}, finish="stop"))[1].text == "x"
+
+    def test_done_is_an_end_without_finish_reason(self) -> None:
+        assert read(event({"content": "x"}), DONE)[1].text == "x"
+
+    def test_neither_is_an_interruption_with_what_had_arrived(self) -> None:
+        with pytest.raises(StreamInterruptedError) as caught:
+            read(event({"content": "half an ans"}))
+
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "half an ans"
+
+    def test_nothing_at_all_is_an_error(self) -> None:
+        with pytest.raises(InvalidResponseError, match="system message"):
+            read(DONE)
+
+    def test_empty_answer_that_is_finished_is_an_answer(self) -> None:
+        assert read(event({"content": ""}, finish="stop"), DONE)[1].text == ""
+
+    def test_last_event_without_its_empty_line_counts(self) -> None:
+        assert read(event({"content": "x"}), event({"content": "y"}, finish="stop").rstrip())[1].text == "xy"
+
+
+class TestErrorsInTheStream:
+    def test_error_is_what_its_status_would_be(self) -> None:
+        with pytest.raises(RateLimitError, match="slow down"):
+            read(b'data: {"error": {"message": "slow down", "code": 429}}\n\n')
+
+    @pytest.mark.parametrize("code", ["null", '"server_error"', "7"])
+    def test_error_without_status_is_the_services(self, code: str) -> None:
+        with pytest.raises(InternalServerError, match="boom"):
+            read(b'data: {"error": {"message": "boom", "code": %s}}\n\n' % code.encode())
+
+    def test_error_in_the_gateways_shape_is_one(self) -> None:
+        with pytest.raises(InternalServerError, match="upstream"):
+            read(b'data: {"message": "upstream is gone"}\n\n')
+
+    def test_values_before_the_error_are_not_lost(self) -> None:
+        reply = Reply()
+        deltas = reply.feed(event({"content": "first"}) + b'data: {"error": {"message": "boom"}}\n\n')
+
+        assert next(deltas).text == "first"
+        with pytest.raises(InternalServerError):
+            next(deltas)
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            b'{"choices": 5}',
+            b'{"choices": [5]}',
+            b'{"choices": [{"delta": {"content": 5}}]}',
+            b'{"choices":[{"delta":7}]}',
+        ],
+    )
+    def test_unknown_shape_is_an_error_with_its_bytes(self, event: bytes) -> None:
+        with pytest.raises(InvalidResponseError, match="choices"):
+            read(b"data: " + event + b"\n\n")
+
+
+class TestWholeAnswers:
+    def read(self, body: Any) -> Any:
+        return answer(body, json.dumps(body).encode(), Exchange())
+
+    def test_message_without_content_is_empty(self) -> None:
+        message = {"role": "assistant", "reasoning": "hm", "tool_calls": []}
+        found = self.read({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "length"}]})
+
+        assert found.messages == (Message(reasoning="hm", finish_reason="length"),)
+
+    def test_error_with_status_200_is_an_error(self) -> None:
+        with pytest.raises(InternalServerError, match="boom"):
+            self.read({"error": {"message": "boom"}})
+
+    @pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{}]}, {"choices": "x"}, {"choices": [None]}])
+    def test_answer_without_message_is_an_error(self, body: Any) -> None:
+        with pytest.raises(InvalidResponseError):
+            self.read(body)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["content", "reasoning"]), st.text(max_size=8)), max_size=8),
+    st.lists(
+        st.tuples(st.text("ab", min_size=1, max_size=3), st.dictionaries(st.text(max_size=3), st.integers())),
+        max_size=3,
+    ),
+    st.data(),
+)
+def test_any_cutting_of_a_stream_gives_the_whole(
+    texts: list[tuple[str, str]], wanted: list[tuple[str, dict[str, int]]], data: st.DataObject
+) -> None:
+    events = [event({kind: text}) for kind, text in texts]
+    for index, (name, arguments) in enumerate(wanted):
+        text = json.dumps(arguments)
+        cut = data.draw(st.integers(0, len(text)))
+        events += [call(text[:cut], id=f"i{index}", name=name, index=index), call(text[cut:], index=index)]
+    body = b"".join([*events, event({}, finish="stop"), DONE])
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=5)))
+    edges = [0, *cuts, len(body)]
+
+    _, message = read(*(body[start:stop] for start, stop in pairwise(edges)))
+
+    assert message.text == "".join(text for kind, text in texts if kind == "content")
+    assert message.reasoning == "".join(text for kind, text in texts if kind == "reasoning")
+    assert [(call.name, call.parsed()) for call in message.tool_calls] == wanted

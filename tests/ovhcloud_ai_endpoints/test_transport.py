@@ -1,0 +1,537 @@
+"""Each test once, for the client that blocks and for the one that is awaited."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import anyio.from_thread
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from ovhcloud_ai_endpoints import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    InvalidResponseError,
+    NotFoundError,
+    OVHCloudError,
+    PayloadTooLargeError,
+    RateLimitError,
+    StreamInterruptedError,
+    Timeouts,
+)
+from ovhcloud_ai_endpoints import _connections as connections_module
+from ovhcloud_ai_endpoints._retry import Retry
+from ovhcloud_ai_endpoints._settings import Settings
+from ovhcloud_ai_endpoints._stream import Answer, Delta, Exchange
+from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+from ovhcloud_ai_endpoints.testing import CUT, RESET, LocalEndpoints, Pause
+
+PATH = "/chat/completions"
+BODY: dict[str, Any] = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
+STREAM = {**BODY, "stream": True}
+QUICK = Retry(first_backoff=0.001)
+
+TEXT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
+MORE = {"id": "c", "choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]}
+
+
+class Blocking:
+    """Either client, as calls that block."""
+
+    def __init__(self, settings: Settings, portal: anyio.from_thread.BlockingPortal | None) -> None:
+        self.settings = settings
+        self._portal = portal
+
+    def using(self, **settings: Any) -> "Blocking":
+        return Blocking(replace(self.settings, **settings), self._portal)
+
+    def post(self, body: dict[str, Any] = BODY, path: str = PATH) -> tuple[dict[str, Any], Exchange]:
+        if self._portal is None:
+            value, _, exchange = Client(self.settings).post(path, body)
+        else:
+            value, _, exchange = self._portal.call(AsyncClient(self.settings).post, path, body)
+        return value, exchange
+
+    def stream(self, take: int | None = None, between: Any = lambda _: None) -> tuple[list[Delta], Answer | None]:
+        """The deltas of a stream, or the first few; `between` is called with each."""
+        if self._portal is not None:
+            return self._portal.call(self._astream, take, between)
+        seen = []
+        with Client(self.settings).stream(PATH, STREAM) as deltas:
+            for delta in deltas:
+                seen.append(delta)
+                between(delta)
+                if len(seen) == take:
+                    return seen, None
+            return seen, deltas.answer()
+
+    async def _astream(self, take: int | None, between: Any) -> tuple[list[Delta], Answer | None]:
+        seen = []
+        async with AsyncClient(self.settings).stream(PATH, STREAM) as deltas:
+            async for delta in deltas:
+                seen.append(delta)
+                between(delta)
+                if len(seen) == take:
+                    return seen, None
+            return seen, deltas.answer()
+
+
+@pytest.fixture(params=["sync", "async"])
+def client(request: pytest.FixtureRequest, server: LocalEndpoints) -> Iterator[Blocking]:
+    settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, retry=QUICK)
+    if request.param == "sync":
+        yield Blocking(settings, None)
+    else:
+        with anyio.from_thread.start_blocking_portal() as portal:
+            yield Blocking(settings, portal)
+
+
+@pytest.fixture(params=["post", "stream"])
+def ask(request: pytest.FixtureRequest, client: Blocking) -> Any:
+    """A call that asks for a whole answer or for a stream."""
+    return lambda **settings: getattr(client.using(**settings), request.param)()
+
+
+def test_answer_comes_with_what_is_known_of_the_call(server: LocalEndpoints, client: Blocking) -> None:
+    server.reply("Hi", headers={"x-request-id": "r-1", "x-warning": "This model is deprecated"})
+
+    body, exchange = client.post()
+
+    assert body["choices"][0]["message"]["content"] == "Hi"
+    assert (exchange.request_id, exchange.attempts, exchange.waited) == ("r-1", 1, 0.0)
+    assert exchange.warning == "This model is deprecated"
+    assert exchange.first_event_after is not None
+
+
+def test_stream_gives_deltas_and_then_the_answer(server: LocalEndpoints, client: Blocking) -> None:
+    server.reply("Hello you", reasoning="They greet", headers={"x-request-id": "r-2"})
+
+    deltas, answer = client.stream()
+
+    assert "".join(delta.text for delta in deltas) == "Hello you"
+    assert "".join(delta.reasoning for delta in deltas) == "They greet"
+    assert answer is not None
+    assert answer.messages[0].text == "Hello you"
+    assert answer.exchange.request_id == "r-2"
+
+
+def test_request_is_what_was_asked_and_no_more(server: LocalEndpoints, client: Blocking) -> None:
+    client.using(default_headers={"X-Team": "blue"}).post()
+
+    request = server.requests[-1]
+    assert request.json == BODY
+    assert request.api_key == server.api_key
+    assert request.headers["x-team"] == "blue"
+    assert request.headers["user-agent"].startswith("ovhcloud-ai-endpoints/")
+    assert "cookie" not in request.headers
+
+
+def test_no_key_is_no_authorization_header(server: LocalEndpoints, client: Blocking) -> None:
+    client.using(api_key=None).post()
+
+    assert "authorization" not in server.requests[-1].headers
+
+
+def test_connection_is_kept_after_answers_and_streams(server: LocalEndpoints, client: Blocking) -> None:
+    for _ in range(3):
+        client.post()
+        client.stream()
+
+    assert {request.connection for request in server.requests} == {1}
+
+
+def test_cookies_are_not_kept(server: LocalEndpoints, client: Blocking) -> None:
+    server.reply("Hi", headers={"Set-Cookie": "session=1"})
+    client.post()
+    client.post()
+
+    assert "cookie" not in server.requests[-1].headers
+
+
+class TestRetries:
+    @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+    def test_passing_failures_are_tried_again(self, server: LocalEndpoints, ask: Any, status: int) -> None:
+        server.reply(status=status, headers={"Retry-After": "0"}, times=2)
+
+        ask()
+
+        assert len(server.requests) == 3
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+    def test_lasting_failures_are_not(self, server: LocalEndpoints, ask: Any, status: int) -> None:
+        server.reply(status=status)
+
+        with pytest.raises(OVHCloudError) as caught:
+            ask()
+
+        assert caught.value.status == status
+        assert len(server.requests) == 1
+
+    def test_connection_lost_before_the_answer_is_tried_again(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(raw=[RESET])
+        server.reply(raw=[CUT])
+
+        ask()
+
+        assert len(server.requests) == 3
+
+    def test_no_retries_is_one_request(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(status=503)
+
+        with pytest.raises(InternalServerError) as caught:
+            ask(retry=Retry(max_retries=0))
+
+        assert caught.value.attempts == 1
+        assert len(server.requests) == 1
+
+    def test_error_says_how_often_was_tried(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(status=503, headers={"Retry-After": "0.01"}, times=3)
+
+        with pytest.raises(InternalServerError, match="3 attempts") as caught:
+            ask()
+
+        assert caught.value.attempts == 3
+        assert caught.value.waited >= 0.02
+
+    def test_wait_beyond_the_limit_is_not_begun_and_told(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(status=429, headers={"Retry-After": "3600"})
+
+        with pytest.raises(RateLimitError, match="asks for 3600 s"):
+            ask()
+
+        assert len(server.requests) == 1
+
+    def test_read_that_timed_out_is_not_tried_again(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(raw=[Pause(5)])
+
+        with pytest.raises(APITimeoutError, match=r"No answer began within 0\.1 s"):
+            ask(timeouts=Timeouts(first_event=0.1))
+
+        assert len(server.requests) == 1
+
+    def test_retries_share_one_deadline(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(status=429, headers={"Retry-After": "1"}, times=3)
+
+        with pytest.raises(RateLimitError):
+            ask(timeouts=Timeouts(first_event=0.5))
+
+        assert len(server.requests) == 1
+
+    def test_refused_connection_is_tried_again_and_told(self, client: Blocking) -> None:
+        with pytest.raises(APIConnectionError, match=r"127\.0\.0\.1:9/v1") as caught:
+            client.using(base_url="http://127.0.0.1:9/v1").post()
+
+        assert caught.value.attempts == 3
+
+
+class TestErrors:
+    def test_wrong_key(self, client: Blocking) -> None:
+        with pytest.raises(AuthenticationError, match="OVHCLOUD_API_KEY"):
+            client.using(api_key=SecretStr("wrong")).post()
+
+    def test_unknown_model(self, client: Blocking) -> None:
+        with pytest.raises(NotFoundError, match="gpt-oss-120b"):
+            client.post({**BODY, "model": "gpt-oss-12b"})
+
+    def test_unknown_path(self, client: Blocking) -> None:
+        with pytest.raises(NotFoundError):
+            client.post(path="/rerank")
+
+    def test_refusal_as_plain_text(self, client: Blocking) -> None:
+        with pytest.raises(BadRequestError, match="unknown variant `xhigh`") as caught:
+            client.post({**BODY, "reasoning_effort": "xhigh"})
+
+        assert caught.value.status == 422
+
+    def test_too_large(self, client: Blocking) -> None:
+        with pytest.raises(PayloadTooLargeError, match=r"2\.10 MB were sent"):
+            client.post({**BODY, "messages": [{"role": "user", "content": "x" * 2_100_000}]})
+
+    def test_page_of_a_proxy(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(
+            status=403, body="<html><title>Blocked by policy</title></html>", headers={"Content-Type": "text/html"}
+        )
+
+        with pytest.raises(OVHCloudError, match="HTML page, not the API: Blocked by policy"):
+            ask()
+
+    @pytest.mark.parametrize("body", [b"", b'{"choices": [', b"<html>hello", b"[]", b"\xff\xff"])
+    def test_unreadable_answer_shows_its_first_bytes(
+        self, server: LocalEndpoints, client: Blocking, body: bytes
+    ) -> None:
+        server.reply(body=body)
+
+        with pytest.raises(InvalidResponseError, match=r"It begins with|It is empty"):
+            client.post()
+
+    def test_answer_that_is_no_stream_is_an_error(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(body={"error": {"message": "no room", "code": 503}})
+        server.reply(body={"choices": []})
+
+        with pytest.raises(InternalServerError, match="no room"):
+            client.stream()
+        with pytest.raises(InvalidResponseError, match="not a stream"):
+            client.stream()
+
+    def test_server_that_speaks_no_http(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(raw=[b"SSH-2.0-OpenSSH\r\n\r\n"])
+
+        with pytest.raises(InvalidResponseError, match="HTTP server"):
+            ask()
+
+    def test_redirect_is_not_followed(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(status=307, headers={"Location": "http://127.0.0.1:9/v1?secret=1"})
+
+        with pytest.raises(InvalidResponseError, match=r"redirects to http://127\.0\.0\.1:9/v1, where no key is sent"):
+            ask()
+
+        assert len(server.requests) == 1
+
+    def test_answer_cut_in_the_middle(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(raw=[b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", CUT])
+
+        with pytest.raises(APIConnectionError, match="lost before the answer ended"):
+            client.post()
+
+        assert len(server.requests) == 1
+
+    def test_text_that_is_no_unicode_is_refused_here(self, server: LocalEndpoints, client: Blocking) -> None:
+        with pytest.raises(BadRequestError, match="surrogates"):
+            client.post({**BODY, "messages": [{"role": "user", "content": "\ud800"}]})
+
+        assert server.requests == []
+
+    def test_error_of_ours_is_not_taken_for_the_services(self, client: Blocking) -> None:
+        """Only what httpx raises is translated; a bug stays what it is."""
+
+        def key() -> str:
+            raise KeyError("vault")
+
+        with pytest.raises(KeyError):
+            client.using(api_key=key).post()
+
+
+class TestStreams:
+    @pytest.mark.parametrize("end", [RESET, CUT])
+    def test_stream_that_is_cut_raises_with_what_had_arrived(
+        self, server: LocalEndpoints, client: Blocking, end: Any
+    ) -> None:
+        server.reply(events=[TEXT, end])
+
+        with pytest.raises(StreamInterruptedError) as caught:
+            client.stream()
+
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hel"
+        assert len(server.requests) == 1
+
+    def test_stream_that_just_ends_raises(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT])
+
+        with pytest.raises(StreamInterruptedError, match="partial"):
+            client.stream()
+
+    @pytest.mark.parametrize("end", [[], [RESET], [CUT], ["[DONE]"], ["[DONE]", CUT], ["[DONE]", b"\xffrubbish\n\n"]])
+    def test_stream_that_has_finished_is_complete(
+        self, server: LocalEndpoints, client: Blocking, end: list[Any]
+    ) -> None:
+        server.reply(events=[TEXT, MORE, *end])
+
+        _, answer = client.stream()
+
+        assert answer is not None
+        assert answer.messages[0].text == "Hello"
+
+    def test_stream_that_is_not_closed_after_its_end_is_complete(
+        self, server: LocalEndpoints, client: Blocking
+    ) -> None:
+        server.reply(events=[TEXT, MORE, "[DONE]", Pause(5)])
+
+        _, answer = client.stream()
+
+        assert answer is not None
+
+    def test_silence_is_an_error(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, Pause(5)])
+
+        with pytest.raises(APITimeoutError, match=r"silent for 0\.2 s"):
+            client.using(timeouts=Timeouts(idle=0.2)).stream()
+
+    def test_pings_do_not_break_the_silence(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, *[b": ping\n\n", Pause(0.05)] * 40])
+
+        with pytest.raises(APITimeoutError, match=r"silent for 0\.2 s"):
+            client.using(timeouts=Timeouts(idle=0.2)).stream()
+
+    def test_pings_are_no_first_event(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[b": ping\n\n", Pause(0.1), b": ping\n\n", Pause(5)])
+
+        with pytest.raises(APITimeoutError, match=r"No answer began within 0\.2 s"):
+            client.using(timeouts=Timeouts(first_event=0.2)).stream()
+
+    def test_stream_that_flows_is_never_cut(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[*[TEXT, Pause(0.1)] * 5, MORE, "[DONE]"])
+
+        _, answer = client.using(timeouts=Timeouts.of(0.3)).stream()
+
+        assert answer is not None
+
+    def test_total_bounds_a_stream_that_flows(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, Pause(0.05)] * 40)
+
+        with pytest.raises(APITimeoutError, match=r"not complete within 0\.3 s"):
+            client.using(timeouts=Timeouts(total=0.3)).stream()
+
+    def test_slow_reader_is_not_silence(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, Pause(0.05), MORE, "[DONE]"])
+        busy = threading.Event()
+
+        _, answer = client.using(timeouts=Timeouts(idle=0.2)).stream(between=lambda _: busy.wait(0.3))
+
+        assert answer is not None
+
+    def test_error_in_the_stream_is_what_its_status_would_be(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, {"error": {"message": "overloaded", "code": 503}}])
+
+        with pytest.raises(InternalServerError, match="overloaded"):
+            client.stream()
+
+        assert len(server.requests) == 1
+
+    def test_reader_who_leaves_closes_the_connection(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, Pause(5)])
+
+        client.stream(take=1)
+        client.post()
+
+        assert server.requests[-1].connection == 2
+        assert server.hung_up == 1
+
+    def test_slots_are_waited_for_and_given_back(self, server: LocalEndpoints, client: Blocking) -> None:
+        one = client.using(max_concurrency=1, timeouts=Timeouts(first_event=0.5))
+        server.reply(status=400)
+
+        with pytest.raises(BadRequestError):
+            one.post()
+        for _ in range(3):
+            one.post()
+            one.stream(take=1)
+
+
+def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> None:
+    settings = Settings(
+        api_key=SecretStr(server.api_key),
+        base_url=server.base_url,
+        max_concurrency=1,
+        timeouts=Timeouts(first_event=0.3, total=0.3),
+    )
+    server.reply("late", pause=0.2, times=3)
+
+    async def main() -> None:
+        await asyncio.gather(*(AsyncClient(settings).post(PATH, BODY) for _ in range(3)))
+
+    asyncio.run(main())
+
+    assert len(server.requests) == 3
+
+
+class TestLifetimes:
+    def test_each_loop_has_its_own_client_and_leaves_nothing(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+
+        for _ in range(5):
+            asyncio.run(AsyncClient(settings).post(PATH, BODY))
+
+        assert connections_module._async == {}
+        assert len(server.requests) == 5
+        assert len({request.connection for request in server.requests}) == 5
+
+    def test_clients_of_loops_that_were_just_closed_are_forgotten(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(AsyncClient(settings).post(PATH, BODY))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+        assert connections_module._async == {}
+
+    def test_many_objects_share_one_client_and_tls_context(self) -> None:
+        settings = [Settings(base_url="https://one.example/v1", api_key=SecretStr(str(key))) for key in range(100)]
+        elsewhere = Settings(base_url="https://two.example/v1")
+
+        clients = {id(connections_module.connections(one).client) for one in settings}
+        contexts = {
+            id(connections_module.connections(one).client._transport._pool._ssl_context)
+            for one in (settings[0], elsewhere)
+        }
+
+        assert len(clients) == 1
+        assert len(contexts) == 1
+
+    def test_task_that_is_cancelled_closes_its_connection(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        server.reply(events=[TEXT, Pause(5)])
+
+        async def main() -> None:
+            first = asyncio.Event()
+
+            async def read() -> None:
+                async with AsyncClient(settings).stream(PATH, STREAM) as deltas:
+                    async for _ in deltas:
+                        first.set()
+
+            task = asyncio.create_task(read())
+            await first.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled()
+            await AsyncClient(settings).post(PATH, BODY)
+
+        asyncio.run(main())
+
+        assert server.hung_up == 1
+
+    def test_threads_share_the_client_that_blocks(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        threads = [threading.Thread(target=Client(settings).post, args=(PATH, BODY)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(server.requests) == 8
+
+    def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
+        with httpx.Client(headers={"X-Given": "yes"}) as given:
+            settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_client=given)
+            Client(settings).post(PATH, BODY)
+            with Client(settings).stream(PATH, STREAM) as deltas:
+                list(deltas)
+
+            assert not given.is_closed
+        assert {request.headers["x-given"] for request in server.requests} == {"yes"}
+
+    async def test_given_async_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
+        async with httpx.AsyncClient(headers={"X-Given": "yes"}) as given:
+            settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_async_client=given)
+            await AsyncClient(settings).post(PATH, BODY)
+
+            assert not given.is_closed
+        assert server.requests[-1].headers["x-given"] == "yes"
+
+    def test_no_alarm_outlives_its_stream(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        with Client(settings).stream(PATH, STREAM) as deltas:
+            list(deltas)
+        for thread in threading.enumerate():
+            if thread.name == "ovhcloud-alarm":
+                thread.join(1)
+
+        assert "ovhcloud-alarm" not in {thread.name for thread in threading.enumerate()}

@@ -1,0 +1,65 @@
+"""The code blocks of README and docs, and the quickstarts, run as they stand against the local AI Endpoints."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_examples import CodeExample, EvalExample, find_examples
+
+from ovhcloud_ai_endpoints._options import ChatOptions, EmbeddingOptions
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = [example for example in find_examples(*map(str, PAGES)) if example.prefix.startswith("python")]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.path.name) + f":{example.start_line}")
+@pytest.mark.usefixtures("environ")
+def test_example_runs_and_prints_what_it_says(example: CodeExample, eval_example: EvalExample) -> None:
+    eval_example.set_config(line_length=120)
+    if "#>" in example.source:
+        eval_example.run_print_check(example)
+    else:
+        eval_example.run(example)
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_quickstart_answers_with_sources(environ: LocalEndpoints, framework: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "examples" / f"{framework}_quickstart.py", ROOT],
+        env=os.environ | environ.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert environ.base_url in done.stdout
+    assert "A stream that is cut raises" in done.stdout.replace("**", "")
+    assert "Sources: README.md" in done.stdout or "docs/guides/streaming.md" in done.stdout
+    assert "calls count_words({'text': 'to be or not to be'})" in done.stdout
+    assert "Ticket(subject='streams', priority=2)" in done.stdout
+    assert done.stdout.count("tokens") >= 4
+    assert done.stderr == ""
+
+
+def test_readme_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 100
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in page.read_text("utf-8").split("](")[1:]:
+            path = target.partition(")")[0]
+            assert path.startswith("http") or (page.parent / path).exists(), f"{page.name}: {path}"
+
+
+def test_every_argument_is_documented() -> None:
+    page = (ROOT / "docs" / "guides" / "configuration.md").read_text("utf-8")
+    names = {*ChatOptions.model_fields, *EmbeddingOptions.model_fields, *ChatOptions.ALIASES, *EmbeddingOptions.ALIASES}
+
+    assert {name for name in names if f"`{name}`" not in page} == set()
