@@ -27,3 +27,14 @@ def environ(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> LocalEnd
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
     return server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live", action="store_true", help="run the tests that talk to the real service, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--live"):
+        deselected = [item for item in items if item.get_closest_marker("live")]
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]

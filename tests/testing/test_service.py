@@ -1,0 +1,311 @@
+"""What we take the service to do, checked on the local AI Endpoints; `pytest --live` checks it on the real one too.
+
+A test marked `guess` holds what is documented nowhere; the live run settles it.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from ovhcloud_ai_endpoints._settings import BASE_URL
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+guess = pytest.mark.guess
+HELLO = [{"role": "user", "content": "Say hello."}]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+SCHEMA = {
+    "name": "answer",
+    "schema": {
+        "type": "object",
+        "properties": {"b": {"type": "string"}, "a": {"type": "string"}},
+        "required": ["a", "b"],
+    },
+}
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR4nGM4oaGBFTEMLQkAgl1GAWqNFmsAAAAA"
+    "SUVORK5CYII="
+)
+
+
+class Service:
+    def __init__(self, base_url: str, key: str | None) -> None:
+        self.http = httpx.Client(timeout=120, trust_env=False)
+        self.base_url = base_url
+        self.key = key
+
+    def post(self, path: str = "/chat/completions", *, key: str | None = "", **body: Any) -> httpx.Response:
+        key = self.key if key == "" else key
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.http.post(self.base_url + path, headers=headers, json=body)
+
+    def chat(self, model: str = "gpt-oss-20b", **body: Any) -> httpx.Response:
+        return self.post(model=model, **{"messages": HELLO, **body})
+
+    def events(self, **body: Any) -> list[Any]:
+        lines = self.chat(**body, stream=True).text.splitlines()
+        return [line.removeprefix("data: ") for line in lines if line.startswith("data:")]
+
+
+@pytest.fixture(params=["local", pytest.param("live", marks=pytest.mark.live)])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    if request.param == "live":
+        found = Service(BASE_URL, os.environ.get("OVHCLOUD_API_KEY"))
+        yield found
+        found.http.close()
+        return
+    with LocalEndpoints() as server:
+        found = Service(server.base_url, server.api_key)
+        yield found
+        found.http.close()
+
+
+class TestRefusals:
+    @guess
+    def test_unknown_path_is_404(self, service: Service) -> None:
+        assert service.post("/rerank").status_code == 404
+
+    @guess
+    def test_too_large_is_413_even_with_a_wrong_key(self, service: Service) -> None:
+        assert (
+            service.post(key="wrong", model="m", messages=[{"role": "user", "content": "x" * 2_100_000}]).status_code
+            == 413
+        )
+
+    def test_wrong_key_is_403_before_the_body_is_read(self, service: Service) -> None:
+        answer = service.post(key="wrong", foo=1)
+
+        assert answer.status_code == 403
+        assert "authentication failed" in answer.json()["message"]
+
+    def test_wrong_type_is_422_as_text(self, service: Service) -> None:
+        answer = service.chat(reasoning_effort="xhigh")
+
+        assert answer.status_code == 422
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert "unknown variant `xhigh`, expected one of `none`" in answer.text
+
+    @pytest.mark.parametrize("field", ["top_k", "min_p", "chat_template_kwargs", "extra_body"])
+    def test_unknown_field_is_400(self, service: Service, field: str) -> None:
+        answer = service.chat(**{field: 1})
+
+        assert answer.status_code == 400
+        assert field in answer.json()["message"]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"parallel_tool_calls": False, "tools": [TOOL]},
+            {"logprobs": True, "top_logprobs": 2},
+            {"max_tokens": 5, "max_completion_tokens": 5},
+            {"stream_options": {"include_usage": True}},
+        ],
+        ids=lambda body: next(iter(body)),
+    )
+    def test_feature_that_is_not_supported_is_400(self, service: Service, body: dict[str, Any]) -> None:
+        assert service.chat(**body).status_code == 400
+
+    @guess
+    @pytest.mark.parametrize("field", ["user", "service_tier", "store", "metadata", "logit_bias"])
+    def test_field_of_openai_is_400(self, service: Service, field: str) -> None:
+        assert service.chat(**{field: "x"}).status_code == 400
+
+    @guess
+    def test_empty_list_of_tools_is_400(self, service: Service) -> None:
+        assert service.chat(tools=[]).status_code == 400
+
+    @guess
+    def test_unknown_model_is_404(self, service: Service) -> None:
+        assert service.chat(model="gpt-oss-1b").status_code == 404
+
+    @guess
+    def test_other_casing_of_a_model_is_404(self, service: Service) -> None:
+        assert service.chat(model="GPT-OSS-20B").status_code == 404
+
+    def test_effort_that_a_model_does_not_have_is_400(self, service: Service) -> None:
+        answer = service.chat(model="Qwen3.8-27B", reasoning_effort="high")
+
+        assert answer.status_code == 400
+        assert "Unexpected reasoning effort high" in answer.json()["error"]["message"]
+
+    @guess
+    def test_image_for_a_model_without_eyes_is_400(self, service: Service) -> None:
+        image = {"type": "image_url", "image_url": {"url": PIXEL}}
+
+        assert service.chat(messages=[{"role": "user", "content": [image]}]).status_code == 400
+
+    @guess
+    def test_image_by_url_is_400(self, service: Service) -> None:
+        image = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
+
+        answer = service.chat(model="Qwen3.6-27B", messages=[{"role": "user", "content": [image]}])
+
+        assert answer.status_code == 400
+
+    @guess
+    def test_overflow_is_400(self, service: Service) -> None:
+        answer = service.chat(model="Qwen2.5-VL-72B-Instruct", messages=[{"role": "user", "content": "word " * 50_000}])
+
+        assert answer.status_code == 400
+        assert "max_tokens must be at least 1" in answer.json()["error"]["message"]
+
+    @guess
+    def test_too_many_texts_are_400(self, service: Service) -> None:
+        assert service.post("/embeddings", model="bge-m3", input=["x"] * 26).status_code == 400
+
+    @guess
+    def test_tokens_for_texts_are_422(self, service: Service) -> None:
+        assert service.post("/embeddings", model="bge-m3", input=[[1, 2]]).status_code == 422
+
+    @guess
+    def test_dimensions_of_a_fixed_model_are_400(self, service: Service) -> None:
+        assert service.post("/embeddings", model="bge-m3", input=["x"], dimensions=64).status_code == 400
+
+
+class TestAnswers:
+    def test_message_has_reasoning_and_an_empty_list_of_calls(self, service: Service) -> None:
+        body = service.chat(model="Qwen3.5-9B").json()
+
+        message = body["choices"][0]["message"]
+        assert body["object"] == "chat.completion"
+        assert message["reasoning"]
+        assert "reasoning_content" not in message
+        assert message["tool_calls"] == []
+        assert set(body["usage"]) >= {"prompt_tokens", "completion_tokens", "total_tokens"}
+
+    def test_content_is_absent_when_there_is_none(self, service: Service) -> None:
+        choice = service.chat(model="Qwen3.5-9B", max_tokens=5).json()["choices"][0]
+
+        assert "content" not in choice["message"]
+        assert choice["finish_reason"] == "length"
+
+    def test_effort_none_is_no_reasoning(self, service: Service) -> None:
+        assert (
+            "reasoning" not in service.chat(model="Qwen3.5-9B", reasoning_effort="none").json()["choices"][0]["message"]
+        )
+
+    def test_alias_is_answered_by_its_model(self, service: Service) -> None:
+        assert service.chat(model="openai/gpt-oss-20b").json()["model"] == "gpt-oss-20b"
+
+    @pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "function": {"name": "get_weather"}}])
+    def test_tool_is_called(self, service: Service, choice: Any) -> None:
+        asked = [{"role": "user", "content": "What is the weather in Paris?"}]
+        answer = service.chat(messages=asked, tools=[TOOL], tool_choice=choice).json()["choices"][0]
+
+        call = answer["message"]["tool_calls"][0]
+        assert call["function"]["name"] == "get_weather"
+        assert json.loads(call["function"]["arguments"]) == {"city": "Paris"}
+        assert answer["finish_reason"] == "tool_calls"
+
+    def test_schema_is_followed_in_alphabetical_order(self, service: Service) -> None:
+        format_ = {"type": "json_schema", "json_schema": SCHEMA}
+        text = service.chat(response_format=format_).json()["choices"][0]["message"]["content"]
+
+        assert list(json.loads(text)) == ["a", "b"]
+
+    def test_json_mode_gives_json(self, service: Service) -> None:
+        asked = [{"role": "user", "content": "Give me JSON with the keys 'x' and 'y'."}]
+        text = service.chat(messages=asked, response_format={"type": "json_object"}).json()["choices"][0]["message"][
+            "content"
+        ]
+
+        assert set(json.loads(text)) == {"x", "y"}
+
+    def test_stop_ends_an_answer(self, service: Service) -> None:
+        asked = [{"role": "user", "content": "Repeat: one STOP two"}]
+
+        assert "two" not in service.chat(messages=asked, stop=["STOP"]).json()["choices"][0]["message"]["content"]
+
+    def test_several_answers_may_be_asked_for(self, service: Service) -> None:
+        assert len(service.chat(n=2).json()["choices"]) == 2
+
+    def test_image_is_taken(self, service: Service) -> None:
+        content = [{"type": "text", "text": "Which colour?"}, {"type": "image_url", "image_url": {"url": PIXEL}}]
+
+        assert service.chat(model="Qwen3.6-27B", messages=[{"role": "user", "content": content}]).status_code == 200
+
+    def test_reasoning_content_in_a_message_is_ignored(self, service: Service) -> None:
+        messages = [*HELLO, {"role": "assistant", "content": "Hello.", "reasoning_content": "hm"}, *HELLO]
+
+        assert service.chat(messages=messages).status_code == 200
+
+
+class TestStreams:
+    def test_end_with_usage_and_done(self, service: Service) -> None:
+        events = service.events(stream_options={"include_usage": True})
+
+        assert events[-1] == "[DONE]"
+        first, *_, finish, usage = [json.loads(event) for event in events[:-1]]
+        assert first["object"] == "chat.completion.chunk"
+        assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+        assert finish["choices"][0]["finish_reason"] == "stop"
+        assert usage["choices"] == []
+        assert usage["usage"]["total_tokens"] > 0
+
+    def test_have_no_usage_unless_asked_for(self, service: Service) -> None:
+        assert not any("usage" in json.loads(event) for event in service.events()[:-1])
+
+    def test_name_a_tool_once(self, service: Service) -> None:
+        asked = [{"role": "user", "content": "What is the weather in Paris?"}]
+        deltas = [
+            call
+            for event in service.events(messages=asked, tools=[TOOL], tool_choice="required")[:-1]
+            for choice in json.loads(event)["choices"]
+            for call in choice["delta"].get("tool_calls") or []
+        ]
+
+        assert [call["function"].get("name") for call in deltas if call["function"].get("name")] == ["get_weather"]
+        assert json.loads("".join(call["function"].get("arguments") or "" for call in deltas)) == {"city": "Paris"}
+
+    def test_with_a_second_system_message_are_empty(self, service: Service) -> None:
+        messages = [{"role": "system", "content": "a"}, *HELLO, {"role": "system", "content": "b"}]
+
+        assert service.events(model="Qwen3.6-27B", messages=messages) == ["[DONE]"]
+
+
+class TestEmbeddings:
+    @pytest.mark.parametrize(
+        ("model", "width"), [("bge-m3", 1024), ("bge-multilingual-gemma2", 3584), ("Qwen3-Embedding-8B", 4096)]
+    )
+    def test_have_the_models_width(self, service: Service, model: str, width: int) -> None:
+        body = service.post("/embeddings", model=model, input=["one", "two"]).json()
+
+        assert [item["index"] for item in body["data"]] == [0, 1]
+        assert {len(item["embedding"]) for item in body["data"]} == {width}
+        assert body["usage"]["total_tokens"] > 0
+
+    def test_may_be_asked_for_a_single_text(self, service: Service) -> None:
+        assert len(service.post("/embeddings", model="bge-m3", input="one").json()["data"]) == 1
+
+
+class TestLimits:
+    def test_are_on_every_answer(self, service: Service) -> None:
+        headers = service.chat().headers
+
+        assert headers["x-ratelimit-limit-minute"] == "400"
+        assert int(headers["ratelimit-reset"]) <= 60
+
+    @guess
+    def test_without_a_key_are_two_a_minute(self, service: Service) -> None:
+        answers = [service.post(key=None, model="gpt-oss-20b", messages=HELLO) for _ in range(4)]
+
+        assert answers[-1].status_code == 429
+        assert answers[-1].json()["message"] == "API rate limit exceeded"
+        assert int(answers[-1].headers["retry-after"]) <= 60
+
+
+def test_models_are_listed_without_a_key(service: Service) -> None:
+    body = service.http.get(f"{service.base_url}/models").json()
+
+    assert "gpt-oss-20b" in {item["id"] for item in body["data"]}
+    assert isinstance(body["data"][0]["pricing"]["prompt"], str)
