@@ -72,6 +72,7 @@ class Client:
                         for data in response.iter_bytes():
                             call.received(data, time.monotonic())
                     raise call.not_a_stream(time.monotonic())
+                _leave_silence_to_the_watch(response)
                 yield ChatStream(call, response)
             finally:
                 response.close()
@@ -129,6 +130,7 @@ class AsyncClient:
                         async for data in response.aiter_bytes():
                             call.received(data, time.monotonic())
                     raise call.not_a_stream(time.monotonic())
+                _leave_silence_to_the_watch(response)
                 yield AsyncChatStream(call, response)
             finally:
                 await response.aclose()
@@ -275,6 +277,11 @@ def _cut(response: "httpx.Response") -> None:
     if isinstance(connection, socket.socket):
         with suppress(OSError):
             socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which waits for the peer
+
+
+def _leave_silence_to_the_watch(response: "httpx.Response") -> None:
+    """Lifts the bound of single reads, which was for the head of the answer, before its body is begun."""
+    response.request.extensions.get("timeout", {})["read"] = None
 
 
 def _request(call: Call, client: "httpx.Client | httpx.AsyncClient") -> "httpx.Request":

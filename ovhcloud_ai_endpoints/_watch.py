@@ -24,6 +24,7 @@ class Watch:
         self.started = now
         self.first_event: float | None = None
         self._timeouts = timeouts
+        self._is_draining = False
         self._end = math.inf if timeouts.total is None else now + timeouts.total
         self.deadline = min(self._end, math.inf if timeouts.first_event is None else now + timeouts.first_event)
 
@@ -40,12 +41,14 @@ class Watch:
 
     def pause(self, seconds: float) -> None:
         """The reader was busy with an event for so long, which is not the service's silence."""
-        if self.first_event is not None:
+        if self.first_event is not None and not self._is_draining:
             self.deadline = min(self._end, self.deadline + seconds)
 
     def drain(self, now: float) -> None:
         """The answer is complete: what is left of the body must come at once."""
-        self.deadline = now + DRAIN_SECONDS
+        if not self._is_draining:
+            self._is_draining = True
+            self.deadline = now + DRAIN_SECONDS
 
     def expired(self) -> APITimeoutError:
         """The error that says which clock ran out and what to set."""

@@ -388,6 +388,24 @@ class TestStreams:
         with pytest.raises(APITimeoutError, match=r"not complete within 0\.3 s"):
             client.using(timeouts=Timeouts(total=0.3)).stream()
 
+    def test_silence_may_be_longer_than_the_wait_for_the_first_event(
+        self, server: LocalEndpoints, client: Blocking
+    ) -> None:
+        server.reply(events=[TEXT, Pause(0.3), MORE, "[DONE]"])
+
+        _, answer = client.using(timeouts=Timeouts(first_event=0.15, idle=5)).stream()
+
+        assert answer is not None
+
+    def test_bytes_without_end_after_the_end_are_not_waited_for(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, MORE, "[DONE]", *[b": ping\n\n", Pause(0.05)] * 60])
+
+        _, answer = client.stream()
+
+        assert answer is not None
+        client.post()
+        assert server.hung_up == 1
+
     def test_slow_reader_is_not_silence(self, server: LocalEndpoints, client: Blocking) -> None:
         server.reply(events=[TEXT, Pause(0.05), MORE, "[DONE]"])
         busy = threading.Event()
