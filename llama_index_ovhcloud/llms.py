@@ -86,7 +86,8 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
 
     def to_payload(self) -> dict[str, Any]:
         """What instrumentation is told of this object; never a secret."""
-        return {**super().to_payload(), "model": self.model, "temperature": self.temperature}
+        facts = self.metadata.model_dump()
+        return {"class_name": self.class_name(), **facts, "model": self.model, "temperature": self.temperature}
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:

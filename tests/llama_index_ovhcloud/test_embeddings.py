@@ -70,5 +70,5 @@ def test_is_saved_and_loaded_without_its_key() -> None:
     embeddings = OVHCloudEmbeddings(api_key="sk-hidden", dimensions=64)
     saved = embeddings.to_dict()
 
-    assert "sk-hidden" not in str(saved) + repr(embeddings) + str(embeddings.to_payload())
+    assert "sk-hidden" not in str(saved) + repr(embeddings)
     assert OVHCloudEmbeddings.from_dict(saved).to_dict() == saved
