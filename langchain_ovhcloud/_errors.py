@@ -23,88 +23,39 @@ class Response:
         return json.loads(self.text)
 
 
-class _Traced(service.OVHCloudError):
+class _AlsoCores(service.OVHCloudError):
     @property
     def response(self) -> Response | None:
         """The failed answer, if there was one."""
         return None if self.status is None else Response(self.status, self.headers, self.body)
 
-
-class OVHCloudError(_Traced, service.OVHCloudError, core.ModelError):
-    """Any failure."""
-
-
-class BadRequestError(_Traced, service.BadRequestError, core.ModelInvalidRequestError):
-    """400, 422 and other 4xx."""
+    @property
+    def is_retryable(self) -> bool:
+        """Whether LangChain's middleware may try again: what core says of the kind, and whatever we would try again."""
+        return self.is_transient or bool(super().is_retryable)  # type: ignore[misc]  # core's class, further on
 
 
-class ContextOverflowError(_Traced, service.ContextOverflowError, core.ContextOverflowError):
-    """The messages don't fit the model's window."""
-
-
-class AuthenticationError(_Traced, service.AuthenticationError, core.ModelAuthenticationError):
-    """The key is wrong."""
-
-
-class PermissionDeniedError(_Traced, service.PermissionDeniedError, core.ModelPermissionDeniedError):
-    """The project may not do this."""
-
-
-class NotFoundError(_Traced, service.NotFoundError, core.ModelNotFoundError):
-    """No such model or path."""
-
-
-class PayloadTooLargeError(_Traced, service.PayloadTooLargeError, core.ModelInvalidRequestError):
-    """More than 2 MB."""
-
-
-class RateLimitError(_Traced, service.RateLimitError, core.ModelRateLimitError):
-    """Too many requests."""
-
-
-class InternalServerError(_Traced, service.InternalServerError, core.ModelAPIError):
-    """5xx."""
-
-
-class APIConnectionError(_Traced, service.APIConnectionError, core.ModelConnectionError):
-    """No connection."""
-
-
-class APITimeoutError(_Traced, service.APITimeoutError, core.ModelTimeoutError):
-    """A clock ran out."""
-
-
-class StreamInterruptedError(_Traced, service.StreamInterruptedError, core.ModelConnectionError):
-    """A stream was cut."""
-
-
-class InvalidResponseError(_Traced, service.InvalidResponseError, core.ModelAPIError):
-    """An answer that can't be read."""
-
-
-class EmbeddingsInterruptedError(_Traced, service.EmbeddingsInterruptedError, core.ModelError):
-    """A run of embedding requests failed part of the way."""
-
-
-TWINS: dict[type[service.OVHCloudError], type[service.OVHCloudError]] = {
-    twin.__bases__[1]: twin
-    for twin in (
-        OVHCloudError,
-        BadRequestError,
-        ContextOverflowError,
-        AuthenticationError,
-        PermissionDeniedError,
-        NotFoundError,
-        PayloadTooLargeError,
-        RateLimitError,
-        InternalServerError,
-        APIConnectionError,
-        APITimeoutError,
-        StreamInterruptedError,
-        InvalidResponseError,
-        EmbeddingsInterruptedError,
-    )
+CORES: dict[type[service.OVHCloudError], type[core.ModelError]] = {
+    service.OVHCloudError: core.ModelError,
+    service.BadRequestError: core.ModelInvalidRequestError,
+    service.ContextOverflowError: core.ContextOverflowError,
+    service.AuthenticationError: core.ModelAuthenticationError,
+    service.PermissionDeniedError: core.ModelPermissionDeniedError,
+    service.NotFoundError: core.ModelNotFoundError,
+    service.PayloadTooLargeError: core.ModelInvalidRequestError,
+    service.RateLimitError: core.ModelRateLimitError,
+    service.InternalServerError: core.ModelAPIError,
+    service.APIConnectionError: core.ModelConnectionError,
+    service.APITimeoutError: core.ModelTimeoutError,
+    service.StreamInterruptedError: core.ModelConnectionError,
+    service.InvalidResponseError: core.ModelAPIError,
+    service.EmbeddingsInterruptedError: core.ModelError,
 }
+TWINS: dict[type[service.OVHCloudError], type[service.OVHCloudError]] = {
+    ours: type(ours.__name__, (_AlsoCores, ours, cores), {"__module__": __name__, "__doc__": ours.__doc__})
+    for ours, cores in CORES.items()
+}
+globals().update({twin.__name__: twin for twin in TWINS.values()})  # where pickle looks for them
 
 
 @contextmanager
@@ -115,6 +66,5 @@ def langchain_errors() -> Iterator[None]:
     except service.OVHCloudError as error:
         kind = TWINS[type(error)]
         twin = kind.__new__(kind, *error.args)
-        twin.args = error.args
         twin.__dict__.update(error.__dict__)
         raise twin.with_traceback(error.__traceback__) from error.__cause__

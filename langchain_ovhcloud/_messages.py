@@ -5,26 +5,23 @@ forms into one, and only that one is matched here.
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
     HumanMessage,
-    InvalidToolCall,
     SystemMessage,
     ToolMessage,
 )
 
-from ovhcloud_ai_endpoints._chat import audio_part, content_of, data_url, image_part
-from ovhcloud_ai_endpoints._wire import Message, Part, ToolCall
+from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
+from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
 PROVIDER = "ovhcloud"
-Passback = Literal["auto", "always", "never"]
-ROLES: Mapping[str, Literal["system", "user", "assistant", "tool"]] = {
+ROLES: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -48,60 +45,56 @@ RECORDED_ELSEWHERE = frozenset(
 )
 
 
-def wire_messages(messages: Sequence[BaseMessage], *, reasoning_passback: Passback = "auto") -> list[Message]:
+def wire_messages(messages: Sequence[BaseMessage]) -> list[WireMessage]:
     """The messages to send.
-
-    Args:
-        reasoning_passback: on which assistant messages their reasoning goes back: on those after the last user
-            message ("auto"), on all, or on none.
 
     Raises:
         ValueError: a message or block that the service can't be given; it says which and what to do.
     """
-    last_user = max((at for at, message in enumerate(messages) if isinstance(message, HumanMessage)), default=-1)
-    wire = []
-    for at, message in enumerate(messages):
-        thinks = reasoning_passback == "always" or (reasoning_passback == "auto" and at > last_user)
-        wire.append(_wire_message(message, at, thinks=thinks))
-    return wire
+    return [_wire_message(message, at) for at, message in enumerate(messages)]
 
 
-def _wire_message(message: BaseMessage, at: int, *, thinks: bool) -> Message:
-    wire: Message
+def _wire_message(message: BaseMessage, at: int) -> WireMessage:
     match message:
         case SystemMessage():
-            wire = {"role": "system", "content": _content(message, at)}
+            wire = _of_role("system", message, at)
         case HumanMessage():
-            wire = {"role": "user", "content": _content(message, at)}
+            wire = _of_role("user", message, at)
         case AIMessage():
-            wire = _assistant(message, at, thinks=thinks)
+            wire = _of_role("assistant", message, at)
+            calls: list[tuple[str | None, str, Any]] = [
+                (call["id"], call["name"], call["args"]) for call in message.tool_calls
+            ]
+            calls += [
+                (call["id"], call["name"] or "unknown", call["args"] or "") for call in message.invalid_tool_calls
+            ]
+            if calls:
+                wire["tool_calls"] = [tool_call(*call, place=place) for place, call in enumerate(calls)]
+            if reasoning := _reasoning(message):
+                wire["reasoning"] = reasoning
         case ToolMessage():
-            wire = {"role": "tool", "content": _content(message, at), "tool_call_id": message.tool_call_id}
+            wire = _of_role("tool", message, at)
+            wire["tool_call_id"] = message.tool_call_id
         case ChatMessage(role=role) if role in ROLES:
-            wire = {"role": ROLES[role], "content": _content(message, at)}
+            wire = _of_role(ROLES[role], message, at)
         case _:
-            raise ValueError(f"Message {at} is a {type(message).__name__}, which chat models here can't be given")
+            kind = (
+                f"{type(message).__name__} of role {message.role!r}"
+                if isinstance(message, ChatMessage)
+                else message.type
+            )
+            raise ValueError(f"Message {at} is a {kind} message, which chat models here can't be given")
     if message.name:
         wire["name"] = message.name
     return wire
 
 
-def _assistant(message: AIMessage, at: int, *, thinks: bool) -> Message:
-    wire: Message = {"role": "assistant", "content": _content(message, at, joint="")}
-    calls = [_tool_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
-    calls += [_invalid_tool_call(call) for call in message.invalid_tool_calls]
-    if calls:
-        wire["tool_calls"] = calls
-    if thinks and (reasoning := _reasoning(message)):
-        wire["reasoning"] = reasoning
-    return wire
-
-
-def _content(message: BaseMessage, at: int, *, joint: str = "\n") -> str | list[Part]:
+def _of_role(role: Role, message: BaseMessage, at: int) -> WireMessage:
     if isinstance(message.content, str):
-        return message.content
+        return {"role": role, "content": message.content}
     blocks = enumerate(message.content_blocks)
-    return content_of([part for place, block in blocks for part in _parts(dict(block), at, place)], joint=joint)
+    parts = [part for place, block in blocks for part in _parts(dict(block), at, place)]
+    return {"role": role, "content": content_of(parts, role)}
 
 
 def _parts(block: dict[str, Any], at: int, place: int) -> list[Part]:
@@ -147,13 +140,3 @@ def _reasoning(message: AIMessage) -> str:
     return "".join(
         block.get("reasoning", "") for block in blocks if isinstance(block, dict) and block.get("type") == "reasoning"
     )
-
-
-def _tool_call(id_: str | None, name: str, arguments: Mapping[str, Any]) -> ToolCall:
-    text = json.dumps(arguments, ensure_ascii=False)
-    return {"id": id_ or "", "type": "function", "function": {"name": name, "arguments": text}}
-
-
-def _invalid_tool_call(call: InvalidToolCall) -> ToolCall:
-    """A call whose arguments are no JSON, with its raw text in an object, because the service refuses anything else."""
-    return _tool_call(call["id"], call["name"] or "unknown", {"invalid_arguments": call["args"] or ""})

@@ -18,7 +18,8 @@ from langchain_core.messages.tool import tool_call_chunk as create_tool_call_chu
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from langchain_ovhcloud._messages import PROVIDER
-from ovhcloud_ai_endpoints._stream import Answer, Delta, Message
+from ovhcloud_ai_endpoints._answer import Answer, Message
+from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._wire import Usage
 
 

@@ -24,9 +24,8 @@ from langchain_ovhcloud._results import chat_result, chunk, last_chunk
 from langchain_ovhcloud._structured import pydantic_tool_parser, tool_parser
 from ovhcloud_ai_endpoints import __version__
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import PATH, json_schema_format, tool_choice_for
+from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for
 from ovhcloud_ai_endpoints._options import ChatOptions
-from ovhcloud_ai_endpoints._stream import answer
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -76,12 +75,14 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         facts = model_facts(self.model)
-        if not facts.is_known:
+        if not (facts.context_length and facts.max_completion_tokens):
             return None
+        # Not structured_output: create_agent would send tools and response_format together, and engines of this kind
+        # then never call a tool (vLLM issue 39929).
         return ModelProfile(
             name=facts.id,
-            max_input_tokens=facts.context_length or 0,
-            max_output_tokens=facts.max_completion_tokens or 0,
+            max_input_tokens=facts.context_length,
+            max_output_tokens=facts.max_completion_tokens,
             text_inputs=True,
             image_inputs=facts.image_inputs,
             image_url_inputs=False,
@@ -124,7 +125,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> ChatResult:
         body = self._body(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(answer(*Client(self.ovhcloud_settings).post(PATH, body)))
+            return chat_result(Client(self.ovhcloud_settings).chat(body))
 
     async def _agenerate(
         self,
@@ -135,7 +136,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> ChatResult:
         body = self._body(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(answer(*await AsyncClient(self.ovhcloud_settings).post(PATH, body)))
+            return chat_result(await AsyncClient(self.ovhcloud_settings).chat(body))
 
     def _stream(
         self,
@@ -145,13 +146,12 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         body = self._body(messages, stop, kwargs, stream=True)
-        with langchain_errors(), Client(self.ovhcloud_settings).stream(PATH, body) as deltas:
+        with langchain_errors(), Client(self.ovhcloud_settings).stream_chat(body) as deltas:
             for delta in deltas:
-                if delta:
-                    piece = chunk(delta, deltas.reply.id)
-                    if run_manager:
-                        run_manager.on_llm_new_token(delta.text, chunk=piece)
-                    yield piece
+                piece = chunk(delta, deltas.reply.id)
+                if run_manager:
+                    run_manager.on_llm_new_token(delta.text, chunk=piece)
+                yield piece
             yield last_chunk(deltas.answer())
 
     async def _astream(
@@ -163,24 +163,22 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         body = self._body(messages, stop, kwargs, stream=True)
         with langchain_errors():
-            async with AsyncClient(self.ovhcloud_settings).stream(PATH, body) as deltas:
+            async with AsyncClient(self.ovhcloud_settings).stream_chat(body) as deltas:
                 async for delta in deltas:
-                    if delta:
-                        piece = chunk(delta, deltas.reply.id)
-                        if run_manager:
-                            await run_manager.on_llm_new_token(delta.text, chunk=piece)
-                        yield piece
+                    piece = chunk(delta, deltas.reply.id)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(delta.text, chunk=piece)
+                    yield piece
                 yield last_chunk(deltas.answer())
 
     def _body(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> dict[str, Any]:
-        wire = wire_messages(messages, reasoning_passback=self.reasoning_passback)
-        call = {"n": self.n, "stop": stop, **kwargs}
+        call = {**kwargs, "stop": stop if stop is not None else kwargs.get("stop")}
         response_format = call.get("response_format")
         if isinstance(response_format, type):
             call["response_format"] = _response_format(response_format, strict=None)
-        return self.ovhcloud_body(wire, call, stream=stream)
+        return self.ovhcloud_body(wire_messages(messages), call, stream=stream)
 
     def bind_tools(
         self,

@@ -28,19 +28,19 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
             EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
         """
         with langchain_errors():
-            return embed(self.ovhcloud_documents(texts), self, model=self.model).result()
+            return embed(self.ovhcloud_documents(texts), self, model=self.model)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """The same as `embed_documents`, to be awaited."""
         with langchain_errors():
-            return (await aembed(self.ovhcloud_documents(texts), self, model=self.model)).result()
+            return await aembed(self.ovhcloud_documents(texts), self, model=self.model)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question."""
         with langchain_errors():
-            return embed([self.ovhcloud_query(text)], self, model=self.model).result()[0]
+            return embed([self.ovhcloud_query(text)], self, model=self.model)[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """The same as `embed_query`, to be awaited."""
         with langchain_errors():
-            return (await aembed([self.ovhcloud_query(text)], self, model=self.model)).result()[0]
+            return (await aembed([self.ovhcloud_query(text)], self, model=self.model))[0]

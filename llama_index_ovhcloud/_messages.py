@@ -4,11 +4,10 @@ Pure but for reading the image files that a message names. Nothing is fetched fr
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from io import IOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filetype
 from llama_index.core.base.llms.types import (
@@ -25,12 +24,10 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from ovhcloud_ai_endpoints._chat import audio_part, content_of, data_url, image_part
-from ovhcloud_ai_endpoints._stream import new_tool_call_id
-from ovhcloud_ai_endpoints._wire import Message, Part, ToolCall
+from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
+from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
-Passback = Literal["auto", "always", "never"]
-ROLES: Mapping[MessageRole, Literal["system", "user", "assistant", "tool"]] = {
+ROLES: Mapping[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
     MessageRole.USER: "user",
@@ -42,35 +39,26 @@ ROLES: Mapping[MessageRole, Literal["system", "user", "assistant", "tool"]] = {
 }
 
 
-def wire_messages(messages: Sequence[ChatMessage], *, reasoning_passback: Passback = "auto") -> list[Message]:
+def wire_messages(messages: Sequence[ChatMessage]) -> list[WireMessage]:
     """The messages to send.
-
-    Args:
-        reasoning_passback: on which assistant messages their reasoning goes back: on those after the last user
-            message ("auto"), on all, or on none.
 
     Raises:
         ValueError: a block that the service can't be given; it says which and what to do.
     """
-    last_user = max((at for at, message in enumerate(messages) if ROLES[message.role] == "user"), default=-1)
-    wire = []
-    for at, message in enumerate(messages):
-        thinks = reasoning_passback == "always" or (reasoning_passback == "auto" and at > last_user)
-        wire.append(_wire_message(message, at, thinks=thinks))
-    return wire
+    return [_wire_message(message, at) for at, message in enumerate(messages)]
 
 
-def _wire_message(message: ChatMessage, at: int, *, thinks: bool) -> Message:
+def _wire_message(message: ChatMessage, at: int) -> WireMessage:
     role = ROLES[message.role]
     parts = [part for place, block in enumerate(message.blocks) for part in _parts(block, at, place)]
-    wire: Message = {"role": role, "content": content_of(parts, joint="" if role == "assistant" else "\n")}
+    wire: WireMessage = {"role": role, "content": content_of(parts, role)}
     match role:
         case "tool":
             wire["tool_call_id"] = str(message.additional_kwargs.get("tool_call_id") or "")
         case "assistant":
             if calls := _tool_calls(message):
-                wire["tool_calls"] = calls
-            if thinks and (reasoning := _reasoning(message)):
+                wire["tool_calls"] = [tool_call(*call, place=place) for place, call in enumerate(calls)]
+            if reasoning := _reasoning(message):
                 wire["reasoning"] = reasoning
     return wire
 
@@ -125,24 +113,16 @@ def _image_url(block: ImageBlock, where: str) -> str:
     return data_url(data, mime_type)
 
 
-def _tool_calls(message: ChatMessage) -> list[ToolCall]:
-    calls = [
-        _tool_call(block.tool_call_id, block.tool_name, block.tool_kwargs)
-        for block in message.blocks
-        if isinstance(block, ToolCallBlock)
-    ]
+def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
+    """Id, name and arguments of each call, from blocks or, in older messages, from where these kept them."""
+    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if calls:
-        return calls
+        return [(call.tool_call_id, call.tool_name, call.tool_kwargs) for call in calls]
     return [
-        _tool_call(call.get("id"), call["function"]["name"], call["function"].get("arguments"))
+        (call.get("id"), call["function"]["name"], call["function"].get("arguments"))
         for call in message.additional_kwargs.get("tool_calls") or []
         if isinstance(call, dict)
     ]
-
-
-def _tool_call(id_: str | None, name: str, arguments: Any) -> ToolCall:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return {"id": id_ or new_tool_call_id(), "type": "function", "function": {"name": name, "arguments": text or "{}"}}
 
 
 def _reasoning(message: ChatMessage) -> str:

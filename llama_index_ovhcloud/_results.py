@@ -18,16 +18,17 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from ovhcloud_ai_endpoints._stream import Answer, Delta, Exchange, Message, Reply
-from ovhcloud_ai_endpoints._wire import Body, Usage
+from ovhcloud_ai_endpoints._answer import Answer, Exchange, Message
+from ovhcloud_ai_endpoints._stream import Delta, Reply
+from ovhcloud_ai_endpoints._wire import Usage
 
 
-def chat_response(answer: Answer, raw: Body) -> ChatResponse:
+def chat_response(answer: Answer) -> ChatResponse:
     """A whole answer."""
     message = answer.messages[0]
     return ChatResponse(
         message=_chat_message(message, answer.usage),
-        raw=raw,
+        raw=answer.body,
         logprobs=_logprobs(message),
         additional_kwargs=_said_beside(answer.usage, answer.exchange),
     )

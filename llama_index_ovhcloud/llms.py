@@ -39,9 +39,8 @@ from llama_index_ovhcloud._results import (
     tool_selections,
 )
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import PATH, json_schema_format
+from ovhcloud_ai_endpoints._chat import json_schema_format
 from ovhcloud_ai_endpoints._options import ChatOptions
-from ovhcloud_ai_endpoints._stream import answer
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints._wire import Body
 
@@ -130,12 +129,10 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         return await astream_chat_to_completion_decorator(self._astream_chat)(prompt, **kwargs)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        body, raw, exchange = Client(self.ovhcloud_settings).post(PATH, self._body(messages, kwargs))
-        return chat_response(answer(body, raw, exchange), body)
+        return chat_response(Client(self.ovhcloud_settings).chat(self._body(messages, kwargs)))
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        body, raw, exchange = await AsyncClient(self.ovhcloud_settings).post(PATH, self._body(messages, kwargs))
-        return chat_response(answer(body, raw, exchange), body)
+        return chat_response(await AsyncClient(self.ovhcloud_settings).chat(self._body(messages, kwargs)))
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         return self._responses(self._body(messages, kwargs, stream=True))
@@ -144,22 +141,19 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         return self._aresponses(self._body(messages, kwargs, stream=True))
 
     def _responses(self, body: Body) -> ChatResponseGen:
-        with Client(self.ovhcloud_settings).stream(PATH, body) as deltas:
+        with Client(self.ovhcloud_settings).stream_chat(body) as deltas:
             for delta in deltas:
-                if delta:
-                    yield chat_response_chunk(deltas.reply, delta)
+                yield chat_response_chunk(deltas.reply, delta)
             yield last_chat_response(deltas.reply, deltas.answer())
 
     async def _aresponses(self, body: Body) -> ChatResponseAsyncGen:
-        async with AsyncClient(self.ovhcloud_settings).stream(PATH, body) as deltas:
+        async with AsyncClient(self.ovhcloud_settings).stream_chat(body) as deltas:
             async for delta in deltas:
-                if delta:
-                    yield chat_response_chunk(deltas.reply, delta)
+                yield chat_response_chunk(deltas.reply, delta)
             yield last_chat_response(deltas.reply, deltas.answer())
 
     def _body(self, messages: Sequence[ChatMessage], call: Mapping[str, Any], *, stream: bool = False) -> Body:
-        wire = wire_messages(messages, reasoning_passback=self.reasoning_passback)
-        return self.ovhcloud_body(wire, call, stream=stream)
+        return self.ovhcloud_body(wire_messages(messages), call, stream=stream)
 
     def _prepare_chat_with_tools(
         self,

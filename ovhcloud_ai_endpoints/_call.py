@@ -5,11 +5,13 @@ out. The drivers in `_transport.py` do what it says.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
+from ovhcloud_ai_endpoints._answer import Answer, Exchange
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
     APITimeoutError,
@@ -22,7 +24,7 @@ from ovhcloud_ai_endpoints._errors import (
     status_error,
 )
 from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._stream import Delta, Exchange, Reply
+from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._watch import Watch
 from ovhcloud_ai_endpoints._wire import Body
 
@@ -34,12 +36,11 @@ E = TypeVar("E", bound=OVHCloudError)
 
 
 class Call:
-    """From the first attempt to the end of the answer.
+    """From the first attempt to the end of a whole answer.
 
     Attributes:
         content: the body to send.
         watch: the clocks.
-        reply: what has been streamed so far.
     """
 
     def __init__(self, settings: Settings, path: str, body: Mapping[str, Any], now: float) -> None:
@@ -48,7 +49,6 @@ class Call:
         self.content = encoded(body)
         self.watch = Watch(settings.timeouts, now)
         self.model: str | None = body.get("model")
-        self.reply = Reply(self.model)
         self._attempts = 0
         self._waited = 0.0
         self._status: int | None = None
@@ -56,20 +56,20 @@ class Call:
         self._body = bytearray()
 
     def attempt(self, now: float) -> tuple[float | None, float | None]:
-        """Begins an attempt: seconds for its connection, and for each of its reads."""
+        """Begins an attempt: seconds for its connection, and for each of its reads; None is no limit."""
         self._attempts += 1
         self._status = None
+        self._headers = {}
         self._body.clear()
         left = max(self.watch.left(now), 0.001)
-        connect = self.settings.timeouts.connect
-        read = None if left == float("inf") else left
-        return (read if connect is None else min(connect, left)), read
+        connect = min(left, self.settings.timeouts.connect or math.inf)
+        return _bound(connect), _bound(left)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
         """Takes the head of an answer; whether it is a success, so that there are no more attempts."""
         self._status = status
         self._headers = {name.lower(): value for name, value in headers.items()}
-        return 200 <= status < 300
+        return self._is_success
 
     def received(self, data: bytes, now: float) -> bool:
         """Keeps a piece of a body; False if it is an error's and there is enough of it.
@@ -94,7 +94,7 @@ class Call:
             epoch: seconds since 1970, for a Retry-After that is a date.
         """
         status = self._status or 0
-        if 300 <= status < 400:
+        if status < 400:
             target = self._headers.get("location", "elsewhere").partition("?")[0]
             return InvalidResponseError(
                 f"The service redirects to {target}, where no key is sent. Set base_url if that is right.",
@@ -111,7 +111,7 @@ class Call:
         Raises:
             OVHCloudError: the error itself, if there is to be none.
         """
-        self.counted(error)
+        self.told(error)
         left = self.watch.left(now)
         wait = self.settings.retry.delay(error, attempt=self._attempts, left=left, chance=chance)
         if wait is None:
@@ -122,19 +122,21 @@ class Call:
     def lost(self, error: OVHCloudError) -> OVHCloudError | None:
         """What a failure of the connection means at this point; None if nothing was lost by it."""
         if self._status is None:
-            return self.counted(error)
-        if self.reply.is_complete:
-            return None
-        if not isinstance(error, APIConnectionError) or isinstance(error, APITimeoutError):
-            error.is_transient = False  # the service is at work on it and may bill it
-            return self.counted(error)
-        problem = f"The connection to {self.settings.base_url} was lost before the answer ended"
-        if self.reply.events:
-            return self.counted(self.reply.interrupted(problem))
-        return self.counted(APIConnectionError(f"{problem}; it is not asked again, because it may have been billed."))
+            return self.told(error)
+        if not self._is_success:
+            return None  # its status says enough
+        error.is_transient = False  # the service is at work on it and may bill it
+        if isinstance(error, APITimeoutError) or not isinstance(error, APIConnectionError):
+            return self.told(error)
+        return self.cut()
 
-    def counted(self, error: E) -> E:
-        """The error, which now says how often was tried and for how long was waited."""
+    def cut(self) -> OVHCloudError:
+        """The error for an answer that broke off."""
+        problem = f"The connection to {self.settings.base_url} was lost before the answer ended"
+        return self.told(APIConnectionError(f"{problem}; it is not asked again, because it may have been billed."))
+
+    def told(self, error: E) -> E:
+        """The error, which now tells the tries and waits of this call, and the service's id of it."""
         error.attempts, error.waited = self._attempts, self._waited
         error.request_id = error.request_id or request_id(self._headers)
         return error
@@ -150,35 +152,10 @@ class Call:
         try:
             value = from_json(raw)
         except ValueError as error:
-            raise self.counted(invalid_response("The answer is not JSON", raw, self._headers)) from error
+            raise self.told(invalid_response("The answer is not JSON", raw, self._headers)) from error
         if not isinstance(value, dict):
-            raise self.counted(invalid_response("The answer is not a JSON object", raw, self._headers))
+            raise self.told(invalid_response("The answer is not a JSON object", raw, self._headers))
         return value, raw
-
-    def is_stream(self) -> bool:
-        """Whether the answer says that it is a stream, or doesn't say."""
-        return not self._headers.get("content-type", "").startswith(NOT_STREAMS)
-
-    def not_a_stream(self, now: float) -> OVHCloudError:
-        """The error that a whole body means where a stream was asked for."""
-        value, raw = self.body(now)
-        if value.get("error"):
-            return self.counted(event_error(value, body=raw, model=self.model))
-        return self.counted(invalid_response("The answer is not a stream", raw, self._headers))
-
-    def deltas(self, data: bytes, arrived: float) -> Iterator[Delta]:
-        """What these bytes of a stream add.
-
-        Raises:
-            APITimeoutError: no event has come in time; bytes that are no event don't count.
-        """
-        for delta in self.reply.feed(data):
-            self.watch.event(arrived)
-            yield delta
-        if self.reply.is_done:
-            self.watch.drain(arrived)
-        elif self.watch.left(arrived) < 0:
-            raise self.watch.expired()
 
     def exchange(self) -> Exchange:
         """What is known of the call itself."""
@@ -193,7 +170,72 @@ class Call:
 
     @property
     def _is_success(self) -> bool:
-        return self._status is not None and self._status < 300
+        return self._status is not None and 200 <= self._status < 300
+
+
+class StreamedCall(Call):
+    """From the first attempt to the end of a streamed answer.
+
+    Attributes:
+        reply: what has been said so far.
+    """
+
+    def __init__(self, settings: Settings, path: str, body: Mapping[str, Any], now: float) -> None:
+        super().__init__(settings, path, body, now)
+        self.reply = Reply(self.model)
+
+    def is_stream(self) -> bool:
+        """Whether the answer says that it is a stream, or doesn't say."""
+        return not self._headers.get("content-type", "").lower().startswith(NOT_STREAMS)
+
+    def not_a_stream(self, now: float) -> OVHCloudError:
+        """The error that a whole body means where a stream was asked for."""
+        value, raw = self.body(now)
+        if value.get("error"):
+            return self.told(event_error(value, body=raw, model=self.model))
+        return self.told(invalid_response("The answer is not a stream", raw, self._headers))
+
+    def deltas(self, data: bytes, arrived: float) -> Iterator[Delta]:
+        """What these bytes add; events that add nothing are only noticed.
+
+        Raises:
+            APITimeoutError: no event has come in time; bytes that are no event don't count.
+        """
+        for delta in self.reply.feed(data):
+            self.watch.event(arrived)
+            if delta:
+                yield delta
+        if self.reply.is_done:
+            self.watch.drain(arrived)
+        elif self.watch.left(arrived) < 0:
+            raise self.watch.expired()
+
+    def last_deltas(self) -> Iterator[Delta]:
+        """What is left when the bytes have ended.
+
+        Raises:
+            StreamInterruptedError: the answer isn't complete.
+            InvalidResponseError: there was nothing in it.
+        """
+        try:
+            for delta in self.reply.end():
+                if delta:
+                    yield delta
+        except OVHCloudError as error:
+            self.told(error)
+            raise
+
+    def lost(self, error: OVHCloudError) -> OVHCloudError | None:
+        """As for a whole answer; what had been said is not lost."""
+        return None if self.reply.is_complete else super().lost(error)
+
+    def cut(self) -> OVHCloudError:
+        """The error for a stream that broke off, with what had been said."""
+        return self.told(self.reply.interrupted(f"The connection to {self.settings.base_url} was lost"))
+
+    def answer(self) -> Answer:
+        """The whole answer, once the deltas have ended."""
+        return self.reply.answer(self.exchange())
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
@@ -206,3 +248,7 @@ def encoded(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise BadRequestError(f"The request can't be written as JSON: {error}.") from error
+
+
+def _bound(seconds: float) -> float | None:
+    return None if seconds == math.inf else seconds

@@ -4,14 +4,19 @@ Pure: wire messages and parameters in, the request's body out.
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from ovhcloud_ai_endpoints._answer import ToolCall
 from ovhcloud_ai_endpoints._models import wire_name
-from ovhcloud_ai_endpoints._wire import Body, Message, Part
+from ovhcloud_ai_endpoints._wire import Body, Part, WireMessage, WireToolCall
 
 PATH = "/chat/completions"
+
+Role = Literal["system", "user", "assistant", "tool"]
+Passback = Literal["auto", "always", "never"]
 
 # Fields of the request that a user may set; any other is refused by the gateway with status 400.
 PARAMETERS = frozenset(
@@ -38,20 +43,24 @@ TOOL_CHOICES = frozenset({"auto", "none", "required"})
 
 
 def chat_body(
-    messages: Sequence[Message],
+    messages: Sequence[WireMessage],
     parameters: Mapping[str, Any],
     *,
     model: str,
     base_url: str,
     stream: bool = False,
     stream_usage: bool = True,
+    reasoning_passback: Passback = "auto",
     extra_body: Mapping[str, Any] | None = None,
 ) -> Body:
     """The body of a chat completion.
 
     Args:
+        messages: with all the reasoning that is known of them.
         parameters: fields of the request by their names; None means unset.
         stream_usage: whether a stream is to end with its usage.
+        reasoning_passback: on which assistant messages their reasoning goes back: on those after the last user
+            message ("auto"), on all, or on none.
         extra_body: merged into the body as it is, for servers that take more than the gateway does.
 
     Raises:
@@ -59,7 +68,8 @@ def chat_body(
         ValueError: a tool choice that names no tool.
     """
     check_parameters(parameters)
-    body: Body = {"model": wire_name(model, base_url), "messages": merge_system_messages(messages)}
+    messages = merge_system_messages(_with_reasoning(messages, reasoning_passback))
+    body: Body = {"model": wire_name(model, base_url), "messages": messages}
     body |= {name: value for name, value in parameters.items() if value is not None}
     if not body.get("stop"):
         body.pop("stop", None)
@@ -75,7 +85,11 @@ def chat_body(
 
 
 def check_parameters(parameters: Iterable[str]) -> None:
-    """Raises TypeError for a parameter that the gateway would refuse."""
+    """Checks that the gateway knows these fields.
+
+    Raises:
+        TypeError: it would refuse one.
+    """
     for name in parameters:
         if name not in PARAMETERS:
             near = difflib.get_close_matches(name, PARAMETERS, n=1)
@@ -120,10 +134,29 @@ def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | N
     return {"type": "json_schema", "json_schema": json_schema}
 
 
-def content_of(parts: Sequence[Part], *, joint: str = "\n") -> str | list[Part]:
-    """The content of a message: a string if all parts are text, which every template takes."""
+def content_of(parts: Sequence[Part], role: Role) -> str | list[Part]:
+    """The content of a message: a string if all parts are text, which every template takes.
+
+    The parts of an assistant are pieces of one text, those of others are texts of their own.
+    """
     texts = [part["text"] for part in parts if part["type"] == "text"]
-    return joint.join(texts) if len(texts) == len(parts) else list(parts)
+    separator = "" if role == "assistant" else "\n"
+    return separator.join(texts) if len(texts) == len(parts) else list(parts)
+
+
+def tool_call(id_: str | None, name: str, arguments: Mapping[str, Any] | str | None, *, place: int) -> WireToolCall:
+    """A call that a model made, to be sent back.
+
+    Arguments that are no JSON object go in one with their raw text, because the service refuses anything else.
+
+    Args:
+        place: position among the calls of its message, from which an id is made where there is none.
+    """
+    if isinstance(arguments, str):
+        parsed = ToolCall("", name, arguments).parsed()
+        arguments = {"invalid_arguments": arguments} if parsed is None else parsed
+    text = json.dumps(arguments or {}, ensure_ascii=False)
+    return {"id": id_ or f"call{place:05}", "type": "function", "function": {"name": name, "arguments": text}}
 
 
 def image_part(*, url: str, detail: str | None = None) -> Part:
@@ -142,7 +175,7 @@ def data_url(data: str, mime_type: str) -> str:
     return f"data:{mime_type};base64,{data}"
 
 
-def merge_system_messages(messages: Sequence[Message]) -> list[Message]:
+def merge_system_messages(messages: Sequence[WireMessage]) -> list[WireMessage]:
     """The same messages; several system messages become one, the first.
 
     Templates of Qwen3.5 and 3.6 answer a second one with an empty stream (docker-agent, pull request 3343).
@@ -152,6 +185,21 @@ def merge_system_messages(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     others = [message for message in messages if message["role"] != "system"]
     return [{"role": "system", "content": _joined(message["content"] for message in system)}, *others]
+
+
+def _with_reasoning(messages: Sequence[WireMessage], passback: Passback) -> list[WireMessage]:
+    """The messages, with reasoning on those only on which it goes back."""
+    if passback == "always":
+        return list(messages)
+    last_user = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    kept = len(messages) if passback == "never" else last_user
+    return [_without_reasoning(message) if at <= kept else message for at, message in enumerate(messages)]
+
+
+def _without_reasoning(message: WireMessage) -> WireMessage:
+    rest = message.copy()
+    rest.pop("reasoning", None)
+    return rest
 
 
 def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:

@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
 from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._tls import tls_context
+from ovhcloud_ai_endpoints._tls import Verify, tls_context
 
 if TYPE_CHECKING:
     import httpx
@@ -39,16 +39,17 @@ S = TypeVar("S", threading.Semaphore, asyncio.Semaphore)
 
 
 class Connections(Generic[S]):
-    """A client of httpx, and the slots in front of it, so that its own queue never fills."""
+    """A client of httpx, and slots in front of it, because a queue of its own would count against the clocks."""
 
-    def __init__(self, client: Any, semaphore: type[S], slots: dict[int, S] | None = None) -> None:
+    def __init__(self, client: Any, semaphore: type[S], slots: dict[tuple[int, str], S] | None = None) -> None:
         self.client = client
         self._semaphore: type[S] = semaphore
-        self._slots: dict[int, S] = {} if slots is None else slots
+        self._slots: dict[tuple[int, str], S] = {} if slots is None else slots
 
-    def slots(self, count: int) -> S:
-        """The semaphore for callers who want at most so many requests at once."""
-        return self._slots.get(count) or self._slots.setdefault(count, self._semaphore(count))
+    def slots(self, count: int, path: str) -> S:
+        """The semaphore for all who want at most so many requests of this kind at once."""
+        key = (count, path)
+        return self._slots.get(key) or self._slots.setdefault(key, self._semaphore(count))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class _Route:
     scheme: str
     host: str
     port: int | None
-    verify: Any
+    verify: Verify
     proxy: str | None
     trust_env: bool
 
@@ -83,7 +84,7 @@ class _Route:
         return {"verify": self.tls, "proxy": proxy, "limits": limits, "socket_options": KEEPALIVE, "trust_env": False}
 
 
-_Slots = WeakKeyDictionary[Any, dict[int, Any]]
+_Slots = WeakKeyDictionary[Any, dict[tuple[int, str], Any]]
 
 _lock = threading.Lock()
 _sync: dict[_Route, Connections[threading.Semaphore]] = {}
@@ -122,7 +123,8 @@ async def async_connections(settings: Settings) -> Connections[asyncio.Semaphore
 
     with _lock:
         for dead in [other for other in _async if other[1].is_closed()]:
-            del _async[dead], _lifetimes[dead]
+            _async.pop(dead)
+            _lifetimes.pop(dead, None)
         if key in _async:  # by another task, in the meantime
             return _async[key]
         transport = httpx.AsyncHTTPTransport(**options)
@@ -140,8 +142,9 @@ async def _until_loop_ends(
     try:
         yield
     finally:
-        _async.pop(key, None)
-        _lifetimes.pop(key, None)
+        with _lock:
+            _async.pop(key, None)
+            _lifetimes.pop(key, None)
         await client.aclose()
 
 
@@ -167,8 +170,8 @@ def _forget() -> None:
 
 
 def _close() -> None:
-    for connections in _sync.values():
-        connections.client.close()
+    for pool in list(_sync.values()):
+        pool.client.close()
 
 
 atexit.register(_close)

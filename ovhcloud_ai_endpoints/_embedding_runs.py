@@ -10,78 +10,84 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 
-from ovhcloud_ai_endpoints._embeddings import PATH, Run, embedding_body
+from ovhcloud_ai_endpoints._embeddings import Run, batch_size, embedding_body
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
-def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> Run:
-    """The finished run over these texts.
+def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> list[list[float]]:
+    """A vector for each text, in order.
 
     Raises:
         EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
         OVHCloudError: nothing could be embedded.
     """
-    settings = options.ovhcloud_settings
-    client = Client(settings)
-    with _run(texts, options, model) as run:
-        workers = min(settings.max_concurrency, len(run.batches))
+    client = Client(options.ovhcloud_settings)
+    with _progress(len(texts), shown=options.show_progress) as on_progress:
+        run = _run(texts, options, model, on_progress)
+        workers = min(options.max_concurrency, len(run.batches))
         if workers < 2:
             _work(client, run)
         else:
-            with ThreadPoolExecutor(workers, "ovhcloud-embeddings") as pool:
+            with ThreadPoolExecutor(workers, "ovhcloud-embeddings") as pool, _stopping(run):
                 wait([pool.submit(_work, client, run) for _ in range(workers)])
-    return run
+    return _vectors(run)
 
 
-async def aembed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> Run:
+async def aembed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
-    settings = options.ovhcloud_settings
-    client = AsyncClient(settings)
-    with _run(texts, options, model) as run:
-        workers = min(settings.max_concurrency, len(run.batches))
-        await asyncio.gather(*(_awork(client, run) for _ in range(workers)))
-    return run
+    client = AsyncClient(options.ovhcloud_settings)
+    with _progress(len(texts), shown=options.show_progress) as on_progress:
+        run = _run(texts, options, model, on_progress)
+        workers = min(options.max_concurrency, len(run.batches))
+        with _stopping(run):
+            await asyncio.gather(*(_awork(client, run) for _ in range(workers)))
+    return _vectors(run)
 
 
 def _work(client: Client, run: Run) -> None:
-    while (work := run.next_batch()) is not None:
-        batch, body = work
-        try:
-            answer, raw, _ = client.post(PATH, body)
-            run.take(batch, answer, raw)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other workers must stop and `result` raises it
-            run.fail(error)
+    try:
+        while (work := run.next_batch()) is not None:
+            batch, body = work
+            run.take(batch, *client.embeddings(body))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
+        run.fail(error)
 
 
 async def _awork(client: AsyncClient, run: Run) -> None:
-    while (work := run.next_batch()) is not None:
-        batch, body = work
-        try:
-            answer, raw, _ = await client.post(PATH, body)
-            run.take(batch, answer, raw)
-        except Exception as error:  # noqa: BLE001 - as above
-            run.fail(error)
+    try:
+        while (work := run.next_batch()) is not None:
+            batch, body = work
+            run.take(batch, *await client.embeddings(body))
+    except Exception as error:  # noqa: BLE001 - as above
+        run.fail(error)
+
+
+def _run(
+    texts: Sequence[str], options: EmbeddingOptions, model: str, on_progress: Callable[[int], object] | None
+) -> Run:
+    body = partial(embedding_body, model=model, base_url=options.base_url, dimensions=options.dimensions)
+    return Run(texts, size=batch_size(options.batch_size, model), body=body, on_progress=on_progress)
+
+
+def _vectors(run: Run) -> list[list[float]]:
+    vectors = run.result()
+    if vectors:
+        tokens = run.usage.get("total_tokens") or "unknown"
+        log.info("%d text(s) embedded with %d request(s), %s tokens", len(vectors), len(run.batches), tokens)
+    return vectors
 
 
 @contextmanager
-def _run(texts: Sequence[str], options: EmbeddingOptions, model: str) -> Iterator[Run]:
-    body = partial(embedding_body, model=model, base_url=options.base_url, dimensions=options.dimensions)
-    with _progress(len(texts), shown=options.show_progress) as on_progress:
-        run = Run(texts, size=options.batch_size, body=body, on_progress=on_progress)
-        try:
-            yield run
-        except BaseException as error:  # Ctrl-C and cancellation too: no request may be begun after them
-            run.fail(error)
-            raise
-    log.info(
-        "%d text(s) embedded with %d request(s), %s tokens",
-        run.done,
-        len(run.batches),
-        run.usage.get("total_tokens", "?"),
-    )
+def _stopping(run: Run) -> Iterator[None]:
+    """After Ctrl-C or a cancellation no request is begun, while those on their way are waited for."""
+    try:
+        yield
+    except BaseException as error:
+        run.fail(error)
+        raise
 
 
 @contextmanager

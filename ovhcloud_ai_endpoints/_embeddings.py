@@ -1,6 +1,6 @@
 """Texts into requests within the service's limits, answers back into vectors: in order, counted, nothing lost.
 
-Pure: `Run` says which request is next and takes what was answered; `_embedding_runs.py` sends them.
+No I/O: `Run` says which request is next and takes what was answered; `_embedding_runs.py` sends them.
 """
 
 import json
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ovhcloud_ai_endpoints._errors import EmbeddingsInterruptedError, OVHCloudError, event_error, invalid_response
+from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._models import wire_name
 from ovhcloud_ai_endpoints._wire import EmbeddingRequest, Usage
 
 PATH = "/embeddings"
+BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
 MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
 
 
@@ -30,7 +32,7 @@ class Batch:
     texts: tuple[str, ...]
 
 
-def batches(texts: Sequence[str], *, size: int, start: int = 0) -> Iterator[Batch]:
+def batches(texts: Sequence[str], *, size: int) -> Iterator[Batch]:
     """The texts, in order, in batches that the service takes: by number and by bytes.
 
     A text that is too large alone is a batch of its own, for the service to refuse with its own words.
@@ -40,7 +42,7 @@ def batches(texts: Sequence[str], *, size: int, start: int = 0) -> Iterator[Batc
     """
     batch: list[str] = []
     weight = 0
-    for position, text in enumerate(texts, start):
+    for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"The service embeds texts; number {position} is of type {type(text).__name__}.")
         own = len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
@@ -50,7 +52,12 @@ def batches(texts: Sequence[str], *, size: int, start: int = 0) -> Iterator[Batc
         batch.append(text)
         weight += own
     if batch:
-        yield Batch(start + len(texts) - len(batch), tuple(batch))
+        yield Batch(len(texts) - len(batch), tuple(batch))
+
+
+def batch_size(asked: int, model: str) -> int:
+    """How many texts to send in one request: what was asked for, but no more than the model is known to take."""
+    return min(asked, model_facts(model).max_batch_size or asked)
 
 
 def embedding_body(texts: Sequence[str], *, model: str, base_url: str, dimensions: int | None) -> EmbeddingRequest:
@@ -109,11 +116,6 @@ class Run:
         self._vectors: dict[int, list[float]] = {}
         self._error: BaseException | None = None
         self._lock = threading.Lock()
-
-    @property
-    def done(self) -> int:
-        """Number of texts that are embedded."""
-        return len(self._vectors)
 
     def next_batch(self) -> tuple[Batch, EmbeddingRequest] | None:
         """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ovhcloud_ai_endpoints._models import is_retired, nearest_names
 from ovhcloud_ai_endpoints._models import model as model_facts
-from ovhcloud_ai_endpoints._models import nearest_names
 
 if TYPE_CHECKING:
-    from ovhcloud_ai_endpoints._stream import Message
+    from ovhcloud_ai_endpoints._answer import Message
 
 REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
@@ -52,10 +52,11 @@ class OVHCloudError(Exception):
         body: the answer's body as text, its beginning if it was long.
         retry_after: seconds to wait before another try, as far as the service said so.
         attempts: requests made for this call.
+        is_transient: whether the same request may be sent again without harm; these are tried again by themselves.
         waited: seconds slept between them.
     """
 
-    is_transient = False  # whether the same request may succeed a little later
+    is_transient = False
 
     def __init__(
         self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None, body: str = ""
@@ -114,7 +115,7 @@ class APIConnectionError(OVHCloudError):
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """One of the clocks of `Timeouts` ran out."""
+    """One of the clocks of `Timeouts` ran out, or the service gave up waiting (408)."""
 
 
 class StreamInterruptedError(OVHCloudError):
@@ -205,7 +206,8 @@ def status_error(
 
 def event_error(event: Mapping[str, Any], *, body: bytes = b"", model: str | None = None) -> OVHCloudError:
     """The error that a stream reported in one of its events: what the same HTTP status would have meant."""
-    error = event.get("error", event)
+    error = event.get("error")
+    error = error if isinstance(error, Mapping) else event
     code = next((error.get(key) for key in ("code", "status", "status_code") if key in error), None)
     status = int(code) if isinstance(code, int | str) and re.fullmatch("[45][0-9][0-9]", str(code)) else 500
     return status_error(status, {}, body, model=model)
@@ -265,10 +267,10 @@ def _advice(kind: type[OVHCloudError], *, model: str | None, sent: int, wait: fl
     if kind is PermissionDeniedError:
         return "The project of this key may not use the service; a payment method may be missing."
     if kind is NotFoundError and model:
-        near = nearest_names(model)
         if model_facts(model).is_known:
             return f"{model!r} is a known model: is base_url right, or has it been retired?"
-        return f"No model {model!r} is known; the nearest names are {', '.join(near)}."
+        known = "has been retired" if is_retired(model) else "is not known"
+        return f"The model {model!r} {known}; the nearest names are {', '.join(nearest_names(model))}."
     if kind is PayloadTooLargeError:
         size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
         return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."

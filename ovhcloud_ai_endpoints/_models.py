@@ -5,6 +5,7 @@ Pure, and no cage: any name is allowed, an unknown one gets facts that promise n
 
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -40,7 +41,7 @@ class Model:
     aliases: tuple[str, ...] = ()
     context_length: int | None = None
     max_completion_tokens: int | None = None
-    usd_per_million_tokens: dict[str, float] = field(default_factory=dict)
+    usd_per_million_tokens: Mapping[str, float] = field(default_factory=dict, hash=False)
     tool_calling: bool = False
     structured_output: bool = False
     image_inputs: bool = False
@@ -70,10 +71,10 @@ def model(name: str) -> Model:
     return _index().get(name.removeprefix(PREFIX).lower()) or Model(id=name)
 
 
-def nearest_names(name: str, count: int = 3) -> list[str]:
+def nearest_names(name: str) -> list[str]:
     """The ids that are most like this name."""
     ids = {found.id.lower(): found.id for found in list_models()}
-    near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ids, n=count, cutoff=0.0)
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ids, n=3, cutoff=0.0)
     return [ids[lower] for lower in near]
 
 
@@ -86,14 +87,9 @@ def wire_name(name: str, base_url: str) -> str:
     return model(name).id
 
 
-def catalogue_date() -> str:
-    """The day of the bundled catalogue, as YYYY-MM-DD."""
-    return str(_document()["as_of"])
-
-
-def retired_names() -> list[str]:
-    """Names that the service once had."""
-    return list(_document()["retired"])
+def is_retired(name: str) -> bool:
+    """Whether the service once had this model."""
+    return name.removeprefix(PREFIX).lower() in {retired.lower() for retired in _document()["retired"]}
 
 
 @cache

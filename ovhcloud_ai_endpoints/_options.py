@@ -6,12 +6,13 @@ warning, and anything else is an error that names the nearest argument.
 
 import difflib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from ovhcloud_ai_endpoints._chat import chat_body
+from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_body
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import (
     CHAT_CONCURRENCY,
@@ -22,24 +23,14 @@ from ovhcloud_ai_endpoints._settings import (
     environment_base_url,
     environment_key,
 )
-from ovhcloud_ai_endpoints._wire import Body, Message
-
-OWN_PARAMETERS = (
-    "temperature",
-    "top_p",
-    "seed",
-    "stop",
-    "presence_penalty",
-    "frequency_penalty",
-    "logprobs",
-    "top_logprobs",
-    "reasoning_effort",
-    "max_tokens",
-)
+from ovhcloud_ai_endpoints._tls import Verify
+from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
 
-class Connection(BaseModel):
+class ConnectionOptions(BaseModel):
     """How the service is reached: the part of the vocabulary that all four classes have."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     ALIASES: ClassVar[Mapping[str, str]] = {
         "model_name": "model",
@@ -64,11 +55,11 @@ class Connection(BaseModel):
     )
     base_url: str = Field(default_factory=environment_base_url)
     timeout: float | Timeouts | None = None
-    max_retries: int = Field(default=2, ge=0)
-    max_wait: float = Field(default=60.0, ge=0)
+    max_retries: int = Field(default=Retry.max_retries, ge=0)
+    max_wait: float = Field(default=Retry.max_wait, ge=0)
     max_concurrency: int = Field(default=CHAT_CONCURRENCY, ge=1)
     default_headers: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
-    verify: Any = Field(default=True, exclude=True, repr=False)
+    verify: Verify = Field(default=True, exclude=True, repr=False)
     proxy: str | None = Field(default=None, exclude=True, repr=False)
     trust_env: bool = Field(default=True, exclude=True, repr=False)
     http_client: Any = Field(default=None, exclude=True, repr=False)
@@ -80,19 +71,26 @@ class Connection(BaseModel):
         if not isinstance(values, Mapping):
             return values
         known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
-        read: dict[str, Any] = {}
-        for name, value in values.items():
-            meant = name if name in known else cls.ALIASES.get(name, name)
-            if meant in known:
-                if read.get(meant, value) != value:
-                    raise TypeError(f"{cls.__name__} got both {meant!r} and its other name {name!r}")
-                read[meant] = value
-            elif name in cls.WITHOUT_MEANING:
-                why = cls.WITHOUT_MEANING[name]
-                warnings.warn(f"{cls.__name__} ignores {name!r}: {why}", UserWarning, stacklevel=2)
-            else:
+        read = cls._ovhcloud_renamed(values, known)
+        for name in read:
+            if name not in known:
                 near = difflib.get_close_matches(name, [*known, *cls.ALIASES], n=1, cutoff=0.0)
                 raise TypeError(f"{cls.__name__} has no argument {name!r}; did you mean {near[0]!r}?")
+        return read
+
+    @classmethod
+    def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+        """The arguments by the names that they have here, without those that mean nothing."""
+        read: dict[str, Any] = {}
+        for name, value in arguments.items():
+            meant = name if name in known else cls.ALIASES.get(name, name)
+            if meant not in known and name in cls.WITHOUT_MEANING:
+                why = cls.WITHOUT_MEANING[name]
+                warnings.warn(f"{cls.__name__} ignores {name!r}: {why}", UserWarning, stacklevel=2)
+            elif read.get(meant, value) != value:
+                raise TypeError(f"{cls.__name__} got both {meant!r} and its other name {name!r}")
+            else:
+                read[meant] = value
         return read
 
     @field_validator("api_key")
@@ -108,20 +106,8 @@ class Connection(BaseModel):
     @field_validator("timeout", mode="before")
     @classmethod
     def _ovhcloud_timeout(cls, timeout: Any) -> float | Timeouts | None:
-        return timeout if timeout is None or isinstance(timeout, int | float) else Timeouts.of(timeout)
-
-    @classmethod
-    def ovhcloud_call_arguments(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of one call, by the names that they have here; None is unset."""
-        read: dict[str, Any] = {}
-        for name, value in arguments.items():
-            if name in cls.WITHOUT_MEANING:
-                warnings.warn(
-                    f"{cls.__name__} ignores {name!r}: {cls.WITHOUT_MEANING[name]}", UserWarning, stacklevel=2
-                )
-            elif value is not None:
-                read[cls.ALIASES.get(name, name)] = value
-        return read
+        timeouts = Timeouts.of(timeout)
+        return timeout if timeout is None or isinstance(timeout, int | float) else timeouts
 
     @property
     def ovhcloud_settings(self) -> Settings:
@@ -141,11 +127,11 @@ class Connection(BaseModel):
         )
 
 
-class ChatOptions(Connection):
+class ChatOptions(ConnectionOptions):
     """What a chat model is asked for. None means that the field is not sent and the service decides."""
 
     ALIASES: ClassVar[Mapping[str, str]] = {
-        **Connection.ALIASES,
+        **ConnectionOptions.ALIASES,
         "max_completion_tokens": "max_tokens",
         "stop_sequences": "stop",
         "model_kwargs": "extra_body",
@@ -165,24 +151,29 @@ class ChatOptions(Connection):
     max_tokens: int | None = None
     stream_usage: bool = True
     extra_body: dict[str, Any] | None = None
-    reasoning_passback: Literal["auto", "always", "never"] = "auto"
+    reasoning_passback: Passback = "auto"
 
     @property
     def ovhcloud_parameters(self) -> dict[str, Any]:
         """The request's fields that are set on this object."""
-        return {name: value for name in OWN_PARAMETERS if (value := getattr(self, name)) is not None}
+        names = (name for name in type(self).model_fields if name in PARAMETERS)
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-    def ovhcloud_body(self, messages: Sequence[Message], call: Mapping[str, Any], *, stream: bool = False) -> Body:
+    def ovhcloud_body(self, messages: Sequence[WireMessage], call: Mapping[str, Any], *, stream: bool = False) -> Body:
         """The request's body: what is set on this object, and over it the arguments of the call.
 
         Raises:
             TypeError: an argument that the service does not know.
             ValueError: a tool choice that names no tool.
         """
-        asked = self.ovhcloud_call_arguments(call)
+        fields = type(self).model_fields.keys()
+        asked = {name: value for name, value in self._ovhcloud_renamed(call, fields).items() if value is not None}
         model = asked.pop("model", self.model)
         stream_usage = asked.pop("stream_usage", self.stream_usage)
         extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}
+        for name in asked:
+            if name in fields and name not in PARAMETERS:
+                raise TypeError(f"{name!r} is set when {type(self).__name__} is made, not in a call")
         return chat_body(
             messages,
             self.ovhcloud_parameters | asked,
@@ -190,25 +181,27 @@ class ChatOptions(Connection):
             base_url=self.base_url,
             stream=stream,
             stream_usage=stream_usage,
+            reasoning_passback=self.reasoning_passback,
             extra_body=extra_body,
         )
 
 
-class EmbeddingOptions(Connection):
+class EmbeddingOptions(ConnectionOptions):
     """What an embedding model is asked for.
 
-    `max_concurrency` is the number of requests that run at once, `batch_size` the texts in one of them.
+    `max_concurrency` is the number of requests that run at once, `batch_size` the texts in one of them, which is never
+    more than the model is known to take.
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {
-        **Connection.ALIASES,
+        **ConnectionOptions.ALIASES,
         "chunk_size": "batch_size",
         "text_instruction": "document_instruction",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
     dimensions: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=25, ge=1)
+    batch_size: int = Field(default=BATCH_SIZE, ge=1)
     query_instruction: str | None = None
     document_instruction: str | None = None
     show_progress: bool = False

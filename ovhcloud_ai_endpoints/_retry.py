@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 
+LONGEST_BACKOFF = 8.0  # seconds
+
 
 @dataclass(frozen=True)
 class Retry:
@@ -15,14 +17,12 @@ class Retry:
     Attributes:
         max_retries: further requests after the first; 0 means one request.
         max_wait: the longest single wait in seconds; if the service asks for more, there is no further try.
-        first_backoff: ceiling in seconds of the first wait where the service doesn't say how long; doubles each time.
-        last_backoff: ceiling in seconds of all of them.
+        backoff: ceiling in seconds of the first wait where the service doesn't say how long; doubles each time.
     """
 
     max_retries: int = 2
     max_wait: float = 60.0
-    first_backoff: float = 0.5
-    last_backoff: float = 8.0
+    backoff: float = 0.5
 
     def delay(self, error: OVHCloudError, *, attempt: int, left: float, chance: float) -> float | None:
         """Seconds to wait before another attempt, or None if this was the last.
@@ -35,7 +35,7 @@ class Retry:
         if attempt > self.max_retries or not error.is_transient:
             return None
         if error.retry_after is None:
-            wait = chance * min(self.last_backoff, self.first_backoff * 2 ** (attempt - 1))
+            wait = chance * min(LONGEST_BACKOFF, self.backoff * 2 ** (attempt - 1))
         else:
             wait = error.retry_after * (1 + chance / 10)
             if error.retry_after > self.max_wait:

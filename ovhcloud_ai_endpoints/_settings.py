@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from ovhcloud_ai_endpoints._errors import KEY_ADVICE, AuthenticationError
 from ovhcloud_ai_endpoints._retry import Retry
+from ovhcloud_ai_endpoints._tls import Verify
 
 KEY_VARIABLES = ("OVHCLOUD_API_KEY", "OVH_AI_ENDPOINTS_ACCESS_TOKEN")
 BASE_URL_VARIABLE = "OVHCLOUD_API_BASE"
@@ -41,6 +42,13 @@ class Timeouts:
     idle: float | None = 120.0
     total: float | None = None
 
+    def __post_init__(self) -> None:
+        for name, seconds in vars(self).items():
+            if seconds is not None and (
+                isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0
+            ):
+                raise ValueError(f"Timeouts.{name} is more than 0 seconds, or None for no limit; not {seconds!r}")
+
     @classmethod
     def of(cls, timeout: Any) -> "Timeouts":
         """Timeouts from what users pass: nothing, seconds, Timeouts (also as a dict), or a client's own Timeout."""
@@ -49,12 +57,10 @@ class Timeouts:
                 return cls()
             case Timeouts():
                 return timeout
-            case bool():
-                pass
             case int() | float():
                 return cls(min(10.0, timeout), timeout, timeout)
-            case {"connect": connect, "first_event": first_event, "idle": idle, "total": total}:
-                return cls(connect, first_event, idle, total)
+            case dict():
+                return cls(**timeout)
             case object(connect=connect, read=read):  # httpx.Timeout and its like
                 return cls(connect, read, read)
         raise TypeError(f"timeout is seconds or ovhcloud_ai_endpoints.Timeouts, not {timeout!r}")
@@ -70,10 +76,10 @@ class Settings:
     retry: Retry = field(default_factory=Retry)
     max_concurrency: int = CHAT_CONCURRENCY
     default_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    verify: Any = True
+    verify: Verify = True
     proxy: str | None = None
     trust_env: bool = True
-    http_client: Any = None
+    http_client: Any = None  # of httpx or of httpx2, neither of which is imported before it is needed
     http_async_client: Any = None
 
     def headers(self) -> dict[str, str]:

@@ -1,16 +1,26 @@
-"""What one answer says, whole or as far as its stream has come.
+"""What one streamed answer has said so far.
 
-Pure: bytes or JSON in, `Delta`s and a `Message` out. The state of a stream lives in its `Reply`.
+Pure: bytes in, `Delta`s and a `Message` out. The state of a stream lives in its `Reply`.
 """
 
 import json
-import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
+from ovhcloud_ai_endpoints._answer import (
+    Answer,
+    Exchange,
+    Message,
+    ToolCall,
+    new_tool_call_id,
+    read_arguments,
+    read_content,
+    read_name,
+    read_reasoning,
+    read_text,
+    read_usage,
+)
 from ovhcloud_ai_endpoints._errors import (
     InvalidResponseError,
     StreamInterruptedError,
@@ -18,26 +28,7 @@ from ovhcloud_ai_endpoints._errors import (
     invalid_response,
 )
 from ovhcloud_ai_endpoints._sse import Decoder
-from ovhcloud_ai_endpoints._wire import Body, Event, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that a model asks for; `arguments` is its raw text, a JSON object if the model did well."""
-
-    id: str
-    name: str
-    arguments: str
-
-    def parsed(self) -> dict[str, Any] | None:
-        """The arguments, or None if they aren't a JSON object; an empty text or null is an empty object."""
-        try:
-            value = from_json(self.arguments) if self.arguments.strip() else {}
-        except ValueError:
-            return None
-        if value is None:
-            return {}
-        return value if isinstance(value, dict) else None
+from ovhcloud_ai_endpoints._wire import Event, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,43 +54,8 @@ class Delta:
         return bool(self.text or self.reasoning or self.tool_calls or self.logprobs)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One choice of an answer."""
-
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str | None = None
-    logprobs: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """What the transport knows of a call: the service's id of it, tries, waits and times in seconds."""
-
-    request_id: str | None = None
-    attempts: int = 1
-    waited: float = 0.0
-    first_event_after: float | None = None
-    warning: str | None = None  # the header x-warning: the model is deprecated and was replaced
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer: a message for each choice, and what was said about it."""
-
-    messages: tuple[Message, ...]
-    id: str | None = None
-    model: str | None = None  # as served; a virtual name is resolved here
-    created: int | None = None
-    system_fingerprint: str | None = None
-    usage: Usage | None = None
-    exchange: Exchange = field(default_factory=Exchange)
-
-
 @dataclass(slots=True)
-class _Call:
+class _GrowingCall:
     id: str
     name: str = ""
     arguments: str = ""
@@ -125,11 +81,10 @@ class Reply:
         self._decoder = Decoder()
         self._asked_model = model
         self.model: str | None = None
-        self._created: int | None = None
         self._system_fingerprint: str | None = None
         self._text = ""
         self._reasoning = ""
-        self._calls: list[_Call] = []
+        self._calls: list[_GrowingCall] = []
         self._by_id: dict[str, int] = {}
         self._by_index: dict[int, int] = {}
         self._logprobs: list[Any] = []
@@ -160,7 +115,6 @@ class Reply:
             messages=(self.message,),
             id=self.id,
             model=self.model,
-            created=self._created,
             system_fingerprint=self._system_fingerprint,
             usage=self.usage,
             exchange=exchange,
@@ -211,18 +165,17 @@ class Reply:
 
     def _read(self, event: Event) -> Delta:
         self.events += 1
-        self.id = self.id or event.get("id")
-        self.model = event.get("model") or self.model
-        self._created = event.get("created") or self._created
-        self._system_fingerprint = event.get("system_fingerprint") or self._system_fingerprint
-        self.usage = event.get("usage") or self.usage  # some servers send a running total in each event
+        self.id = self.id or read_name(event.get("id"))
+        self.model = read_name(event.get("model")) or self.model
+        self._system_fingerprint = read_name(event.get("system_fingerprint")) or self._system_fingerprint
+        self.usage = read_usage(event.get("usage")) or self.usage  # some servers send a running total in each event
         choices = event.get("choices") or []
         if not choices:
             return Delta()
         choice = choices[0]
-        self._finish_reason = choice.get("finish_reason") or self._finish_reason
+        self._finish_reason = read_name(choice.get("finish_reason")) or self._finish_reason
         said = choice.get("delta") or choice.get("message") or {}
-        text, reasoning = _text(said.get("content")), _reasoning(said)
+        text, reasoning = read_content(said.get("content")), read_reasoning(said)
         logprobs = choice.get("logprobs") or None
         self._text += text
         self._reasoning += reasoning
@@ -233,24 +186,24 @@ class Reply:
 
     def _tool_call(self, piece: Mapping[str, Any]) -> ToolCallDelta:
         function = piece.get("function") or {}
-        id_, index, name = piece.get("id") or None, piece.get("index"), function.get("name") or None
-        arguments = _arguments(function.get("arguments"))
+        id_, index, name = read_text(piece.get("id")), piece.get("index"), read_text(function.get("name"))
+        arguments = read_arguments(function.get("arguments"))
         place = self._place(id_, index, name, arguments)
         new = place is None
         if place is None:
             place = len(self._calls)
-            self._calls.append(_Call(id_ or new_tool_call_id()))
+            self._calls.append(_GrowingCall(id_ or new_tool_call_id()))
         call = self._calls[place]
         if id_:
             self._by_id[id_] = place
         if index is not None:
             self._by_index[index] = place
         named = name if name and not call.name else None
-        call.name = call.name or name or ""
+        call.name = call.name or name
         call.arguments += arguments
         return ToolCallDelta(place, call.id if new else None, named, arguments)
 
-    def _place(self, id_: str | None, index: int | None, name: str | None, arguments: str) -> int | None:
+    def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:
         """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
         if id_ in self._by_id:
             return self._by_id[id_]
@@ -263,67 +216,3 @@ class Reply:
         if name != call.name:
             return None
         return None if call.is_complete() and (id_ or arguments) else place
-
-
-def answer(body: Body, raw: bytes, exchange: Exchange) -> Answer:
-    """The answer in the body of a chat completion.
-
-    Raises:
-        OVHCloudError: the body is an error in spite of its status.
-        InvalidResponseError: it has no choices, or is not shaped like a chat completion.
-    """
-    if body.get("error"):
-        raise event_error(body, body=raw)
-    choices = body.get("choices")
-    if not choices:
-        raise invalid_response("The answer has no choices", raw)
-    try:
-        messages = tuple(_message(choice) for choice in choices)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise invalid_response("The answer has an unknown shape", raw) from error
-    return Answer(
-        messages=messages,
-        id=body.get("id"),
-        model=body.get("model"),
-        created=body.get("created"),
-        system_fingerprint=body.get("system_fingerprint"),
-        usage=body.get("usage"),
-        exchange=exchange,
-    )
-
-
-def new_tool_call_id() -> str:
-    """Nine letters and digits, which is the only form that Mistral's templates take and which all others do."""
-    return uuid.uuid4().hex[:9]
-
-
-def _message(choice: Mapping[str, Any]) -> Message:
-    said = choice["message"]
-    calls = []
-    for call in said.get("tool_calls") or []:
-        function = call.get("function") or {}
-        name, arguments = function.get("name") or "", _arguments(function.get("arguments"))
-        calls.append(ToolCall(call.get("id") or new_tool_call_id(), name, arguments))
-    return Message(
-        text=_text(said.get("content")),
-        reasoning=_reasoning(said),
-        tool_calls=tuple(calls),
-        finish_reason=choice.get("finish_reason"),
-        logprobs=choice.get("logprobs") or None,
-    )
-
-
-def _text(content: str | list[Any] | None) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
-
-
-def _reasoning(said: Mapping[str, Any]) -> str:
-    return said.get("reasoning") or said.get("reasoning_content") or ""
-
-
-def _arguments(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)

@@ -7,12 +7,13 @@ import os
 import ssl
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+Verify = bool | str | os.PathLike[str] | ssl.SSLContext
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-def tls_context(verify: Any, *, trust_env: bool) -> ssl.SSLContext:
+def tls_context(verify: Verify, *, trust_env: bool) -> ssl.SSLContext:
     """The context for `verify`, which is True, False, a file or folder of certificates, or a context.
 
     The order for True: SSL_CERT_FILE and its like if `trust_env`, else what the system trusts, else certifi.

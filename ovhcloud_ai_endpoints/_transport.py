@@ -15,7 +15,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from platform import python_version
 from typing import TYPE_CHECKING, Any, Self
 
-from ovhcloud_ai_endpoints._call import Call
+from ovhcloud_ai_endpoints import _chat, _embeddings
+from ovhcloud_ai_endpoints._answer import Answer, read_answer
+from ovhcloud_ai_endpoints._call import Call, StreamedCall
 from ovhcloud_ai_endpoints._connections import async_connections, connections
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
@@ -25,7 +27,7 @@ from ovhcloud_ai_endpoints._errors import (
     OVHCloudError,
 )
 from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._stream import Answer, Delta, Exchange, Reply
+from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._version import __version__
 from ovhcloud_ai_endpoints._wire import Body
 
@@ -45,56 +47,59 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def post(self, path: str, body: Mapping[str, Any]) -> tuple[Body, bytes, Exchange]:
-        """The JSON object that is answered, its bytes, and what is known of the call."""
-        pool = connections(self._settings)
-        with pool.slots(self._settings.max_concurrency):
-            call = Call(self._settings, path, body, time.monotonic())
-            response = self._open(call, pool.client)
-            try:
-                with _translating(call):
-                    for data in response.iter_bytes():
-                        call.received(data, time.monotonic())
-            finally:
-                response.close()
-        return *call.body(time.monotonic()), call.exchange()
+    def chat(self, body: Mapping[str, Any]) -> Answer:
+        """The answer to a chat completion."""
+        call = self._post(_chat.PATH, body)
+        return read_answer(*call.body(time.monotonic()), call.exchange())
+
+    def embeddings(self, body: Mapping[str, Any]) -> tuple[Body, bytes]:
+        """The answer to a request for embeddings, and its bytes."""
+        return self._post(_embeddings.PATH, body).body(time.monotonic())
 
     @contextmanager
-    def stream(self, path: str, body: Mapping[str, Any]) -> Iterator["ChatStream"]:
-        """The deltas of a chat completion; leaving the block closes the connection."""
+    def stream_chat(self, body: Mapping[str, Any]) -> Iterator["ChatStream"]:
+        """The answer to a chat completion as it comes; leaving the block closes the connection."""
         pool = connections(self._settings)
-        with pool.slots(self._settings.max_concurrency):
-            call = Call(self._settings, path, body, time.monotonic())
+        with pool.slots(self._settings.max_concurrency, _chat.PATH):
+            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic())
             response = self._open(call, pool.client)
             try:
                 if not call.is_stream():
-                    with _translating(call):
-                        for data in response.iter_bytes():
-                            call.received(data, time.monotonic())
+                    self._read(call, response)
                     raise call.not_a_stream(time.monotonic())
                 _leave_silence_to_the_watch(response)
                 yield ChatStream(call, response)
             finally:
                 response.close()
 
+    def _post(self, path: str, body: Mapping[str, Any]) -> Call:
+        pool = connections(self._settings)
+        with pool.slots(self._settings.max_concurrency, path):
+            call = Call(self._settings, path, body, time.monotonic())
+            self._read(call, self._open(call, pool.client))
+        return call
+
     def _open(self, call: Call, client: "httpx.Client") -> "httpx.Response":
         while True:
             try:
                 with _translating(call):
-                    response = client.send(_request(call, client), stream=True)
+                    response = client.send(_request(call, client), stream=True, follow_redirects=False)
                 if call.answered(response.status_code, response.headers):
                     return response
-                try:
-                    with _translating(call):
-                        for data in response.iter_bytes():
-                            if not call.received(data, time.monotonic()):
-                                break
-                finally:
-                    response.close()
+                self._read(call, response)
                 raise call.refusal(time.time())
             except OVHCloudError as error:
                 wait = _next_attempt(call, error)
             time.sleep(wait)
+
+    def _read(self, call: Call, response: "httpx.Response") -> None:
+        try:
+            with _translating(call):
+                for data in response.iter_bytes():
+                    if not call.received(data, time.monotonic()):
+                        break
+        finally:
+            response.close()
 
 
 class AsyncClient:
@@ -103,56 +108,59 @@ class AsyncClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> tuple[Body, bytes, Exchange]:
-        """The JSON object that is answered, its bytes, and what is known of the call."""
-        pool = await async_connections(self._settings)
-        async with pool.slots(self._settings.max_concurrency):
-            call = Call(self._settings, path, body, time.monotonic())
-            response = await self._open(call, pool.client)
-            try:
-                with _translating(call):
-                    async for data in response.aiter_bytes():
-                        call.received(data, time.monotonic())
-            finally:
-                await response.aclose()
-        return *call.body(time.monotonic()), call.exchange()
+    async def chat(self, body: Mapping[str, Any]) -> Answer:
+        """The answer to a chat completion."""
+        call = await self._post(_chat.PATH, body)
+        return read_answer(*call.body(time.monotonic()), call.exchange())
+
+    async def embeddings(self, body: Mapping[str, Any]) -> tuple[Body, bytes]:
+        """The answer to a request for embeddings, and its bytes."""
+        return (await self._post(_embeddings.PATH, body)).body(time.monotonic())
 
     @asynccontextmanager
-    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator["AsyncChatStream"]:
-        """The deltas of a chat completion; leaving the block closes the connection."""
+    async def stream_chat(self, body: Mapping[str, Any]) -> AsyncIterator["AsyncChatStream"]:
+        """The answer to a chat completion as it comes; leaving the block closes the connection."""
         pool = await async_connections(self._settings)
-        async with pool.slots(self._settings.max_concurrency):
-            call = Call(self._settings, path, body, time.monotonic())
+        async with pool.slots(self._settings.max_concurrency, _chat.PATH):
+            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic())
             response = await self._open(call, pool.client)
             try:
                 if not call.is_stream():
-                    with _translating(call):
-                        async for data in response.aiter_bytes():
-                            call.received(data, time.monotonic())
+                    await self._read(call, response)
                     raise call.not_a_stream(time.monotonic())
                 _leave_silence_to_the_watch(response)
                 yield AsyncChatStream(call, response)
             finally:
                 await response.aclose()
 
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Call:
+        pool = await async_connections(self._settings)
+        async with pool.slots(self._settings.max_concurrency, path):
+            call = Call(self._settings, path, body, time.monotonic())
+            await self._read(call, await self._open(call, pool.client))
+        return call
+
     async def _open(self, call: Call, client: "httpx.AsyncClient") -> "httpx.Response":
         while True:
             try:
                 with _translating(call):
-                    response = await client.send(_request(call, client), stream=True)
+                    response = await client.send(_request(call, client), stream=True, follow_redirects=False)
                 if call.answered(response.status_code, response.headers):
                     return response
-                try:
-                    with _translating(call):
-                        async for data in response.aiter_bytes():
-                            if not call.received(data, time.monotonic()):
-                                break
-                finally:
-                    await response.aclose()
+                await self._read(call, response)
                 raise call.refusal(time.time())
             except OVHCloudError as error:
                 wait = _next_attempt(call, error)
             await asyncio.sleep(wait)
+
+    async def _read(self, call: Call, response: "httpx.Response") -> None:
+        try:
+            with _translating(call):
+                async for data in response.aiter_bytes():
+                    if not call.received(data, time.monotonic()):
+                        break
+        finally:
+            await response.aclose()
 
 
 class ChatStream:
@@ -162,8 +170,9 @@ class ChatStream:
         reply: what has been said so far.
     """
 
-    def __init__(self, call: Call, response: "httpx.Response") -> None:
-        self.reply: Reply = call.reply
+    def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
+        self.reply = call.reply
+        self.answer = call.answer
         self._call = call
         self._response = response
 
@@ -174,18 +183,15 @@ class ChatStream:
                 arrived = time.monotonic()
                 yield from self._call.deltas(data, arrived)
                 self._call.watch.pause(time.monotonic() - arrived)
-        yield from self.reply.end()
-
-    def answer(self) -> Answer:
-        """The whole answer, once the deltas have ended."""
-        return self.reply.answer(self._call.exchange())
+        yield from self._call.last_deltas()
 
 
 class AsyncChatStream:
     """The same as `ChatStream`, for `async for`."""
 
-    def __init__(self, call: Call, response: "httpx.Response") -> None:
-        self.reply: Reply = call.reply
+    def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
+        self.reply = call.reply
+        self.answer = call.answer
         self._call = call
         self._response = response
 
@@ -197,12 +203,8 @@ class AsyncChatStream:
                 for delta in self._call.deltas(data, arrived):
                     yield delta
                 self._call.watch.pause(time.monotonic() - arrived)
-        for delta in self.reply.end():
+        for delta in self._call.last_deltas():
             yield delta
-
-    def answer(self) -> Answer:
-        """The whole answer, once the deltas have ended."""
-        return self.reply.answer(self._call.exchange())
 
 
 class _Alarm:
@@ -249,10 +251,11 @@ class _Alarm:
 
     def _run(self) -> None:
         while not self._is_cancelled:
+            is_reading = self._is_reading  # looked at first: who begins to read has moved the deadline before
             left = self._watch.left(time.monotonic())
             if left > 0:
                 self._wake.wait(min(left, threading.TIMEOUT_MAX))
-            elif self._is_reading:
+            elif is_reading:
                 self._has_rung = True
                 _cut(self._response)
                 return
@@ -304,7 +307,7 @@ def _translating(call: Call) -> Iterator[None]:
     try:
         yield
     except OVHCloudError as error:
-        call.counted(error)
+        call.told(error)
         raise
     except Exception as error:  # httpx and httpx2 have no base in common; what is neither's is raised as it is
         ours = _translated(error, call)

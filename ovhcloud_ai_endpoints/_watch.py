@@ -4,18 +4,21 @@ Pure: it is told the time, in seconds of any monotonic clock.
 """
 
 import math
+from typing import Literal
 
 from ovhcloud_ai_endpoints._errors import APITimeoutError
 from ovhcloud_ai_endpoints._settings import Timeouts
 
 DRAIN_SECONDS = 0.25  # for the end of the HTTP body after [DONE], so that the connection can be used again
 
+Clock = Literal["first_event", "idle", "total", "drain"]
+
 
 class Watch:
     """Started when the call begins; told of each event.
 
     Attributes:
-        deadline: when the clock that now runs will have run out.
+        deadline: when the clock that now runs will have run out; infinite if it never will.
         started: when the call began.
         first_event: when the first event came, if it has.
     """
@@ -24,9 +27,8 @@ class Watch:
         self.started = now
         self.first_event: float | None = None
         self._timeouts = timeouts
-        self._is_draining = False
         self._end = math.inf if timeouts.total is None else now + timeouts.total
-        self.deadline = min(self._end, math.inf if timeouts.first_event is None else now + timeouts.first_event)
+        self._set("first_event", math.inf if timeouts.first_event is None else now + timeouts.first_event)
 
     def left(self, now: float) -> float:
         """Seconds until the deadline; infinite if there is none."""
@@ -36,33 +38,32 @@ class Watch:
         """An event has come: from now on the idle clock runs."""
         if self.first_event is None:
             self.first_event = now
-        idle = self._timeouts.idle
-        self.deadline = min(self._end, math.inf if idle is None else now + idle)
+        self._set("idle", math.inf if self._timeouts.idle is None else now + self._timeouts.idle)
 
     def pause(self, seconds: float) -> None:
         """The reader was busy with an event for so long, which is not the service's silence."""
-        if self.first_event is not None and not self._is_draining:
-            self.deadline = min(self._end, self.deadline + seconds)
+        if self._clock == "idle":
+            self._set("idle", self.deadline + seconds)
 
     def drain(self, now: float) -> None:
         """The answer is complete: what is left of the body must come at once."""
-        if not self._is_draining:
-            self._is_draining = True
-            self.deadline = now + DRAIN_SECONDS
+        if self._clock != "drain":
+            self._set("drain", now + DRAIN_SECONDS)
 
     def expired(self) -> APITimeoutError:
         """The error that says which clock ran out and what to set."""
-        if self.deadline == self._end:
-            return APITimeoutError(
-                f"The answer was not complete within {self._timeouts.total:g} s. "
-                "Set timeout=Timeouts(total=...) higher to wait longer."
-            )
-        if self.first_event is None:
-            return APITimeoutError(
-                f"No answer began within {self._timeouts.first_event:g} s. Set timeout=... higher to wait longer; "
-                "a reasoning model may think for minutes, which a stream shows and a lower reasoning_effort shortens."
-            )
+        match self._clock:
+            case "total":
+                problem = f"The answer was not complete within {self._timeouts.total:g} s"
+            case "first_event":
+                problem = f"No answer began within {self._timeouts.first_event:g} s"
+            case _:
+                problem = f"The stream was silent for {self._timeouts.idle or DRAIN_SECONDS:g} s"
         return APITimeoutError(
-            f"The stream was silent for {self._timeouts.idle:g} s. "
-            "Set timeout=Timeouts(idle=...) higher to wait longer."
+            f"{problem}. Set timeout=Timeouts({self._clock}=...) higher to wait longer. "
+            "A reasoning model may think for minutes, which a stream shows and a lower reasoning_effort shortens."
         )
+
+    def _set(self, clock: Clock, deadline: float) -> None:
+        self._clock: Clock = "total" if self._end < deadline else clock
+        self.deadline = min(self._end, deadline)

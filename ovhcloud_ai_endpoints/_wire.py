@@ -34,22 +34,22 @@ class AudioPart(TypedDict):
 Part = TextPart | ImagePart | AudioPart
 
 
-class Function(TypedDict):
+class CalledFunction(TypedDict):
     name: str
     arguments: str  # a JSON object, as text
 
 
-class ToolCall(TypedDict):
+class WireToolCall(TypedDict):
     id: str
     type: Literal["function"]
-    function: Function
+    function: CalledFunction
 
 
-class Message(TypedDict):
+class WireMessage(TypedDict):
     role: Literal["system", "user", "assistant", "tool"]
     content: str | list[Part]
     name: NotRequired[str]
-    tool_calls: NotRequired[list[ToolCall]]
+    tool_calls: NotRequired[list[WireToolCall]]
     tool_call_id: NotRequired[str]
     reasoning: NotRequired[str]  # read by the service; its older name reasoning_content is ignored there
 

@@ -2,8 +2,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+settings.register_profile("machine may be busy", deadline=None)
+settings.load_profile("machine may be busy")
 
 
 @pytest.fixture(autouse=True)

@@ -62,6 +62,6 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints
 with LocalEndpoints() as server:
     settings = Settings(base_url=server.base_url)
     body = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
-    print(Client(settings).post("/chat/completions", body)[0]["object"])
+    print(Client(settings).chat(body).body["object"])
 """
     assert run(code, blocked=LANGCHAIN | LLAMA_INDEX | NEVER).strip() == "chat.completion"

@@ -108,7 +108,7 @@ def _best(sentences: list[str], question: str) -> str | None:
 
 
 def _sentences(text: str) -> list[str]:
-    pieces = (re.sub(r"[*_`#>|]+", "", piece).strip(" -") for piece in re.split(r"\n+|(?<=[.!?]) +", text))
+    pieces = (re.sub(r"[*`#>|]+", "", piece).strip(" -") for piece in re.split(r"\n+|(?<=[.!?]) +", text))
     return [piece for piece in pieces if piece]
 
 

@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ovhcloud_ai_endpoints._models import list_models, model
@@ -133,7 +134,7 @@ def _limited(chat: Mapping[str, Any], said: Said) -> tuple[Said, str]:
         reasoning = reasoning[:room] if reasoning else reasoning
         room -= len(reasoning or "")
         text = text[:room] or None if text else text
-    return Said(text, reasoning, said.tool_calls, usage=said.usage), said.finish_reason or finish
+    return replace(said, text=text, reasoning=reasoning), said.finish_reason or finish
 
 
 def _usage(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:

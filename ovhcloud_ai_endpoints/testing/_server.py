@@ -7,8 +7,8 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import h11
@@ -19,7 +19,18 @@ from ovhcloud_ai_endpoints.testing import _completions
 from ovhcloud_ai_endpoints.testing._answers import answer
 from ovhcloud_ai_endpoints.testing._gateway import Gateway
 from ovhcloud_ai_endpoints.testing._requests import Request
-from ovhcloud_ai_endpoints.testing._script import CUT, RESET, Pause, Reply, Said, Step, reply
+from ovhcloud_ai_endpoints.testing._script import (
+    CUT,
+    EVENT_STREAM,
+    RESET,
+    Pause,
+    Said,
+    Scripted,
+    Step,
+    content_of,
+    event,
+    tool_call,
+)
 
 API_KEY = "local-key"
 STATUS_OF_REFUSED_TEMPLATE = 400  # a guess: seen is only what a stream does
@@ -56,12 +67,10 @@ class LocalEndpoints:
         self._gateway = Gateway(
             frozenset(self._keys), requests_per_minute, anonymous_requests_per_minute, is_strict=strict
         )
-        self._replies: deque[Reply] = deque()
+        self._replies: deque[Said | Scripted] = deque()
         self._connections = 0
-        self._open: set[asyncio.StreamWriter] = set()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="local-ai-endpoints", daemon=True)
 
     @property
     def base_url(self) -> str:
@@ -76,10 +85,6 @@ class LocalEndpoints:
     def environ(self) -> dict[str, str]:
         """The environment variables with which an app that names neither key nor URL uses this server."""
         return {BASE_URL_VARIABLE: self.base_url, KEY_VARIABLES[0]: self.api_key}
-
-    @property
-    def open_connections(self) -> int:
-        return len(self._open)
 
     def reply(
         self,
@@ -109,22 +114,24 @@ class LocalEndpoints:
             raw: everything on the connection, status line included: bytes, `Pause`, `CUT`, `RESET`.
             pause: seconds of silence before anything is sent.
         """
-        scripted = reply(
-            text,
-            reasoning=reasoning,
-            tool_calls=tool_calls,
-            finish_reason=finish_reason,
-            usage=usage,
-            status=status,
-            headers=headers,
-            body=body,
-            events=events,
-            raw=raw,
-            pause=pause,
-        )
+        headers = dict(headers or {})
+        scripted: Said | Scripted
+        if raw is not None:
+            scripted = Scripted(list(raw), status=None, pause=pause)
+        elif events is not None:
+            scripted = Scripted([event(one) for one in events], status, {**EVENT_STREAM, **headers}, pause)
+        elif body is not None or status != 200:
+            content, kind = content_of(body, status)
+            scripted = Scripted([content], status, {"Content-Type": kind, **headers}, pause)
+        else:
+            calls = tuple(tool_call(place, *call) for place, call in enumerate(tool_calls))
+            scripted = Said(text, reasoning, calls, finish_reason, usage, headers, pause)
         self._replies.extend([scripted] * times)
 
     def __enter__(self) -> Self:
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="local-ai-endpoints", daemon=True)
         self._thread.start()
         self._ready.wait()
         return self
@@ -133,10 +140,9 @@ class LocalEndpoints:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self._port))
-        self._port = server.sockets[0].getsockname()[1]
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=listener))
         self._ready.set()
         try:
             self._loop.run_forever()
@@ -151,26 +157,40 @@ class LocalEndpoints:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
-        self._open.add(writer)
+        connection = _Connection(self._answer, self._connections, reader, writer)
         try:
-            # Cancelled only when the server stops, which asyncio's streams would print as an error.
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await _Connection(self, self._connections, reader, writer).run()
+            await connection.run()
+        except _HungUpError:
+            self.hung_up += 1
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # cancelled only when the server stops, which asyncio's streams would print as an error
         finally:
-            self._open.discard(writer)
-            writer.close()
+            connection.close()
 
-    def _next_reply(self) -> Reply | None:
-        return self._replies.popleft() if self._replies else None
+    def _answer(self, request: Request) -> Scripted:
+        """What to send to a request: a refusal, the next of the script, or what the rules say."""
+        self.requests.append(request)
+        refusal, headers = self._gateway.admit(request, time.monotonic())
+        if refusal is not None:
+            headers = {"Content-Type": refusal.content_type, **headers, **refusal.headers}
+            return Scripted([refusal.body], refusal.status, headers)
+        scripted = self._replies.popleft() if self._replies else Said()
+        if isinstance(scripted, Said):
+            scripted = _spoken(request, scripted)
+        return replace(scripted, headers={**headers, **scripted.headers})
 
 
 class _Connection:
     """One client's connection: request after request."""
 
     def __init__(
-        self, server: LocalEndpoints, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        answer: Callable[[Request], Scripted],
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
-        self._server = server
+        self._answer = answer
         self._number = number
         self._reader = reader
         self._writer = writer
@@ -178,39 +198,38 @@ class _Connection:
         self._ahead: asyncio.Task[bytes] | None = None
 
     async def run(self) -> None:
-        try:
-            while (request := await self._request()) is not None:
-                self._server.requests.append(request)
-                if not await self._respond(request):
-                    return
-                if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-                    return
-                self._http.start_next_cycle()
-        except _HungUpError:
-            self._server.hung_up += 1
-        finally:
-            if self._ahead:
-                self._ahead.cancel()
+        while (request := await self._request()) is not None:
+            if not await self._send(self._answer(request)):
+                return
+            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                return
+            self._http.start_next_cycle()
+
+    def close(self) -> None:
+        if self._ahead:
+            self._ahead.cancel()
+        self._writer.close()
 
     async def _request(self) -> Request | None:
         head: h11.Request | None = None
         body = bytearray()
         while True:
             try:
-                event = self._http.next_event()
+                received = self._http.next_event()
             except h11.RemoteProtocolError:
                 return None
-            if event is h11.NEED_DATA:
-                self._http.receive_data(await self._read())
-            elif isinstance(event, h11.Request):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage) and head is not None:
-                headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
-                return Request(head.method.decode(), head.target.decode(), headers, bytes(body), self._number)
-            else:
-                return None
+            match received:
+                case h11.NEED_DATA:
+                    self._http.receive_data(await self._read())
+                case h11.Request():
+                    head = received
+                case h11.Data():
+                    body += received.data
+                case h11.EndOfMessage() if head is not None:
+                    headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
+                    return Request(head.method.decode(), head.target.decode(), headers, bytes(body), self._number)
+                case _:
+                    return None
 
     async def _read(self) -> bytes:
         if self._ahead:
@@ -218,47 +237,21 @@ class _Connection:
             return await ahead
         return await self._reader.read(65536)
 
-    async def _respond(self, request: Request) -> bool:
-        """Answers; False if the connection is over."""
-        refusal, headers = self._server._gateway.admit(request, time.monotonic())  # noqa: SLF001 - its own connection
-        if refusal is not None:
-            headers = {"Content-Type": refusal.content_type, **headers, **refusal.headers}
-            return await self._send(refusal.status, headers, [refusal.body])
-        scripted = self._server._next_reply() or Reply()  # noqa: SLF001 - as above
-        if scripted.pause:
-            await self._pause(scripted.pause)
-        headers = {**headers, **scripted.headers}
-        if scripted.is_raw:
-            return await self._steps(scripted.steps or ())
-        if scripted.steps is not None:
-            return await self._send(scripted.status, headers, scripted.steps)
-        if scripted.body is not None:
-            return await self._send(scripted.status, headers, [scripted.body])
-        return await self._send(*_spoken(request, scripted.said, headers))
-
-    async def _send(self, status: int, headers: Mapping[str, str], steps: Iterable[Step]) -> bool:
-        whole = list(steps) if isinstance(steps, list) else None
-        headers = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()), **headers}
-        if whole is not None and len(whole) == 1 and isinstance(whole[0], bytes):
-            headers = {**headers, "Content-Length": str(len(whole[0]))}
-        else:
-            headers = {**headers, "Transfer-Encoding": "chunked"}
-        await self._write(self._http.send(h11.Response(status_code=status, headers=list(headers.items()))))
-        for step in steps if whole is None else whole:
+    async def _send(self, answer: Scripted) -> bool:
+        """Sends an answer; False if the connection is over."""
+        if answer.pause:
+            await self._pause(answer.pause)
+        if answer.status is not None:
+            await self._write(self._http.send(_head(answer.status, answer)))
+        for step in answer.steps:
             if isinstance(step, bytes):
-                await self._write(self._http.send(h11.Data(data=step)))
+                await self._write(step if answer.status is None else self._http.send(h11.Data(data=step)))
             elif not await self._step(step):
                 return False
+        if answer.status is None:
+            return False
         await self._write(self._http.send(h11.EndOfMessage()))
         return True
-
-    async def _steps(self, steps: Iterable[Step]) -> bool:
-        for step in steps:
-            if isinstance(step, bytes):
-                await self._write(step)
-            elif not await self._step(step):
-                return False
-        return False
 
     async def _step(self, step: Step) -> bool:
         if isinstance(step, Pause):
@@ -294,22 +287,29 @@ class _HungUpError(Exception):
     """The client closed its connection before the answer had ended."""
 
 
-def _spoken(
-    request: Request, said: Said | None, headers: Mapping[str, str]
-) -> tuple[int, dict[str, str], Iterable[Step]]:
-    """Status, headers and body of what the rules or a script say."""
-    as_json = {"Content-Type": "application/json", **headers}
+def _head(status: int, answer: Scripted) -> h11.Response:
+    steps = answer.steps
+    framing = {"Transfer-Encoding": "chunked"}
+    if isinstance(steps, list) and len(steps) == 1 and isinstance(steps[0], bytes):
+        framing = {"Content-Length": str(len(steps[0]))}
+    date = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}
+    return h11.Response(status_code=status, headers=list({**date, **answer.headers, **framing}.items()))
+
+
+def _spoken(request: Request, said: Said) -> Scripted:
+    """What the rules or a script say, in the shape that was asked for."""
+    as_json = {"Content-Type": "application/json", **said.headers}
     if request.path.startswith("/v1/models"):
-        return 200, as_json, [json.dumps(_completions.models()).encode()]
+        return Scripted([json.dumps(_completions.models()).encode()], 200, as_json)
     asked = request.json
     if request.path.startswith("/v1/embeddings"):
-        return 200, as_json, [json.dumps(_completions.embeddings(asked)).encode()]
+        return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.pause)
     thinks = model(asked["model"]).reasoning and asked.get("reasoning_effort") != "none"
-    said = said or answer(asked, thinks=thinks)
+    said = said if said.is_scripted else replace(answer(asked, thinks=thinks), headers=said.headers, pause=said.pause)
     if asked.get("stream"):
-        as_events = {"Content-Type": "text/event-stream; charset=utf-8", **headers}
-        return 200, as_events, _completions.events(asked, said)
+        return Scripted(_completions.events(asked, said), 200, {**EVENT_STREAM, **said.headers}, said.pause)
     if _completions.has_empty_stream(asked):
         body: dict[str, Any] = {"error": {"message": "System message must be at the beginning."}}
-        return STATUS_OF_REFUSED_TEMPLATE, as_json, [json.dumps(body).encode()]
-    return 200, as_json, [json.dumps(_completions.completion(asked, said), ensure_ascii=False).encode()]
+        return Scripted([json.dumps(body).encode()], STATUS_OF_REFUSED_TEMPLATE, as_json)
+    body = _completions.completion(asked, said)
+    return Scripted([json.dumps(body, ensure_ascii=False).encode()], 200, as_json, said.pause)

@@ -158,16 +158,8 @@ class TestToolCalls:
 class TestReasoning:
     THOUGHT = ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="a")])
 
-    @pytest.mark.parametrize(
-        ("passback", "sent"),
-        [("auto", [False, True]), ("always", [True, True]), ("never", [False, False])],
-    )
-    def test_goes_back_by_policy(self, passback: Any, sent: list[bool]) -> None:
-        messages = [self.THOUGHT, ChatMessage("and?"), self.THOUGHT, ChatMessage("t", role="tool")]
-
-        wire = wire_messages(messages, reasoning_passback=passback)
-
-        assert ["reasoning" in wire[at] for at in (0, 2)] == sent
+    def test_goes_back_as_the_field(self) -> None:
+        assert wire_messages([self.THOUGHT]) == [{"role": "assistant", "content": "a", "reasoning": "hm"}]
 
     def test_of_another_provider_does_not_go_back(self) -> None:
         signed = ThinkingBlock(content="hm", additional_information={"signature": "s"})

@@ -9,11 +9,12 @@ from ovhcloud_ai_endpoints._chat import (
     image_part,
     json_schema_format,
     merge_system_messages,
+    tool_call,
     tool_choice_for,
 )
-from ovhcloud_ai_endpoints._wire import Message
+from ovhcloud_ai_endpoints._wire import WireMessage
 
-USER: Message = {"role": "user", "content": "hi"}
+USER: WireMessage = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 
@@ -86,7 +87,7 @@ def test_unknown_parameter_names_the_nearest() -> None:
 
 
 def test_several_system_messages_become_the_first() -> None:
-    messages: list[Message] = [
+    messages: list[WireMessage] = [
         {"role": "system", "content": "a"},
         USER,
         {"role": "system", "content": [image_part(url="u")]},
@@ -100,7 +101,7 @@ def test_several_system_messages_become_the_first() -> None:
 
 
 def test_one_system_message_stays_where_it_is() -> None:
-    messages: list[Message] = [USER, {"role": "system", "content": "a"}]
+    messages: list[WireMessage] = [USER, {"role": "system", "content": "a"}]
 
     assert merge_system_messages(messages) == messages
 
@@ -115,9 +116,46 @@ def test_sounds_have_the_formats_name(mime_type: str, name: str) -> None:
 def test_content_is_a_string_if_all_of_it_is_text() -> None:
     text = {"type": "text", "text": "a"}
 
-    assert content_of([]) == ""
-    assert content_of([text, text]) == "a\na"  # type: ignore[list-item]
-    assert content_of([text, image_part(url="u")]) == [text, image_part(url="u")]  # type: ignore[list-item]
+    assert content_of([], "user") == ""
+    assert content_of([text, text], "user") == "a\na"  # type: ignore[list-item]
+    assert content_of([text, image_part(url="u")], "user") == [text, image_part(url="u")]  # type: ignore[list-item]
+
+
+def test_pieces_of_an_assistants_text_are_one_text() -> None:
+    assert content_of([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "assistant") == "ab"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ({"x": "é"}, '{"x": "é"}'),
+        ('{"x": 1}', '{"x": 1}'),
+        (None, "{}"),
+        ("", "{}"),
+        ("null", "{}"),
+        ('{"x": ', '{"invalid_arguments": "{\\"x\\": "}'),
+        ("[1]", '{"invalid_arguments": "[1]"}'),
+    ],
+)
+def test_arguments_of_a_call_are_sent_as_an_object(arguments: Any, sent: str) -> None:
+    assert tool_call("1", "f", arguments, place=0)["function"]["arguments"] == sent
+
+
+def test_call_without_id_has_one_that_stays() -> None:
+    assert [tool_call(None, "f", {}, place=place)["id"] for place in (0, 1)] == ["call00000", "call00001"]
+
+
+@pytest.mark.parametrize(
+    ("passback", "sent"), [("auto", [False, True]), ("always", [True, True]), ("never", [False, False])]
+)
+def test_reasoning_goes_back_by_policy(passback: Any, sent: list[bool]) -> None:
+    thought: WireMessage = {"role": "assistant", "content": "a", "reasoning": "hm"}
+    messages: list[WireMessage] = [thought, USER, thought, {"role": "tool", "content": "t", "tool_call_id": "1"}]
+
+    found = chat_body(messages, {}, model="m", base_url="http://h", reasoning_passback=passback)["messages"]
+
+    assert ["reasoning" in found[at] for at in (0, 2)] == sent
+    assert thought["reasoning"] == "hm"
 
 
 def test_name_of_a_schema_is_one_that_the_service_takes() -> None:

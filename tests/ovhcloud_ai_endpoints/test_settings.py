@@ -80,6 +80,7 @@ def test_base_url_that_can_not_be_is_an_error(url: str) -> None:
         (2.5, Timeouts(2.5, 2.5, 2.5, None)),
         (Timeouts(total=5), Timeouts(total=5)),
         ({"connect": 1, "first_event": 2, "idle": 3, "total": 4}, Timeouts(1, 2, 3, 4)),
+        ({"total": 5}, Timeouts(total=5)),
         (SimpleNamespace(connect=5, read=60, write=5, pool=5), Timeouts(5, 60, 60, None)),
     ],
 )
@@ -87,7 +88,13 @@ def test_timeout_is_read_in_every_form(given: Any, timeouts: Timeouts) -> None:
     assert Timeouts.of(given) == timeouts
 
 
-@pytest.mark.parametrize("given", ["30", True, {"connect": 1}, [1, 2]])
+@pytest.mark.parametrize("given", ["30", [1, 2], {"conect": 1}])
 def test_other_timeouts_are_an_error(given: Any) -> None:
     with pytest.raises(TypeError, match="Timeouts"):
+        Timeouts.of(given)
+
+
+@pytest.mark.parametrize("given", [True, 0, -1, {"idle": "5"}, float("nan")])
+def test_clock_that_can_not_run_is_an_error(given: Any) -> None:
+    with pytest.raises(ValueError, match="more than 0 seconds"):
         Timeouts.of(given)

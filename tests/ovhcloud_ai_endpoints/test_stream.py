@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovhcloud_ai_endpoints import InternalServerError, InvalidResponseError, RateLimitError, StreamInterruptedError
-from ovhcloud_ai_endpoints._stream import Exchange, Message, Reply, ToolCall, answer
+from ovhcloud_ai_endpoints._answer import Exchange, Message, ToolCall, read_answer
+from ovhcloud_ai_endpoints._stream import Reply
 
 DONE = b"data: [DONE]\n\n"
 
@@ -215,7 +216,7 @@ class TestErrorsInTheStream:
 
 class TestWholeAnswers:
     def read(self, body: Any) -> Any:
-        return answer(body, json.dumps(body).encode(), Exchange())
+        return read_answer(body, json.dumps(body).encode(), Exchange())
 
     def test_message_without_content_is_empty(self) -> None:
         message = {"role": "assistant", "reasoning": "hm", "tool_calls": []}

@@ -26,16 +26,17 @@ from ovhcloud_ai_endpoints import (
     Timeouts,
 )
 from ovhcloud_ai_endpoints import _connections as connections_module
+from ovhcloud_ai_endpoints._answer import Answer, Exchange
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._stream import Answer, Delta, Exchange
+from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints.testing import CUT, RESET, LocalEndpoints, Pause
 
 PATH = "/chat/completions"
 BODY: dict[str, Any] = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
 STREAM = {**BODY, "stream": True}
-QUICK = Retry(first_backoff=0.001)
+QUICK = Retry(backoff=0.001)
 
 TEXT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
 MORE = {"id": "c", "choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]}
@@ -52,18 +53,23 @@ class Blocking:
         return Blocking(replace(self.settings, **settings), self._portal)
 
     def post(self, body: dict[str, Any] = BODY, path: str = PATH) -> tuple[dict[str, Any], Exchange]:
+        if path != PATH:
+            call = self._run(Client, AsyncClient, "_post", path, body)
+            return call.body(0)[0], call.exchange()
+        answer = self._run(Client, AsyncClient, "chat", body)
+        return answer.body, answer.exchange
+
+    def _run(self, kind: Any, async_kind: Any, name: str, *arguments: Any) -> Any:
         if self._portal is None:
-            value, _, exchange = Client(self.settings).post(path, body)
-        else:
-            value, _, exchange = self._portal.call(AsyncClient(self.settings).post, path, body)
-        return value, exchange
+            return getattr(kind(self.settings), name)(*arguments)
+        return self._portal.call(getattr(async_kind(self.settings), name), *arguments)
 
     def stream(self, take: int | None = None, between: Any = lambda _: None) -> tuple[list[Delta], Answer | None]:
         """The deltas of a stream, or the first few; `between` is called with each."""
         if self._portal is not None:
             return self._portal.call(self._astream, take, between)
         seen = []
-        with Client(self.settings).stream(PATH, STREAM) as deltas:
+        with Client(self.settings).stream_chat(STREAM) as deltas:
             for delta in deltas:
                 seen.append(delta)
                 between(delta)
@@ -73,7 +79,7 @@ class Blocking:
 
     async def _astream(self, take: int | None, between: Any) -> tuple[list[Delta], Answer | None]:
         seen = []
-        async with AsyncClient(self.settings).stream(PATH, STREAM) as deltas:
+        async with AsyncClient(self.settings).stream_chat(STREAM) as deltas:
             async for delta in deltas:
                 seen.append(delta)
                 between(delta)
@@ -452,7 +458,7 @@ def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> N
     server.reply("late", pause=0.2, times=3)
 
     async def main() -> None:
-        await asyncio.gather(*(AsyncClient(settings).post(PATH, BODY) for _ in range(3)))
+        await asyncio.gather(*(AsyncClient(settings).chat(BODY) for _ in range(3)))
 
     asyncio.run(main())
 
@@ -464,7 +470,7 @@ class TestLifetimes:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
 
         for _ in range(5):
-            asyncio.run(AsyncClient(settings).post(PATH, BODY))
+            asyncio.run(AsyncClient(settings).chat(BODY))
 
         assert connections_module._async == {}
         assert len(server.requests) == 5
@@ -474,7 +480,7 @@ class TestLifetimes:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
         for _ in range(3):
             loop = asyncio.new_event_loop()
-            loop.run_until_complete(AsyncClient(settings).post(PATH, BODY))
+            loop.run_until_complete(AsyncClient(settings).chat(BODY))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
@@ -501,7 +507,7 @@ class TestLifetimes:
             first = asyncio.Event()
 
             async def read() -> None:
-                async with AsyncClient(settings).stream(PATH, STREAM) as deltas:
+                async with AsyncClient(settings).stream_chat(STREAM) as deltas:
                     async for _ in deltas:
                         first.set()
 
@@ -510,7 +516,7 @@ class TestLifetimes:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert task.cancelled()
-            await AsyncClient(settings).post(PATH, BODY)
+            await AsyncClient(settings).chat(BODY)
 
         asyncio.run(main())
 
@@ -518,7 +524,7 @@ class TestLifetimes:
 
     def test_threads_share_the_client_that_blocks(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        threads = [threading.Thread(target=Client(settings).post, args=(PATH, BODY)) for _ in range(8)]
+        threads = [threading.Thread(target=Client(settings).chat, args=(BODY,)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -529,8 +535,8 @@ class TestLifetimes:
     def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
         with httpx.Client(headers={"X-Given": "yes"}) as given:
             settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_client=given)
-            Client(settings).post(PATH, BODY)
-            with Client(settings).stream(PATH, STREAM) as deltas:
+            Client(settings).chat(BODY)
+            with Client(settings).stream_chat(STREAM) as deltas:
                 list(deltas)
 
             assert not given.is_closed
@@ -539,14 +545,14 @@ class TestLifetimes:
     async def test_given_async_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
         async with httpx.AsyncClient(headers={"X-Given": "yes"}) as given:
             settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_async_client=given)
-            await AsyncClient(settings).post(PATH, BODY)
+            await AsyncClient(settings).chat(BODY)
 
             assert not given.is_closed
         assert server.requests[-1].headers["x-given"] == "yes"
 
     def test_no_alarm_outlives_its_stream(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        with Client(settings).stream(PATH, STREAM) as deltas:
+        with Client(settings).stream_chat(STREAM) as deltas:
             list(deltas)
         for thread in threading.enumerate():
             if thread.name == "ovhcloud-alarm":

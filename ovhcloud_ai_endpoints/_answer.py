@@ -1,0 +1,158 @@
+"""What an answer says: the values that both frameworks translate, and how a whole one is read.
+
+Pure, but that it draws an id for a tool call that has none.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._errors import event_error, invalid_response
+from ovhcloud_ai_endpoints._wire import Body, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model asks for; `arguments` is its raw text, a JSON object if the model did well."""
+
+    id: str
+    name: str
+    arguments: str
+
+    def parsed(self) -> dict[str, Any] | None:
+        """The arguments, or None if they aren't a JSON object; an empty text or null is an empty object."""
+        try:
+            value = from_json(self.arguments) if self.arguments.strip() else {}
+        except ValueError:
+            return None
+        if value is None:
+            return {}
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One choice of an answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What the transport knows of a call: the service's id of it, tries, waits and times in seconds."""
+
+    request_id: str | None = None
+    attempts: int = 1
+    waited: float = 0.0
+    first_event_after: float | None = None
+    warning: str | None = None  # the header x-warning: the model is deprecated and was replaced
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: a message for each choice, and what was said about it."""
+
+    messages: tuple[Message, ...]
+    id: str | None = None
+    model: str | None = None  # as served; a virtual name is resolved here
+    system_fingerprint: str | None = None
+    usage: Usage | None = None
+    exchange: Exchange = field(default_factory=Exchange)
+    body: Body = field(default_factory=dict)  # as it came; empty for a stream
+
+
+def read_answer(body: Body, raw: bytes, exchange: Exchange) -> Answer:
+    """The answer in the body of a chat completion.
+
+    Raises:
+        OVHCloudError: the body is an error in spite of its status.
+        InvalidResponseError: it has no choices, or is not shaped like a chat completion.
+    """
+    if body.get("error"):
+        raise event_error(body, body=raw)
+    try:
+        messages = tuple(_message(choice) for choice in body["choices"])
+        usage = read_usage(body.get("usage"))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise invalid_response("The answer has an unknown shape", raw) from error
+    if not messages:
+        raise invalid_response("The answer has no choices", raw)
+    return Answer(
+        messages=messages,
+        id=read_name(body.get("id")),
+        model=read_name(body.get("model")),
+        system_fingerprint=read_name(body.get("system_fingerprint")),
+        usage=usage,
+        exchange=exchange,
+        body=body,
+    )
+
+
+def _message(choice: Mapping[str, Any]) -> Message:
+    said = choice["message"]
+    calls = []
+    for call in said.get("tool_calls") or []:
+        function = call.get("function") or {}
+        name, arguments = read_text(function.get("name")), read_arguments(function.get("arguments"))
+        calls.append(ToolCall(read_text(call.get("id")) or new_tool_call_id(), name, arguments))
+    return Message(
+        text=read_content(said.get("content")),
+        reasoning=read_reasoning(said),
+        tool_calls=tuple(calls),
+        finish_reason=read_name(choice.get("finish_reason")),
+        logprobs=choice.get("logprobs") or None,
+    )
+
+
+def read_content(content: Any) -> str:
+    """Text, or the text of a list of parts."""
+    if isinstance(content, list):
+        return "".join(part if isinstance(part, str) else read_text(part.get("text")) for part in content)
+    return read_text(content)
+
+
+def read_reasoning(said: Mapping[str, Any]) -> str:
+    """Reasoning by its name, else by its older one, which some engines still use."""
+    return read_text(said.get("reasoning")) or read_text(said.get("reasoning_content"))
+
+
+def read_arguments(value: Any) -> str:
+    """Arguments of a tool call as text, also where an engine sends an object."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else read_text(value)
+
+
+def read_text(value: Any) -> str:
+    """Text; None is empty. Raises TypeError for anything else."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TypeError(f"a text was expected, not {type(value).__name__}")
+
+
+def read_name(value: Any) -> str | None:
+    """An id or name; None if there is none."""
+    return str(value) if value else None
+
+
+def read_usage(value: Any) -> Usage | None:
+    """Counts of tokens, or None. Raises TypeError for what can't be counted."""
+    if not value:
+        return None
+    for counts in (value, *(value.get(name) or {} for name in ("prompt_tokens_details", "completion_tokens_details"))):
+        for name, count in counts.items():
+            if name.endswith("_tokens") and not isinstance(count, int | None):
+                raise TypeError(f"{name} is no count")
+    usage: Usage = value
+    return usage
+
+
+def new_tool_call_id() -> str:
+    """Nine letters and digits, which is the only form that Mistral's templates take and which all others do."""
+    return uuid.uuid4().hex[:9]
