@@ -70,7 +70,6 @@ class LocalEndpoints:
         self._replies: deque[Said | Scripted] = deque()
         self._connections = 0
         self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
 
     @property
     def base_url(self) -> str:
@@ -131,6 +130,7 @@ class LocalEndpoints:
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="local-ai-endpoints", daemon=True)
         self._thread.start()
         self._ready.wait()

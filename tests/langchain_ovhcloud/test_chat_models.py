@@ -240,6 +240,7 @@ class TestErrors:
         ("status", "ours", "cores"),
         [
             (400, service.BadRequestError, core.ModelInvalidRequestError),
+            (409, service.BadRequestError, core.ModelInvalidRequestError),
             (403, service.PermissionDeniedError, core.ModelPermissionDeniedError),
             (404, service.NotFoundError, core.ModelNotFoundError),
             (413, service.PayloadTooLargeError, core.ModelInvalidRequestError),
@@ -255,7 +256,7 @@ class TestErrors:
 
         error = caught.value
         assert isinstance(error, cores)
-        assert error.is_retryable == (status >= 429)
+        assert error.is_retryable == (status in {409, 429, 500})
         assert error.response.status_code == status
         assert error.response.json() == {"message": f"scripted status {status}"}
         assert error.request_id == "r-1"

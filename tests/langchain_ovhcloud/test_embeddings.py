@@ -1,4 +1,6 @@
 import asyncio
+import signal
+import threading
 from typing import Any
 
 import pytest
@@ -37,6 +39,29 @@ def test_many_texts_are_batches_in_order(server: LocalEndpoints, embed_documents
 
     assert sorted(len(request.json["input"]) for request in server.requests) == [5, 25, 25, 25, 25, 25]
     assert found[77] == OVHCloudEmbeddings().embed_query(texts[77])
+
+
+def test_batches_are_no_larger_than_the_model_takes(server: LocalEndpoints) -> None:
+    """1000 is what people have for OpenAI's models."""
+    OVHCloudEmbeddings(chunk_size=1000).embed_documents(["x"] * 60)
+
+    assert max(len(request.json["input"]) for request in server.requests) == 25
+
+
+def test_ctrl_c_begins_no_further_request(server: LocalEndpoints) -> None:
+    interrupted = threading.Event()
+
+    def key() -> str:
+        if len(server.requests) == 3 and not interrupted.is_set():
+            interrupted.set()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return server.api_key
+
+    server.reply(body={"data": [{"embedding": [1.0]}]}, pause=0.05, times=40)
+    with pytest.raises(KeyboardInterrupt):
+        OVHCloudEmbeddings(batch_size=1, max_concurrency=2, api_key=key).embed_documents(["x"] * 40)
+
+    assert len(server.requests) < 10
 
 
 def test_batches_run_at_the_same_time(server: LocalEndpoints, embed_documents: Any) -> None:

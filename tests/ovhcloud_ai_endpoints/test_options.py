@@ -83,6 +83,16 @@ def test_arguments_of_a_call_win_and_none_is_unset() -> None:
     assert body == {"model": "other", "messages": [], "temperature": 0.5, "max_tokens": 7}
 
 
+def test_argument_of_the_constructor_is_told_apart_from_an_unknown_one() -> None:
+    with pytest.raises(TypeError, match="'timeout' is set when ChatOptions is made, not in a call"):
+        ChatOptions(model="m").ovhcloud_body([], {"timeout": 5})
+
+
+def test_two_names_in_a_call_are_an_error() -> None:
+    with pytest.raises(TypeError, match="both 'max_tokens'"):
+        ChatOptions(model="m").ovhcloud_body([], {"max_tokens": 1, "max_completion_tokens": 2})
+
+
 def test_unknown_argument_of_a_call_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"no 'top_k'.*extra_body"):
         ChatOptions(model="m").ovhcloud_body([], {"top_k": 3})

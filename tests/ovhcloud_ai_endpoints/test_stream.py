@@ -183,6 +183,10 @@ class TestErrorsInTheStream:
         with pytest.raises(RateLimitError, match="slow down"):
             read(b'data: {"error": {"message": "slow down", "code": 429}}\n\n')
 
+    def test_error_that_is_only_a_text_is_one(self) -> None:
+        with pytest.raises(InternalServerError, match="bad status code"):
+            read(b'data: {"error": "bad status code"}\n\n')
+
     @pytest.mark.parametrize("code", ["null", '"server_error"', "7"])
     def test_error_without_status_is_the_services(self, code: str) -> None:
         with pytest.raises(InternalServerError, match="boom"):
@@ -227,6 +231,11 @@ class TestWholeAnswers:
     def test_error_with_status_200_is_an_error(self) -> None:
         with pytest.raises(InternalServerError, match="boom"):
             self.read({"error": {"message": "boom"}})
+
+    @pytest.mark.parametrize("usage", [5, "x", {"prompt_tokens": "3"}, {"prompt_tokens_details": 5}])
+    def test_usage_that_can_not_be_counted_is_an_error(self, usage: Any) -> None:
+        with pytest.raises(InvalidResponseError):
+            self.read({"choices": [{"message": {"content": "x"}}], "usage": usage})
 
     @pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{}]}, {"choices": "x"}, {"choices": [None]}])
     def test_answer_without_message_is_an_error(self, body: Any) -> None:

@@ -1,6 +1,8 @@
 """Each test once, for the client that blocks and for the one that is awaited."""
 
 import asyncio
+import importlib
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -307,6 +309,22 @@ class TestErrors:
 
         assert len(server.requests) == 1
 
+    @pytest.mark.parametrize("end", [CUT, RESET, Pause(5)])
+    def test_error_whose_body_is_cut_is_still_that_error(self, server: LocalEndpoints, ask: Any, end: Any) -> None:
+        server.reply(raw=[b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n{", end], times=3)
+
+        with pytest.raises(InternalServerError) as caught:
+            ask(timeouts=Timeouts(first_event=0.5))
+
+        assert caught.value.status == 503
+
+    def test_redirect_is_not_followed_by_a_given_client_either(self, server: LocalEndpoints) -> None:
+        server.reply(status=307, headers={"Location": "http://127.0.0.1:9/v1"})
+        with httpx.Client(follow_redirects=True) as given:
+            settings = Settings(base_url=server.base_url, http_client=given)
+            with pytest.raises(InvalidResponseError, match="redirects"):
+                Client(settings).chat(BODY)
+
     def test_text_that_is_no_unicode_is_refused_here(self, server: LocalEndpoints, client: Blocking) -> None:
         with pytest.raises(BadRequestError, match="surrogates"):
             client.post({**BODY, "messages": [{"role": "user", "content": "\ud800"}]})
@@ -360,6 +378,13 @@ class TestStreams:
         server.reply(events=[TEXT, MORE, "[DONE]", Pause(5)])
 
         _, answer = client.stream()
+
+        assert answer is not None
+
+    def test_stream_that_is_not_closed_needs_no_clock(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, MORE, "[DONE]", Pause(5)])
+
+        _, answer = client.using(timeouts=Timeouts(first_event=None, idle=None)).stream()
 
         assert answer is not None
 
@@ -448,6 +473,18 @@ class TestStreams:
             one.stream(take=1)
 
 
+def test_slots_bound_what_runs_at_once(server: LocalEndpoints) -> None:
+    settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, max_concurrency=2)
+    server.reply("late", pause=0.05, times=6)
+
+    async def main() -> None:
+        await asyncio.gather(*(AsyncClient(settings).chat(BODY) for _ in range(6)))
+
+    asyncio.run(main())
+
+    assert {request.connection for request in server.requests} == {1, 2}
+
+
 def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> None:
     settings = Settings(
         api_key=SecretStr(server.api_key),
@@ -531,12 +568,33 @@ class TestLifetimes:
             thread.join()
 
         assert len(server.requests) == 8
+        assert len({id(connections_module.connections(settings).client) for _ in range(8)}) == 1
 
-    def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
-        with httpx.Client(headers={"X-Given": "yes"}) as given:
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_forked_child_has_connections_of_its_own(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        Client(settings).chat(BODY)
+
+        child = os.fork()
+        if child == 0:
+            try:
+                Client(settings).chat(BODY)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        Client(settings).chat(BODY)
+
+        assert [request.connection for request in server.requests] == [1, 2, 1]
+
+    @pytest.mark.parametrize("library", ["httpx", "httpx2"])
+    def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints, library: str) -> None:
+        with importlib.import_module(library).Client(headers={"X-Given": "yes"}) as given:
             settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_client=given)
             Client(settings).chat(BODY)
             with Client(settings).stream_chat(STREAM) as deltas:
+                list(deltas)
+            server.reply(events=[TEXT, CUT])
+            with pytest.raises(StreamInterruptedError), Client(settings).stream_chat(STREAM) as deltas:
                 list(deltas)
 
             assert not given.is_closed

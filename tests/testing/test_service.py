@@ -304,6 +304,11 @@ class TestLimits:
         assert int(answers[-1].headers["retry-after"]) <= 60
 
 
+def test_port_that_is_taken_is_an_error() -> None:
+    with LocalEndpoints() as server, pytest.raises(OSError, match="in use"):
+        LocalEndpoints(port=int(server.base_url.split(":")[2].partition("/")[0])).__enter__()
+
+
 def test_models_are_listed_without_a_key(service: Service) -> None:
     body = service.http.get(f"{service.base_url}/models").json()
 
