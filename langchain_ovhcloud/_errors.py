@@ -64,7 +64,9 @@ def langchain_errors() -> Iterator[None]:
     try:
         yield
     except service.OVHCloudError as error:
-        kind = TWINS[type(error)]
+        if isinstance(error, core.ModelError):
+            raise
+        kind = next(TWINS[kind] for kind in type(error).__mro__ if kind in TWINS)
         twin = kind.__new__(kind, *error.args)
         twin.__dict__.update(error.__dict__)
         raise twin.with_traceback(error.__traceback__) from error.__cause__

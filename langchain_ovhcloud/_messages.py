@@ -34,6 +34,10 @@ ROLES: Mapping[str, Role] = {
 RECORDED_ELSEWHERE = frozenset(
     {
         "tool_use",
+        "server_tool_use",
+        "server_tool_call",
+        "server_tool_call_chunk",
+        "server_tool_result",
         "tool_call",
         "tool_call_chunk",
         "invalid_tool_call",

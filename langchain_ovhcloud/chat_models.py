@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -10,7 +10,7 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
@@ -21,10 +21,10 @@ from pydantic import Field, model_validator
 from langchain_ovhcloud._errors import langchain_errors
 from langchain_ovhcloud._messages import PROVIDER, wire_messages
 from langchain_ovhcloud._results import chat_result, chunk, last_chunk
-from langchain_ovhcloud._structured import pydantic_tool_parser, tool_parser
+from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
 from ovhcloud_ai_endpoints import __version__
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for
+from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
@@ -125,7 +125,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> ChatResult:
         body = self._body(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(Client(self.ovhcloud_settings).chat(body))
+            return chat_result(Client(self.ovhcloud_settings).chat(body, one_call=wants_one_call(kwargs)))
 
     async def _agenerate(
         self,
@@ -136,7 +136,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> ChatResult:
         body = self._body(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(await AsyncClient(self.ovhcloud_settings).chat(body))
+            return chat_result(await AsyncClient(self.ovhcloud_settings).chat(body, one_call=wants_one_call(kwargs)))
 
     def _stream(
         self,
@@ -146,7 +146,10 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         body = self._body(messages, stop, kwargs, stream=True)
-        with langchain_errors(), Client(self.ovhcloud_settings).stream_chat(body) as deltas:
+        with (
+            langchain_errors(),
+            Client(self.ovhcloud_settings).stream_chat(body, one_call=wants_one_call(kwargs)) as deltas,
+        ):
             for delta in deltas:
                 piece = chunk(delta, deltas.reply.id)
                 if run_manager:
@@ -163,7 +166,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         body = self._body(messages, stop, kwargs, stream=True)
         with langchain_errors():
-            async with AsyncClient(self.ovhcloud_settings).stream_chat(body) as deltas:
+            async with AsyncClient(self.ovhcloud_settings).stream_chat(body, one_call=wants_one_call(kwargs)) as deltas:
                 async for delta in deltas:
                     piece = chunk(delta, deltas.reply.id)
                     if run_manager:
@@ -195,13 +198,13 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             tools: functions, pydantic classes, LangChain tools, or dicts in OpenAI's or Anthropic's form.
             tool_choice: "auto", "none", "required" (also "any" and True), or the name of the tool to call.
             strict: whether arguments must follow the schema exactly.
-            parallel_tool_calls: whether several calls may come at once; False is not sent, the service refuses it.
+            parallel_tool_calls: whether several calls may come at once; with False only the first is kept.
 
         Raises:
             ValueError: `tool_choice` names none of the tools.
         """
         wire = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
-        choice = tool_choice_for(tool_choice, [tool["function"]["name"] for tool in wire])
+        choice = tool_choice_for(tool_choice, tool_names(wire))
         options = {"tools": wire or None, "tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(**{name: value for name, value in options.items() if value is not None}, **kwargs)
 
@@ -224,8 +227,12 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             strict: whether the answer must follow the schema exactly; sent only if set.
 
         Raises:
-            OutputParserException: in the call, when the answer is no object of the schema; it has the raw text.
+            ValueError: there is no such method.
+            OutputParserException: in the call, when the answer is no whole object of the pydantic class, or lacks what
+                the schema requires; it has the raw text.
         """
+        if method not in get_args(Method):
+            raise ValueError(f"method is one of {', '.join(get_args(Method))}; not {method!r}")
         parser: BaseOutputParser[Any]
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
@@ -237,7 +244,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         else:
             format_ = {"type": "json_object"} if method == "json_mode" else _response_format(schema, strict=strict)
             model = self.bind(response_format=format_, **options, **kwargs)
-            parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
+            parser = pydantic_parser(schema) if is_class else json_parser(convert_to_json_schema(schema))
         if not include_raw:
             return model | parser
         parse = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)

@@ -118,11 +118,16 @@ def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
     calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if calls:
         return [(call.tool_call_id, call.tool_name, call.tool_kwargs) for call in calls]
-    return [
-        (call.get("id"), call["function"]["name"], call["function"].get("arguments"))
-        for call in message.additional_kwargs.get("tool_calls") or []
-        if isinstance(call, dict)
-    ]
+    return [_older_tool_call(call) for call in message.additional_kwargs.get("tool_calls") or []]
+
+
+def _older_tool_call(call: Any) -> tuple[str | None, str, Any]:
+    """Id, name and arguments of a call as other classes keep it: in OpenAI's form, as a dict or an object."""
+    match call.model_dump() if hasattr(call, "model_dump") else call:
+        case {"id": id_, "function": {"name": str(name), "arguments": arguments}}:
+            return id_, name, arguments
+        case _:
+            raise ValueError(f"A message holds a tool call of an unknown form: {call!r}")
 
 
 def _reasoning(message: ChatMessage) -> str:

@@ -58,23 +58,29 @@ def last_chat_response(reply: Reply, answer: Answer) -> ChatResponse:
 
 
 def tool_selections(response: ChatResponse) -> list[ToolSelection]:
-    """The tool calls of a response, which in a stream may have come in part."""
+    """The tool calls of a response.
+
+    While a stream goes on, arguments are as far as they have come. At its end, those that are no JSON object are empty,
+    so that a tool says what it lacks, instead of being run with what was cut.
+    """
+    may_be_cut = finish_reason(response) is None
     return [
         ToolSelection(
-            tool_id=block.tool_call_id or "", tool_name=block.tool_name, tool_kwargs=_arguments(block.tool_kwargs)
+            tool_id=block.tool_call_id or "",
+            tool_name=block.tool_name,
+            tool_kwargs=_arguments(block.tool_kwargs, may_be_cut=may_be_cut),
         )
         for block in response.message.blocks
         if isinstance(block, ToolCallBlock)
     ]
 
 
-def first_call_only(response: ChatResponse) -> None:
-    """Drops all tool calls but the first, for callers who can't take several."""
-    message = response.message
-    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if len(calls) > 1:
-        message.blocks = [block for block in message.blocks if block not in calls[1:]]
-        message.additional_kwargs["tool_calls"] = message.additional_kwargs["tool_calls"][:1]
+def finish_reason(response: ChatResponse) -> str | None:
+    """Why the model ended, or None while it has not."""
+    raw: dict[str, Any] = response.raw if isinstance(response.raw, dict) else {}
+    choices = raw.get("choices") or [{}]
+    reason: str | None = choices[0].get("finish_reason")
+    return reason
 
 
 def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
@@ -96,11 +102,11 @@ def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
     )
 
 
-def _arguments(value: dict[str, Any] | str) -> dict[str, Any]:
+def _arguments(value: dict[str, Any] | str, *, may_be_cut: bool) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     try:
-        found = from_json(value, allow_partial="trailing-strings") if value.strip() else {}
+        found = from_json(value, allow_partial="trailing-strings" if may_be_cut else "off") if value.strip() else {}
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,11 +1,12 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LlamaIndex."""
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import Field
 
+from llama_index_ovhcloud._saved import without_class_name
 from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 
@@ -27,6 +28,10 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
 
     model_name: str = "bge-m3"
     embed_batch_size: int = Field(default=LARGEST_LIST, gt=0, le=LARGEST_LIST)
+
+    @classmethod
+    def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+        return super()._ovhcloud_renamed(without_class_name(arguments), known)
 
     @classmethod
     def class_name(cls) -> str:

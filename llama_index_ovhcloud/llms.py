@@ -1,6 +1,6 @@
 """`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LlamaIndex."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.base.llms.generic_utils import (
@@ -25,6 +25,7 @@ from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndE
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.program.streaming_utils import process_streaming_content_incremental
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
@@ -34,12 +35,13 @@ from llama_index_ovhcloud._messages import wire_messages
 from llama_index_ovhcloud._results import (
     chat_response,
     chat_response_chunk,
-    first_call_only,
+    finish_reason,
     last_chat_response,
     tool_selections,
 )
+from llama_index_ovhcloud._saved import without_class_name
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import json_schema_format
+from ovhcloud_ai_endpoints._chat import json_schema_format, wants_one_call
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints._wire import Body
@@ -64,6 +66,10 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
 
     context_window: int | None = None
     is_function_calling_model: bool | None = None
+
+    @classmethod
+    def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+        return super()._ovhcloud_renamed(without_class_name(arguments), known)
 
     @classmethod
     def class_name(cls) -> str:
@@ -129,25 +135,31 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         return await astream_chat_to_completion_decorator(self._astream_chat)(prompt, **kwargs)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(Client(self.ovhcloud_settings).chat(self._body(messages, kwargs)))
+        return chat_response(
+            Client(self.ovhcloud_settings).chat(self._body(messages, kwargs), one_call=wants_one_call(kwargs))
+        )
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(await AsyncClient(self.ovhcloud_settings).chat(self._body(messages, kwargs)))
+        return chat_response(
+            await AsyncClient(self.ovhcloud_settings).chat(
+                self._body(messages, kwargs), one_call=wants_one_call(kwargs)
+            )
+        )
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        return self._responses(self._body(messages, kwargs, stream=True))
+        return self._responses(self._body(messages, kwargs, stream=True), one_call=wants_one_call(kwargs))
 
     async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        return self._aresponses(self._body(messages, kwargs, stream=True))
+        return self._aresponses(self._body(messages, kwargs, stream=True), one_call=wants_one_call(kwargs))
 
-    def _responses(self, body: Body) -> ChatResponseGen:
-        with Client(self.ovhcloud_settings).stream_chat(body) as deltas:
+    def _responses(self, body: Body, *, one_call: bool) -> ChatResponseGen:
+        with Client(self.ovhcloud_settings).stream_chat(body, one_call=one_call) as deltas:
             for delta in deltas:
                 yield chat_response_chunk(deltas.reply, delta)
             yield last_chat_response(deltas.reply, deltas.answer())
 
-    async def _aresponses(self, body: Body) -> ChatResponseAsyncGen:
-        async with AsyncClient(self.ovhcloud_settings).stream_chat(body) as deltas:
+    async def _aresponses(self, body: Body, *, one_call: bool) -> ChatResponseAsyncGen:
+        async with AsyncClient(self.ovhcloud_settings).stream_chat(body, one_call=one_call) as deltas:
             async for delta in deltas:
                 yield chat_response_chunk(deltas.reply, delta)
             yield last_chat_response(deltas.reply, deltas.answer())
@@ -173,18 +185,8 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             messages.append(user_msg)
         choice = kwargs.pop("tool_choice", None) or ("required" if tool_required else None)
         wire = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
-        return {"messages": messages, "tools": wire, "tool_choice": choice, **kwargs}
-
-    def _validate_chat_with_tools_response(
-        self,
-        response: ChatResponse,
-        tools: Sequence["BaseTool"],
-        allow_parallel_tool_calls: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponse:
-        if not allow_parallel_tool_calls:
-            first_call_only(response)
-        return response
+        several = {"parallel_tool_calls": None if allow_parallel_tool_calls else False}
+        return {"messages": messages, "tools": wire, "tool_choice": choice, **several, **kwargs}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -218,7 +220,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         if not self._is_natively_structured:
             return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _started(output_cls, prompt, prompt_args)
-        messages = self._extend_messages(prompt.format_messages(**prompt_args))
+        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         return _ended(output_cls, self.chat(messages, **_asking_for(output_cls, llm_kwargs)))
 
     async def astructured_predict(
@@ -232,8 +234,47 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         if not self._is_natively_structured:
             return cast("Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _started(output_cls, prompt, prompt_args)
-        messages = self._extend_messages(prompt.format_messages(**prompt_args))
+        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         return _ended(output_cls, await self.achat(messages, **_asking_for(output_cls, llm_kwargs)))
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        if not self._is_natively_structured:
+            yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+            return
+        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
+        found = response = None
+        for response in self.stream_chat(messages, **_asking_for(output_cls, llm_kwargs)):
+            if response.delta:
+                found = process_streaming_content_incremental(response, output_cls, found)
+                yield found
+        yield _validated(output_cls, response)
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        if not self._is_natively_structured:
+            return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
+
+        async def objects() -> AsyncGenerator[Any, None]:
+            found = response = None
+            async for response in await self.astream_chat(messages, **_asking_for(output_cls, llm_kwargs)):
+                if response.delta:
+                    found = process_streaming_content_incremental(response, output_cls, found)
+                    yield found
+            yield _validated(output_cls, response)
+
+        return objects()
 
 
 def _started(output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
@@ -246,10 +287,16 @@ def _asking_for(output_cls: type[Model], llm_kwargs: Mapping[str, Any] | None) -
 
 
 def _ended(output_cls: type[Model], response: ChatResponse) -> Model:
-    said = response.message.content or ""
-    try:
-        found = output_cls.model_validate_json(said)
-    except ValidationError as error:
-        raise ValueError(f"The answer is no {output_cls.__name__}: {error}. The model said: {said!r}") from error
+    found = _validated(output_cls, response)
     dispatcher.event(LLMStructuredPredictEndEvent(output=found))
     return found
+
+
+def _validated(output_cls: type[Model], response: ChatResponse | None) -> Model:
+    said = (response.message.content if response else None) or ""
+    try:
+        return output_cls.model_validate_json(said)
+    except ValidationError as error:
+        cut = response is not None and finish_reason(response) == "length"
+        why = "it was cut at max_tokens; raise it, or lower reasoning_effort" if cut else str(error)
+        raise ValueError(f"The answer is no {output_cls.__name__}: {why}. The model said: {said!r}") from error

@@ -69,8 +69,11 @@ class Answer:
     body: Body = field(default_factory=dict)  # as it came; empty for a stream
 
 
-def read_answer(body: Body, raw: bytes, exchange: Exchange) -> Answer:
+def read_answer(body: Body, raw: bytes, exchange: Exchange, *, one_call: bool = False) -> Answer:
     """The answer in the body of a chat completion.
+
+    Args:
+        one_call: whether only the first tool call is wanted, which the service can't be told.
 
     Raises:
         OVHCloudError: the body is an error in spite of its status.
@@ -79,12 +82,12 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange) -> Answer:
     if body.get("error"):
         raise event_error(body, body=raw)
     try:
-        messages = tuple(_message(choice) for choice in body["choices"])
+        messages = tuple(_message(choice, one_call=one_call) for choice in body["choices"])
         usage = read_usage(body.get("usage"))
     except (AttributeError, KeyError, TypeError) as error:
         raise invalid_response("The answer has an unknown shape", raw) from error
-    if not messages:
-        raise invalid_response("The answer has no choices", raw)
+    if not messages or any(message == Message() for message in messages):
+        raise invalid_response("The answer is empty", raw)
     return Answer(
         messages=messages,
         id=read_name(body.get("id")),
@@ -96,7 +99,7 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange) -> Answer:
     )
 
 
-def _message(choice: Mapping[str, Any]) -> Message:
+def _message(choice: Mapping[str, Any], *, one_call: bool) -> Message:
     said = choice["message"]
     calls = []
     for call in said.get("tool_calls") or []:
@@ -106,9 +109,9 @@ def _message(choice: Mapping[str, Any]) -> Message:
     return Message(
         text=read_content(said.get("content")),
         reasoning=read_reasoning(said),
-        tool_calls=tuple(calls),
+        tool_calls=tuple(calls[:1] if one_call else calls),
         finish_reason=read_name(choice.get("finish_reason")),
-        logprobs=choice.get("logprobs") or None,
+        logprobs=read_logprobs(choice.get("logprobs")),
     )
 
 
@@ -139,6 +142,20 @@ def read_text(value: Any) -> str:
 def read_name(value: Any) -> str | None:
     """An id or name; None if there is none."""
     return str(value) if value else None
+
+
+def read_logprobs(value: Any) -> Mapping[str, Any] | None:
+    """The log probability of each token, or None. Raises TypeError or KeyError for what is none."""
+    if not value or not value.get("content"):
+        return None
+    for token in value["content"]:
+        for choice in (token, *(token.get("top_logprobs") or [])):
+            if not isinstance(choice["token"], str) or not isinstance(choice["logprob"], int | float):
+                raise TypeError("a token and its log probability were expected")
+            if not isinstance(choice.get("bytes"), list | None):
+                raise TypeError("the bytes of a token were expected")
+    logprobs: Mapping[str, Any] = value
+    return logprobs
 
 
 def read_usage(value: Any) -> Usage | None:

@@ -49,27 +49,48 @@ class Call:
         self.content = encoded(body)
         self.watch = Watch(settings.timeouts, now)
         self.model: str | None = body.get("model")
+        self._secret = ""
         self._attempts = 0
         self._waited = 0.0
         self._status: int | None = None
         self._headers: dict[str, str] = {}
         self._body = bytearray()
 
-    def attempt(self, now: float) -> tuple[float | None, float | None]:
-        """Begins an attempt: seconds for its connection, and for each of its reads; None is no limit."""
+    def attempt(self) -> dict[str, str]:
+        """Begins an attempt: the headers to send."""
         self._attempts += 1
         self._status = None
         self._headers = {}
         self._body.clear()
-        left = max(self.watch.left(now), 0.001)
-        connect = min(left, self.settings.timeouts.connect or math.inf)
-        return _bound(connect), _bound(left)
+        headers = self.settings.headers()
+        self._secret = headers.get("Authorization", "").removeprefix("Bearer ")
+        return headers
+
+    def connect_timeout(self, now: float) -> float | None:
+        """Seconds for a connection to be made; None is no limit."""
+        return _bound(min(self.watch.left(now), self.settings.timeouts.connect or math.inf))
+
+    def read_timeout(self, now: float) -> float | None:
+        """Seconds for a single read; None is no limit."""
+        return _bound(self.watch.left(now))
 
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
         """Takes the head of an answer; whether it is a success, so that there are no more attempts."""
         self._status = status
         self._headers = {name.lower(): value for name, value in headers.items()}
         return self._is_success
+
+    def begin_body(self) -> None:
+        """Checks that the body can be read.
+
+        Raises:
+            InvalidResponseError: it is encoded several times over, which can turn bytes into gigabytes.
+        """
+        encoding = self._headers.get("content-encoding", "")
+        if "," in encoding:
+            raise InvalidResponseError(
+                f"The answer is encoded as {encoding}, which no server needs", status=self._status
+            )
 
     def received(self, data: bytes, now: float) -> bool:
         """Keeps a piece of a body; False if it is an error's and there is enough of it.
@@ -78,9 +99,10 @@ class Call:
             APITimeoutError: the clock ran out.
             InvalidResponseError: the body is too large to be an answer.
         """
-        self._body += data
         if not self._is_success:
+            self._body += data[: MAX_ERROR_BYTES - len(self._body)]
             return len(self._body) < MAX_ERROR_BYTES and self.watch.left(now) > 0
+        self._body += data
         if len(self._body) > MAX_ANSWER_BYTES:
             raise invalid_response(f"The answer is larger than {MAX_ANSWER_BYTES:,} bytes", bytes(self._body[:200]))
         if self.watch.left(now) < 0:
@@ -102,7 +124,13 @@ class Call:
                 headers=self._headers,
             )
         return status_error(
-            status, self._headers, bytes(self._body), model=self.model, sent=len(self.content), now=epoch
+            status,
+            self._headers,
+            bytes(self._body),
+            model=self.model,
+            url=self.url,
+            sent=len(self.content),
+            now=epoch,
         )
 
     def next_attempt(self, error: OVHCloudError, *, now: float, chance: float) -> float:
@@ -139,6 +167,7 @@ class Call:
         """The error, which now tells the tries and waits of this call, and the service's id of it."""
         error.attempts, error.waited = self._attempts, self._waited
         error.request_id = error.request_id or request_id(self._headers)
+        error.hide(self._secret)
         return error
 
     def body(self, now: float) -> tuple[Body, bytes]:
@@ -180,9 +209,15 @@ class StreamedCall(Call):
         reply: what has been said so far.
     """
 
-    def __init__(self, settings: Settings, path: str, body: Mapping[str, Any], now: float) -> None:
+    def __init__(
+        self, settings: Settings, path: str, body: Mapping[str, Any], now: float, *, one_call: bool = False
+    ) -> None:
         super().__init__(settings, path, body, now)
-        self.reply = Reply(self.model)
+        self.reply = Reply(self.model, one_call=one_call)
+
+    def read_timeout(self, now: float) -> float | None:
+        """Seconds for a single read; none once the stream has begun, since then the watch alone bounds its silence."""
+        return None if self._is_success else super().read_timeout(now)
 
     def is_stream(self) -> bool:
         """Whether the answer says that it is a stream, or doesn't say."""
@@ -251,4 +286,4 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 
 def _bound(seconds: float) -> float | None:
-    return None if seconds == math.inf else seconds
+    return None if seconds == math.inf else max(seconds, 0.001)

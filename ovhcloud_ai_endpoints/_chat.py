@@ -125,6 +125,28 @@ def tool_choice_for(
     return {"type": "function", "function": {"name": choice}}
 
 
+def tool_names(tools: Sequence[Any]) -> list[str]:
+    """The names of tools in the wire's form.
+
+    Raises:
+        ValueError: one isn't in that form.
+    """
+    for tool in tools:
+        match tool:
+            case {"type": "function", "function": {"name": str()}}:
+                pass
+            case _:
+                raise ValueError(
+                    f"The service calls functions only, as {{'type': 'function', 'function': …}}; not {tool!r}"
+                )
+    return [tool["function"]["name"] for tool in tools]
+
+
+def wants_one_call(call: Mapping[str, Any]) -> bool:
+    """Whether the arguments of a call ask for one tool call at a time, which is not sent: the gateway refuses it."""
+    return call.get("parallel_tool_calls") is False
+
+
 def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
     """A `response_format` that makes the model answer with an object of this schema."""
     named = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
@@ -215,7 +237,7 @@ def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:
 
 def _settle_tools(body: Body) -> None:
     tools = body.get("tools") or []
-    choice = tool_choice_for(body.pop("tool_choice", None), [tool["function"]["name"] for tool in tools])
+    choice = tool_choice_for(body.pop("tool_choice", None), tool_names(tools))
     if not tools:
         body.pop("tools", None)
     if choice is not None:

@@ -84,13 +84,13 @@ class _Route:
         return {"verify": self.tls, "proxy": proxy, "limits": limits, "socket_options": KEEPALIVE, "trust_env": False}
 
 
-_Slots = WeakKeyDictionary[Any, dict[tuple[int, str], Any]]
+_Slots = dict[tuple[int, str], Any]
 
 _lock = threading.Lock()
 _sync: dict[_Route, Connections[threading.Semaphore]] = {}
 _async: dict[tuple[_Route, asyncio.AbstractEventLoop], Connections[asyncio.Semaphore]] = {}
 _lifetimes: dict[tuple[_Route, asyncio.AbstractEventLoop], AsyncGenerator[None, None]] = {}
-_slots_of_given: _Slots = WeakKeyDictionary()
+_slots_of_given: WeakKeyDictionary[Any, dict[asyncio.AbstractEventLoop | None, _Slots]] = WeakKeyDictionary()
 
 
 def connections(settings: Settings) -> Connections[threading.Semaphore]:
@@ -98,7 +98,8 @@ def connections(settings: Settings) -> Connections[threading.Semaphore]:
     given = settings.http_client
     with _lock:
         if given is not None:
-            return Connections(given, threading.Semaphore, _slots_of_given.setdefault(given, {}))
+            slots = _slots_of_given.setdefault(given, {}).setdefault(None, {})
+            return Connections(given, threading.Semaphore, slots)
         route = _Route.of(settings)
         if route not in _sync:
             import httpx  # noqa: PLC0415 - see `transport_options`
@@ -111,11 +112,12 @@ def connections(settings: Settings) -> Connections[threading.Semaphore]:
 
 async def async_connections(settings: Settings) -> Connections[asyncio.Semaphore]:
     """The running loop's connections for these settings, or the client that the user gave."""
-    given = settings.http_async_client
+    given, loop = settings.http_async_client, asyncio.get_running_loop()
     if given is not None:
         with _lock:
-            return Connections(given, asyncio.Semaphore, _slots_of_given.setdefault(given, {}))
-    key = (_Route.of(settings), asyncio.get_running_loop())
+            slots = _slots_of_given.setdefault(given, {}).setdefault(loop, {})
+        return Connections(given, asyncio.Semaphore, slots)
+    key = (_Route.of(settings), loop)
     if key in _async:
         return _async[key]
     options = await asyncio.to_thread(key[0].transport_options)  # reads files and imports modules

@@ -68,14 +68,20 @@ async def _awork(client: AsyncClient, run: Run) -> None:
 def _run(
     texts: Sequence[str], options: EmbeddingOptions, model: str, on_progress: Callable[[int], object] | None
 ) -> Run:
-    body = partial(embedding_body, model=model, base_url=options.base_url, dimensions=options.dimensions)
+    body = partial(
+        embedding_body,
+        model=model,
+        base_url=options.base_url,
+        dimensions=options.dimensions,
+        extra_body=options.extra_body,
+    )
     return Run(texts, size=batch_size(options.batch_size, model), body=body, on_progress=on_progress)
 
 
 def _vectors(run: Run) -> list[list[float]]:
     vectors = run.result()
     if vectors:
-        tokens = run.usage.get("total_tokens") or "unknown"
+        tokens = run.tokens or "unknown"
         log.info("%d text(s) embedded with %d request(s), %s tokens", len(vectors), len(run.batches), tokens)
     return vectors
 

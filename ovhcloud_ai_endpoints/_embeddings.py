@@ -13,7 +13,7 @@ from typing import Any
 from ovhcloud_ai_endpoints._errors import EmbeddingsInterruptedError, OVHCloudError, event_error, invalid_response
 from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._models import wire_name
-from ovhcloud_ai_endpoints._wire import EmbeddingRequest, Usage
+from ovhcloud_ai_endpoints._wire import Body
 
 PATH = "/embeddings"
 BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
@@ -60,12 +60,19 @@ def batch_size(asked: int, model: str) -> int:
     return min(asked, model_facts(model).max_batch_size or asked)
 
 
-def embedding_body(texts: Sequence[str], *, model: str, base_url: str, dimensions: int | None) -> EmbeddingRequest:
+def embedding_body(
+    texts: Sequence[str],
+    *,
+    model: str,
+    base_url: str,
+    dimensions: int | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+) -> Body:
     """The body of one request: strings, and floats back, which is the API's default form."""
-    body: EmbeddingRequest = {"model": wire_name(model, base_url), "input": list(texts)}
+    body: Body = {"model": wire_name(model, base_url), "input": list(texts)}
     if dimensions is not None:
         body["dimensions"] = dimensions
-    return body
+    return body | dict(extra_body or {})
 
 
 def vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> list[list[float]]:
@@ -79,8 +86,8 @@ def vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> list[list[flo
         raise event_error(body, body=raw)
     try:
         found = {item.get("index", place): item["embedding"] for place, item in enumerate(body["data"])}
-        ordered = [[float(number) for number in found[place]] for place in range(count)]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        ordered = [_vector(found[place]) for place in range(count)]
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise invalid_response(f"The answer does not hold a vector for each of {count} texts", raw) from error
     if len(body["data"]) != count:
         raise invalid_response(f"The answer holds {len(body['data'])} vectors for {count} texts", raw)
@@ -96,7 +103,7 @@ class Run:
 
     Attributes:
         batches: the requests that it takes.
-        usage: tokens so far; 0 if the service does not say.
+        tokens: how many were read so far; 0 if the service does not say.
     """
 
     def __init__(
@@ -104,11 +111,11 @@ class Run:
         texts: Sequence[str],
         *,
         size: int,
-        body: Callable[[Sequence[str]], EmbeddingRequest],
+        body: Callable[[Sequence[str]], Body],
         on_progress: Callable[[int], object] | None = None,
     ) -> None:
         self.batches = list(batches(texts, size=size))
-        self.usage: Usage = {}
+        self.tokens = 0
         self._texts = texts
         self._body = body
         self._on_progress = on_progress
@@ -117,7 +124,7 @@ class Run:
         self._error: BaseException | None = None
         self._lock = threading.Lock()
 
-    def next_batch(self) -> tuple[Batch, EmbeddingRequest] | None:
+    def next_batch(self) -> tuple[Batch, Body] | None:
         """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""
         with self._lock:
             batch = None if self._error else next(self._pending, None)
@@ -135,9 +142,9 @@ class Run:
             if len(found[0]) != width:
                 raise invalid_response(f"The vectors are {len(found[0])} wide, those before were {width}", raw)
             self._vectors |= dict(enumerate(found, batch.start))
-            said = answer.get("usage") or {}
-            self.usage["prompt_tokens"] = self.usage.get("prompt_tokens", 0) + (said.get("prompt_tokens") or 0)
-            self.usage["total_tokens"] = self.usage.get("total_tokens", 0) + (said.get("total_tokens") or 0)
+            said = answer.get("usage")
+            tokens = said.get("total_tokens") if isinstance(said, dict) else None
+            self.tokens += tokens if isinstance(tokens, int) else 0
             if self._on_progress:
                 self._on_progress(len(batch.texts))
 
@@ -152,19 +159,27 @@ class Run:
             EmbeddingsInterruptedError: a request failed when others had succeeded.
             OVHCloudError: a request failed, and none had succeeded.
         """
-        if isinstance(self._error, OVHCloudError) and self._vectors:
+        if isinstance(self._error, Exception) and self._vectors:
             raise self._interrupted(self._error) from self._error
         if self._error:
             raise self._error
         return [self._vectors[position] for position in range(len(self._texts))]
 
-    def _interrupted(self, error: OVHCloudError) -> EmbeddingsInterruptedError:
+    def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:
+        said = error.message if isinstance(error, OVHCloudError) else repr(error)
         ours = EmbeddingsInterruptedError(
-            f"{len(self._vectors)} of {len(self._texts)} texts are embedded, then: {error.message} "
+            f"{len(self._vectors)} of {len(self._texts)} texts are embedded, then: {said} "
             "This error's vectors and remaining hold both; embed what remains to go on.",
             vectors=self._vectors,
             remaining={place: text for place, text in enumerate(self._texts) if place not in self._vectors},
         )
-        ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
-        ours.attempts, ours.waited = error.attempts, error.waited
+        if isinstance(error, OVHCloudError):
+            ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
+            ours.attempts, ours.waited = error.attempts, error.waited
         return ours
+
+
+def _vector(value: Any) -> list[float]:
+    if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
+        raise TypeError("a list of numbers was expected")
+    return list(map(float, value))

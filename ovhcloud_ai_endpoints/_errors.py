@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
 SHOWN_CHARACTERS = 500
+PAGE_CHARACTERS = 2000
+HIDDEN = "**********"
 
 KEY_ADVICE = (
     "Give a valid key as api_key= or in OVHCLOUD_API_KEY; keys are made in the OVHcloud Manager under "
@@ -70,6 +72,13 @@ class OVHCloudError(Exception):
         self.retry_after: float | None = None
         self.attempts = 1
         self.waited = 0.0
+
+    def hide(self, secret: str) -> None:
+        """Takes a secret out of all texts of this error, where a server may have put it."""
+        if secret and secret in f"{self.message}{self.body}{self.headers}":
+            self.message, self.body = self.message.replace(secret, HIDDEN), self.body.replace(secret, HIDDEN)
+            self.headers = {name: value.replace(secret, HIDDEN) for name, value in self.headers.items()}
+            self.args = (self.message, *self.args[1:])
 
     def __str__(self) -> str:
         facts = [f"HTTP {self.status}"] if self.status else []
@@ -178,12 +187,14 @@ def status_error(
     body: bytes,
     *,
     model: str | None = None,
+    url: str = "",
     sent: int = 0,
     now: float = 0.0,
 ) -> OVHCloudError:
     """The error that an answer of this status means, whatever the shape of its body.
 
     Args:
+        url: what was asked.
         model: name of the model that was asked for.
         sent: size of the request's body in bytes.
         now: seconds since the epoch, for a Retry-After that is a date.
@@ -195,7 +206,7 @@ def status_error(
     if kind is BadRequestError and _OVERFLOW.search(said):
         kind = ContextOverflowError
     wait = retry_after(status, headers, now)
-    advice = _advice(kind, model=model, sent=sent, wait=wait)
+    advice = _advice(kind, said, model=model, url=url, sent=sent, wait=wait)
     text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
     error = kind(f"{said.rstrip('.')}. {advice}".rstrip(), status=status, headers=headers, body=text)
     error.is_transient = status in TRANSIENT_STATUSES or status >= 500
@@ -251,7 +262,7 @@ def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | 
         if name == "retry-after" and value[:1].isalpha():
             try:
                 return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-            except ValueError:
+            except (OverflowError, TypeError, ValueError):  # what the parser raises for odd dates
                 continue
     return None
 
@@ -261,16 +272,15 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
 
 
-def _advice(kind: type[OVHCloudError], *, model: str | None, sent: int, wait: float | None) -> str:
+def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str, sent: int, wait: float | None) -> str:
     if kind is AuthenticationError:
         return KEY_ADVICE
     if kind is PermissionDeniedError:
         return "The project of this key may not use the service; a payment method may be missing."
-    if kind is NotFoundError and model:
-        if model_facts(model).is_known:
-            return f"{model!r} is a known model: is base_url right, or has it been retired?"
-        known = "has been retired" if is_retired(model) else "is not known"
-        return f"The model {model!r} {known}; the nearest names are {', '.join(nearest_names(model))}."
+    if kind is BadRequestError and "extra arguments" in said:
+        return "The service takes no such field; leave it out of extra_body (also called model_kwargs)."
+    if kind is NotFoundError:
+        return _advice_for_not_found(model or "", url)
     if kind is PayloadTooLargeError:
         size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
         return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."
@@ -285,6 +295,17 @@ def _advice(kind: type[OVHCloudError], *, model: str | None, sent: int, wait: fl
     return ""
 
 
+def _advice_for_not_found(model: str, url: str) -> str:
+    where = f" Asked was {url}; a base_url ends in /v1." if url else ""
+    facts = model_facts(model)
+    if facts.is_known:
+        return (
+            f"{facts.id} is known as a model of kind {facts.kind!r}; is it used as that, or has it been retired?{where}"
+        )
+    known = "has been retired" if is_retired(model) else "is not known"
+    return f"The model {model!r} {known}; the nearest names are {', '.join(nearest_names(model))}.{where}"
+
+
 def _field(body: bytes, name: str) -> str | None:
     try:
         value = from_json(body)
@@ -295,6 +316,7 @@ def _field(body: bytes, name: str) -> str | None:
 
 
 def _page(html: str) -> str:
+    html = html[:PAGE_CHARACTERS]  # the patterns take time by the square of it
     title = re.search(r"<(title|h1)[^>]*>(.*?)</", html, re.IGNORECASE | re.DOTALL)
     text = title[2] if title else re.sub(r"<[^>]*>", " ", html)
     return f"An HTML page, not the API: {text.strip()}"

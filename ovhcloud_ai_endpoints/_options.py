@@ -5,6 +5,7 @@ warning, and anything else is an error that names the nearest argument.
 """
 
 import difflib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -26,16 +27,32 @@ from ovhcloud_ai_endpoints._settings import (
 from ovhcloud_ai_endpoints._tls import Verify
 from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
+NOT_CALLERS = frozenset(
+    {
+        "ovhcloud_ai_endpoints",
+        "langchain_ovhcloud",
+        "llama_index_ovhcloud",
+        "langchain_core",
+        "llama_index",
+        "pydantic",
+    }
+)
+
 
 class ConnectionOptions(BaseModel):
     """How the service is reached: the part of the vocabulary that all four classes have."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     ALIASES: ClassVar[Mapping[str, str]] = {
         "model_name": "model",
         "api_base": "base_url",
+        "endpoint": "base_url",
         "request_timeout": "timeout",
+        "max_concurrent_requests": "max_concurrency",
+        "async_http_client": "http_async_client",
+        "model_kwargs": "extra_body",
+        "additional_kwargs": "extra_body",
     }
     WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "api_version": "the version is part of base_url",
@@ -43,8 +60,11 @@ class ConnectionOptions(BaseModel):
         "encoding_format": "vectors are always floats",
         "is_chat_model": "every model here is",
         "organization": "a key belongs to one project",
+        "should_use_structured_outputs": "what is known of the model decides",
+        "safe_mode": "the service has no such field",
         "reuse_client": "connections are always shared",
         "skip_empty": "texts are sent as they are",
+        "tokenizer": "no tokenizer is used",
         "tiktoken_enabled": "no tokenizer is used",
         "tiktoken_model_name": "no tokenizer is used",
         "user": "the service has no such field",
@@ -74,29 +94,46 @@ class ConnectionOptions(BaseModel):
         read = cls._ovhcloud_renamed(values, known)
         for name in read:
             if name not in known:
-                near = difflib.get_close_matches(name, [*known, *cls.ALIASES], n=1, cutoff=0.0)
-                raise TypeError(f"{cls.__name__} has no argument {name!r}; did you mean {near[0]!r}?")
+                near = difflib.get_close_matches(name, [*known, *cls.ALIASES], n=1, cutoff=0.7)
+                hint = f"did you mean {near[0]!r}?" if near else "extra_body= takes fields of other servers."
+                raise TypeError(f"{cls.__name__} has no argument {name!r}; {hint}")
         return read
 
     @classmethod
     def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
         """The arguments by the names that they have here, without those that mean nothing."""
         read: dict[str, Any] = {}
+        names: dict[str, str] = {}
         for name, value in arguments.items():
             meant = name if name in known else cls.ALIASES.get(name, name)
             if meant not in known and name in cls.WITHOUT_MEANING:
-                why = cls.WITHOUT_MEANING[name]
-                warnings.warn(f"{cls.__name__} ignores {name!r}: {why}", UserWarning, stacklevel=2)
+                text = f"{cls.__name__} ignores {name!r}: {cls.WITHOUT_MEANING[name]}"
+                warnings.warn(text, UserWarning, stacklevel=_frames_to_the_caller())
             elif read.get(meant, value) != value:
-                raise TypeError(f"{cls.__name__} got both {meant!r} and its other name {name!r}")
+                raise TypeError(f"{cls.__name__} got both {names[meant]!r} and {name!r}, which are one argument")
             else:
-                read[meant] = value
+                read[meant], names[meant] = value, name
         return read
 
     @field_validator("api_key")
     @classmethod
     def _ovhcloud_key(cls, key: Any) -> Any:
         return environment_key() if key is None else key
+
+    @field_validator("http_client")
+    @classmethod
+    def _ovhcloud_http_client(cls, client: Any) -> Any:
+        if hasattr(client, "aclose") and not hasattr(client, "close"):
+            raise TypeError("http_client is for calls that block; give an asynchronous client as http_async_client=")
+        return client
+
+    @field_validator("default_headers")
+    @classmethod
+    def _ovhcloud_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not (name.isascii() and value.isascii() and f"{name}{value}".isprintable()):
+                raise ValueError(f"the header {name!r} holds what no header can, such as the end of a line")
+        return headers
 
     @field_validator("base_url", mode="before")
     @classmethod
@@ -134,8 +171,7 @@ class ChatOptions(ConnectionOptions):
         **ConnectionOptions.ALIASES,
         "max_completion_tokens": "max_tokens",
         "stop_sequences": "stop",
-        "model_kwargs": "extra_body",
-        "additional_kwargs": "extra_body",
+        "random_seed": "seed",
     }
 
     model: str = Field(min_length=1)
@@ -197,6 +233,7 @@ class EmbeddingOptions(ConnectionOptions):
         **ConnectionOptions.ALIASES,
         "chunk_size": "batch_size",
         "text_instruction": "document_instruction",
+        "show_progress_bar": "show_progress",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
@@ -205,6 +242,7 @@ class EmbeddingOptions(ConnectionOptions):
     query_instruction: str | None = None
     document_instruction: str | None = None
     show_progress: bool = False
+    extra_body: dict[str, Any] | None = None
 
     def ovhcloud_query(self, text: str) -> str:
         """A question as it is sent."""
@@ -214,3 +252,11 @@ class EmbeddingOptions(ConnectionOptions):
         """Texts as they are sent."""
         instruction = self.document_instruction
         return [instruction + text for text in texts] if instruction else list(texts)
+
+
+def _frames_to_the_caller() -> int:
+    """How far up, from who calls this, the code is that is neither ours nor a framework's."""
+    frame, count = sys._getframe(1), 1  # noqa: SLF001 - as `warnings` does it from Python 3.12 on
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in NOT_CALLERS:
+        frame, count = frame.f_back, count + 1
+    return count

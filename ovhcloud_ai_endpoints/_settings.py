@@ -100,6 +100,8 @@ class Settings:
 def secret(key: Key | None) -> str:
     """The key itself, without surrounding blanks; empty if there is none."""
     found = key if key is None or isinstance(key, SecretStr) else key()
+    if not isinstance(found, str | SecretStr | None):
+        raise TypeError(f"The function given as api_key answered a {type(found).__name__}, not a text")
     return (found.get_secret_value() if isinstance(found, SecretStr) else found or "").strip()
 
 
@@ -121,9 +123,13 @@ def checked_base_url(url: str) -> str:
         ValueError: it isn't http(s), or holds a user name, a query or a fragment.
     """
     url = url.strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"base_url must be an http(s) URL such as {BASE_URL}, not {url!r}")
-    if parts.username or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in {"http", "https"} and (parts.hostname or "").encode("idna") and parts.port != 0
+    except ValueError:  # of its port or its host
+        is_good = False
+    if not is_good:
+        raise ValueError(f"base_url must be an http(s) URL such as {BASE_URL}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("base_url holds a user name, a query or a fragment; pass keys as api_key=")
     return url.removesuffix("/chat/completions").removesuffix("/embeddings")

@@ -35,7 +35,7 @@ class Decoder:
         Raises:
             InvalidResponseError: an event is not JSON, or larger than 16 MiB.
         """
-        if not data:
+        if self.done or not data:
             return
         if self._after_cr:
             data = data.removeprefix(b"\n")

@@ -16,6 +16,7 @@ from ovhcloud_ai_endpoints._answer import (
     new_tool_call_id,
     read_arguments,
     read_content,
+    read_logprobs,
     read_name,
     read_reasoning,
     read_text,
@@ -67,6 +68,10 @@ class _GrowingCall:
 class Reply:
     """A chat stream as it arrives.
 
+    Args:
+        model: name of the model that was asked for, for errors.
+        one_call: whether only the first tool call is wanted, which the service can't be told.
+
     Attributes:
         events: number of events so far; pings are none.
         id: the answer's id, once an event had one.
@@ -74,12 +79,13 @@ class Reply:
         usage: tokens, as last said.
     """
 
-    def __init__(self, model: str | None = None) -> None:
+    def __init__(self, model: str | None = None, *, one_call: bool = False) -> None:
         self.events = 0
         self.id: str | None = None
         self.usage: Usage | None = None
         self._decoder = Decoder()
         self._asked_model = model
+        self._one_call = one_call
         self.model: str | None = None
         self._system_fingerprint: str | None = None
         self._text = ""
@@ -105,7 +111,7 @@ class Reply:
         return Message(
             text=self._text,
             reasoning=self._reasoning,
-            tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls),
+            tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls[: self._kept]),
             finish_reason=self._finish_reason,
             logprobs={"content": self._logprobs} if self._logprobs else None,
         )
@@ -169,20 +175,24 @@ class Reply:
         self.model = read_name(event.get("model")) or self.model
         self._system_fingerprint = read_name(event.get("system_fingerprint")) or self._system_fingerprint
         self.usage = read_usage(event.get("usage")) or self.usage  # some servers send a running total in each event
-        choices = event.get("choices") or []
-        if not choices:
+        choice = next((choice for choice in event.get("choices") or [] if not choice.get("index")), None)
+        if choice is None:
             return Delta()
-        choice = choices[0]
         self._finish_reason = read_name(choice.get("finish_reason")) or self._finish_reason
         said = choice.get("delta") or choice.get("message") or {}
         text, reasoning = read_content(said.get("content")), read_reasoning(said)
-        logprobs = choice.get("logprobs") or None
+        logprobs = read_logprobs(choice.get("logprobs"))
         self._text += text
         self._reasoning += reasoning
         if logprobs:
-            self._logprobs += logprobs.get("content") or []
-        calls = tuple(self._tool_call(piece) for piece in said.get("tool_calls") or [])
-        return Delta(text, reasoning, calls, logprobs)
+            self._logprobs += logprobs["content"]
+        calls = [self._tool_call(piece) for piece in said.get("tool_calls") or []]
+        kept = tuple(call for call in calls if self._kept is None or call.index < self._kept)
+        return Delta(text, reasoning, kept, logprobs)
+
+    @property
+    def _kept(self) -> int | None:
+        return 1 if self._one_call else None
 
     def _tool_call(self, piece: Mapping[str, Any]) -> ToolCallDelta:
         function = piece.get("function") or {}

@@ -34,6 +34,7 @@ from ovhcloud_ai_endpoints._wire import Body
 if TYPE_CHECKING:
     import httpx
 
+NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged as a warning
 PARKED_SECONDS = 0.2  # how soon an alarm sees that a slow reader reads again
 HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
@@ -47,27 +48,27 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def chat(self, body: Mapping[str, Any]) -> Answer:
-        """The answer to a chat completion."""
+    def chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Answer:
+        """The answer to a chat completion; `one_call` keeps only the first of its tool calls."""
         call = self._post(_chat.PATH, body)
-        return read_answer(*call.body(time.monotonic()), call.exchange())
+        return read_answer(*call.body(time.monotonic()), call.exchange(), one_call=one_call)
 
     def embeddings(self, body: Mapping[str, Any]) -> tuple[Body, bytes]:
         """The answer to a request for embeddings, and its bytes."""
         return self._post(_embeddings.PATH, body).body(time.monotonic())
 
     @contextmanager
-    def stream_chat(self, body: Mapping[str, Any]) -> Iterator["ChatStream"]:
+    def stream_chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Iterator["ChatStream"]:
         """The answer to a chat completion as it comes; leaving the block closes the connection."""
         pool = connections(self._settings)
         with pool.slots(self._settings.max_concurrency, _chat.PATH):
-            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic())
+            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic(), one_call=one_call)
             response = self._open(call, pool.client)
             try:
+                call.begin_body()
                 if not call.is_stream():
                     self._read(call, response)
                     raise call.not_a_stream(time.monotonic())
-                _leave_silence_to_the_watch(response)
                 yield ChatStream(call, response)
             finally:
                 response.close()
@@ -82,9 +83,10 @@ class Client:
     def _open(self, call: Call, client: "httpx.Client") -> "httpx.Response":
         while True:
             try:
+                headers = call.attempt()
                 with _translating(call):
-                    response = client.send(_request(call, client), stream=True, follow_redirects=False)
-                if call.answered(response.status_code, response.headers):
+                    response = client.send(_request(call, client, headers), stream=True, follow_redirects=False)
+                if _answered(call, response):
                     return response
                 self._read(call, response)
                 raise call.refusal(time.time())
@@ -94,6 +96,7 @@ class Client:
 
     def _read(self, call: Call, response: "httpx.Response") -> None:
         try:
+            call.begin_body()
             with _translating(call):
                 for data in response.iter_bytes():
                     if not call.received(data, time.monotonic()):
@@ -108,27 +111,27 @@ class AsyncClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def chat(self, body: Mapping[str, Any]) -> Answer:
-        """The answer to a chat completion."""
+    async def chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Answer:
+        """The answer to a chat completion; `one_call` keeps only the first of its tool calls."""
         call = await self._post(_chat.PATH, body)
-        return read_answer(*call.body(time.monotonic()), call.exchange())
+        return read_answer(*call.body(time.monotonic()), call.exchange(), one_call=one_call)
 
     async def embeddings(self, body: Mapping[str, Any]) -> tuple[Body, bytes]:
         """The answer to a request for embeddings, and its bytes."""
         return (await self._post(_embeddings.PATH, body)).body(time.monotonic())
 
     @asynccontextmanager
-    async def stream_chat(self, body: Mapping[str, Any]) -> AsyncIterator["AsyncChatStream"]:
+    async def stream_chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> AsyncIterator["AsyncChatStream"]:
         """The answer to a chat completion as it comes; leaving the block closes the connection."""
         pool = await async_connections(self._settings)
         async with pool.slots(self._settings.max_concurrency, _chat.PATH):
-            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic())
+            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic(), one_call=one_call)
             response = await self._open(call, pool.client)
             try:
+                call.begin_body()
                 if not call.is_stream():
                     await self._read(call, response)
                     raise call.not_a_stream(time.monotonic())
-                _leave_silence_to_the_watch(response)
                 yield AsyncChatStream(call, response)
             finally:
                 await response.aclose()
@@ -143,9 +146,10 @@ class AsyncClient:
     async def _open(self, call: Call, client: "httpx.AsyncClient") -> "httpx.Response":
         while True:
             try:
+                headers = call.attempt()
                 with _translating(call):
-                    response = await client.send(_request(call, client), stream=True, follow_redirects=False)
-                if call.answered(response.status_code, response.headers):
+                    response = await client.send(_request(call, client, headers), stream=True, follow_redirects=False)
+                if _answered(call, response):
                     return response
                 await self._read(call, response)
                 raise call.refusal(time.time())
@@ -155,6 +159,7 @@ class AsyncClient:
 
     async def _read(self, call: Call, response: "httpx.Response") -> None:
         try:
+            call.begin_body()
             with _translating(call):
                 async for data in response.aiter_bytes():
                     if not call.received(data, time.monotonic()):
@@ -180,9 +185,10 @@ class ChatStream:
         chunks = self._response.iter_bytes()
         with _translating(self._call), _Alarm(self._call, self._response) as alarm:
             while (data := alarm.next(chunks)) is not None:
-                arrived = time.monotonic()
-                yield from self._call.deltas(data, arrived)
-                self._call.watch.pause(time.monotonic() - arrived)
+                for delta in self._call.deltas(data, time.monotonic()):
+                    given = time.monotonic()
+                    yield delta
+                    self._call.watch.pause(time.monotonic() - given)
         yield from self._call.last_deltas()
 
 
@@ -199,10 +205,10 @@ class AsyncChatStream:
         chunks = self._response.aiter_bytes()
         with _translating(self._call):
             while (data := await _next(chunks, self._call)) is not None:
-                arrived = time.monotonic()
-                for delta in self._call.deltas(data, arrived):
+                for delta in self._call.deltas(data, time.monotonic()):
+                    given = time.monotonic()
                     yield delta
-                self._call.watch.pause(time.monotonic() - arrived)
+                    self._call.watch.pause(time.monotonic() - given)
         for delta in self._call.last_deltas():
             yield delta
 
@@ -282,22 +288,26 @@ def _cut(response: "httpx.Response") -> None:
             socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which waits for the peer
 
 
-def _leave_silence_to_the_watch(response: "httpx.Response") -> None:
-    """Lifts the bound of single reads, which was for the head of the answer, before its body is begun."""
-    response.request.extensions.get("timeout", {})["read"] = None
-
-
-def _request(call: Call, client: "httpx.Client | httpx.AsyncClient") -> "httpx.Request":
-    connect, read = call.attempt(time.monotonic())
-    headers = {"User-Agent": USER_AGENT, **call.settings.headers()}
+def _request(call: Call, client: "httpx.Client | httpx.AsyncClient", headers: dict[str, str]) -> "httpx.Request":
+    now = time.monotonic()
+    connect, read = call.connect_timeout(now), call.read_timeout(now)
+    headers = {"User-Agent": USER_AGENT, **headers}
     return client.build_request(
         "POST", call.url, content=call.content, headers=headers, timeout=(connect, read, read, None)
     )
 
 
+def _answered(call: Call, response: "httpx.Response") -> bool:
+    """Takes the head of an answer, and bounds the reads of its body anew, which httpx looks up as the body begins."""
+    is_success = call.answered(response.status_code, response.headers)
+    response.request.extensions.get("timeout", {})["read"] = call.read_timeout(time.monotonic())
+    return is_success
+
+
 def _next_attempt(call: Call, error: OVHCloudError) -> float:
     wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - jitter is no secret
-    log.info("A request for %s failed (%s); the next attempt is in %.2f s", call.model, type(error).__name__, wait)
+    level = logging.WARNING if wait >= NOTABLE_SECONDS else logging.INFO
+    log.log(level, "A request for %s failed (%s); the next is in %.1f s", call.model, type(error).__name__, wait)
     return wait
 
 
@@ -322,7 +332,7 @@ def _translated(error: Exception, call: Call) -> OVHCloudError | None:
     names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in HTTPX}
     if type(error) is TimeoutError or names & {"ReadTimeout", "WriteTimeout"}:
         return call.watch.expired()
-    if not names:
+    if not names and not isinstance(error, OSError):  # httpx lets some of those of TLS through
         return None
     said, place = str(error) or type(error).__name__, call.settings.base_url
     if "CERTIFICATE_VERIFY_FAILED" in said:

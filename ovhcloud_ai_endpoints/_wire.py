@@ -70,12 +70,6 @@ class Usage(TypedDict, total=False):
     completion_tokens_details: CompletionTokensDetails | None
 
 
-class EmbeddingRequest(TypedDict):
-    model: str
-    input: list[str]
-    dimensions: NotRequired[int]
-
-
-# Of what the service sends only some is certain, so it is read key by key.
+# Bodies are built and read key by key: what is unset is absent, and of what the service sends only some is certain.
 Body = dict[str, Any]
 Event = dict[str, Any]

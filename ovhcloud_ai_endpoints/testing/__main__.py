@@ -28,7 +28,10 @@ def main() -> int:
     with LocalEndpoints(port=options.port) as server:
         environ = server.environ | ({"OVHCLOUD_API_KEY": ""} if options.anonymous else {})
         if options.command:
-            return subprocess.run(options.command, env=os.environ | environ, check=False).returncode  # noqa: S603
+            try:
+                return subprocess.run(options.command, env=os.environ | environ, check=False).returncode  # noqa: S603
+            except OSError as error:
+                parser.error(f"{options.command[0]} can't be run: {error.strerror}")
         print("# A local AI Endpoints, with no model behind it. To use it:")
         for name, value in environ.items():
             print(f"export {name}={value}", flush=True)

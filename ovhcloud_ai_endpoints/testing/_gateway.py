@@ -267,7 +267,8 @@ def _refused_feature(chat: _Chat) -> str | None:
 def _refused_by_model(chat: _Chat, model: Model) -> str | None:
     effort = chat.reasoning_effort
     if effort and effort not in model.reasoning_efforts:
-        return f"Unexpected reasoning effort {effort}. Supported types are {', '.join(model.reasoning_efforts)}."
+        supported = ", ".join(model.reasoning_efforts) or "none, since it does not reason"
+        return f"Unexpected reasoning effort {effort}. Supported types are {supported}."
     if chat.tools and not model.tool_calling:
         return f"{model.id} does not support tools"
     names = {tool.function.name for tool in chat.tools or []}

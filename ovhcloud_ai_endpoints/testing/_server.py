@@ -127,6 +127,12 @@ class LocalEndpoints:
             scripted = Said(text, reasoning, calls, finish_reason, usage, headers, pause)
         self._replies.extend([scripted] * times)
 
+    def reset(self) -> None:
+        """Forgets what was received, and the scripts that were not played."""
+        self.requests.clear()
+        self._replies.clear()
+        self.hung_up = 0
+
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]

@@ -186,6 +186,20 @@ class TestToolCalls:
         with pytest.raises(ValueError, match="'get_time', but the tools are get_weather"):
             model.bind_tools([get_weather], tool_choice="get_time")
 
+    def test_one_at_a_time_is_the_first(self, server: LocalEndpoints, model: ChatOVHCloud, call: Any) -> None:
+        server.reply(tool_calls=[("get_weather", {"city": "A"}), ("get_weather", {"city": "B"})])
+
+        message = call(model.bind_tools([get_weather], parallel_tool_calls=False), "Hello")
+
+        assert [made["args"] for made in message.tool_calls] == [{"city": "A"}]
+        assert "parallel_tool_calls" not in server.requests[-1].json
+
+    def test_that_are_no_functions_are_an_error(self, model: ChatOVHCloud) -> None:
+        with pytest.raises(ValueError, match="calls functions only"):
+            model.bind_tools([{"type": "web_search"}])
+        with pytest.raises(ValueError, match="calls functions only"):
+            model.invoke("Hello", tools=[get_weather])
+
     def test_no_tools_is_none_on_the_wire(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
         model.bind_tools([], tool_choice="any", parallel_tool_calls=False).invoke("Hello")
 
@@ -216,6 +230,55 @@ class TestStructuredOutput:
 
         with pytest.raises(OutputParserException, match="I would rather not"):
             model.with_structured_output(Ticket, method=method).invoke(self.NOTE)
+
+    @pytest.mark.parametrize("schema", [Ticket, Ticket.model_json_schema()])
+    def test_that_is_cut_is_not_made_whole(self, server: LocalEndpoints, model: ChatOVHCloud, schema: Any) -> None:
+        server.reply('{"subject": "streams", "priority": 2', finish_reason="length")
+
+        with pytest.raises(OutputParserException, match="cut at max_tokens"):
+            model.with_structured_output(schema).invoke(self.NOTE)
+
+    @pytest.mark.parametrize("schema", [Ticket, Ticket.model_json_schema()])
+    @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+    @pytest.mark.parametrize("text", ["I would rather not", '{"subject": "str', "[1]"])
+    def test_stream_that_fails_raises_at_its_end(
+        self, server: LocalEndpoints, model: ChatOVHCloud, method: Any, schema: Any, text: str
+    ) -> None:
+        structured = model.with_structured_output(schema, method=method)
+
+        async def read() -> None:
+            async for _ in structured.astream(self.NOTE):
+                pass
+
+        server.reply(text, times=2)
+        with pytest.raises(OutputParserException):
+            list(structured.stream(self.NOTE))
+        with pytest.raises(OutputParserException):
+            asyncio.run(read())
+
+    def test_stream_of_a_cut_call_raises_at_its_end(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        server.reply(tool_calls=[("Ticket", '{"subject": "x", "priority": 1')], finish_reason="length")
+
+        with pytest.raises(OutputParserException, match="cut at max_tokens"):
+            list(model.with_structured_output(Ticket, method="function_calling").stream(self.NOTE))
+
+    @pytest.mark.parametrize("text", ['{"subject": "x"}', "[1]", "null", ""])
+    def test_that_is_no_object_of_the_schema_raises(
+        self, server: LocalEndpoints, model: ChatOVHCloud, text: str
+    ) -> None:
+        server.reply(text)
+
+        with pytest.raises(OutputParserException):
+            model.with_structured_output(Ticket.model_json_schema()).invoke(self.NOTE)
+
+    def test_in_a_fence_is_read(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        server.reply('```json\n{"subject": "x", "priority": 1}\n```')
+
+        assert model.with_structured_output(Ticket).invoke(self.NOTE) == Ticket(subject="x", priority=1)
+
+    def test_by_no_method_is_an_error(self, model: ChatOVHCloud) -> None:
+        with pytest.raises(ValueError, match="json_schema, function_calling, json_mode; not 'json_scheme'"):
+            model.with_structured_output(Ticket, method="json_scheme")
 
     @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
     def test_may_come_with_the_message(self, server: LocalEndpoints, model: ChatOVHCloud, method: Any) -> None:
@@ -283,6 +346,16 @@ class TestErrors:
         errors = {value for name in service.__all__ if isinstance(value := getattr(service, name), type)}
 
         assert set(TWINS) == {error for error in errors if issubclass(error, Exception)}
+
+    def test_errors_of_a_key_function_come_as_they_are(self) -> None:
+        class ExpiredError(service.AuthenticationError):
+            pass
+
+        def key() -> str:
+            raise ExpiredError("expired")
+
+        with pytest.raises(core.ModelAuthenticationError, match="expired"):
+            ChatOVHCloud(model="gpt-oss-120b", api_key=key).invoke("Hello")
 
     @pytest.mark.parametrize("kind", TWINS.values())
     def test_survive_pickling(self, kind: Any) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.base.llms.types import TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage, ChatResponse
+from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
 from llama_index.core.schema import TextNode
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
@@ -200,6 +202,40 @@ class TestTools:
         assert len(llm.get_tool_calls_from_response(one)) == len(one.message.additional_kwargs["tool_calls"]) == 1
         assert len(llm.get_tool_calls_from_response(both)) == 2
 
+    @pytest.mark.parametrize("allowed", [False, True])
+    def test_agent_runs_several_calls_only_if_allowed(
+        self, server: LocalEndpoints, llm: ChatOVHCloud, allowed: bool
+    ) -> None:
+        ran = []
+
+        def note(text: str) -> str:
+            """Note a text."""
+            ran.append(text)
+            return "noted"
+
+        server.reply(tool_calls=[("note", {"text": "a"}), ("note", {"text": "b"})])
+
+        async def main() -> None:
+            await FunctionAgent(tools=[note], llm=llm, allow_parallel_tool_calls=allowed).run("Note it.")
+
+        asyncio.run(main())
+
+        assert sorted(ran) == (["a", "b"] if allowed else ["a"])
+
+    def test_agent_survives_a_call_that_was_cut(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        server.reply(tool_calls=[("get_weather", '{"city": "Par')], finish_reason="length")
+        server.reply("Sorry")
+
+        async def main() -> str:
+            return str(await FunctionAgent(tools=[get_weather], llm=llm).run("What is the weather in Paris?"))
+
+        assert asyncio.run(main()) == "Sorry"
+        history = server.requests[-1].json["messages"]
+        assert "missing" in history[-1]["content"]
+        assert json.loads(history[-2]["tool_calls"][0]["function"]["arguments"]) == {
+            "invalid_arguments": '{"city": "Par'
+        }
+
     def test_answer_without_a_call_is_an_error_unless_allowed(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply("I know it")
         response = llm.chat_with_tools([self.TOOL], "Hello")
@@ -251,12 +287,32 @@ class TestStructuredOutput:
             assert request.json["response_format"]["json_schema"]["name"] == "Ticket"
             assert request.json["messages"][0] == {"role": "system", "content": "Be exact"}
 
+    def test_prompt_is_the_one_for_chat_models(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        llm.structured_predict(Ticket, DEFAULT_TEXT_QA_PROMPT_SEL, context_str=self.NOTE, query_str="Which?")
+
+        assert [message["role"] for message in server.requests[-1].json["messages"]] == ["system", "user"]
+
     def test_is_asked_for_as_a_tool_when_wanted(self, server: LocalEndpoints) -> None:
         llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=PydanticProgramMode.FUNCTION)
 
         assert llm.structured_predict(Ticket, self.PROMPT, note=self.NOTE) == Ticket(subject="streams", priority=2)
         assert "response_format" not in server.requests[-1].json
         assert server.requests[-1].json["tools"][0]["function"]["name"] == "Ticket"
+
+    def test_streams_in_parts_that_end_in_the_class(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        async def parts() -> list[Any]:
+            return [part async for part in await llm.astream_structured_predict(Ticket, self.PROMPT, note=self.NOTE)]
+
+        for found in (list(llm.stream_structured_predict(Ticket, self.PROMPT, note=self.NOTE)), asyncio.run(parts())):
+            assert found[-1] == Ticket(subject="streams", priority=2)
+            assert found[0].priority is None
+        assert all("response_format" in request.json for request in server.requests)
+
+    def test_stream_that_fails_raises(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        server.reply('{"subject": "str', finish_reason="length")
+
+        with pytest.raises(ValueError, match="cut at max_tokens"):
+            list(llm.stream_structured_predict(Ticket, self.PROMPT, note=self.NOTE))
 
     def test_that_fails_raises_with_the_text(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply("I would rather not")
@@ -307,6 +363,7 @@ class TestTheObject:
         llm = ChatOVHCloud(model="gpt-oss-120b", temperature=0.3, timeout=service.Timeouts(idle=5), max_retries=5)
 
         assert ChatOVHCloud.from_dict(llm.to_dict()).to_dict() == llm.to_dict()
+        assert ChatOVHCloud(**llm.model_dump()).to_dict() == llm.to_dict()
 
     def test_shows_its_key_nowhere(self, server: LocalEndpoints) -> None:
         secret = "sk-hidden-7"

@@ -1,6 +1,7 @@
 import base64
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,6 +135,18 @@ class TestToolCalls:
         message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": self.WIRE, "session_id": "x"})
 
         assert wire_messages([message]) == [{"role": "assistant", "content": "", "tool_calls": self.WIRE}]
+
+    def test_of_older_messages_may_be_objects(self) -> None:
+        function = SimpleNamespace(model_dump=lambda: self.WIRE[0])
+        message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [function]})
+
+        assert wire_messages([message])[0]["tool_calls"] == self.WIRE
+
+    def test_of_an_unknown_form_are_an_error(self) -> None:
+        message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [{"type": "tool_use"}]})
+
+        with pytest.raises(ValueError, match="unknown form"):
+            wire_messages([message])
 
     def test_that_stand_in_both_places_are_sent_once(self) -> None:
         block = ToolCallBlock(tool_call_id="1", tool_name="f", tool_kwargs={"x": "é"})

@@ -75,6 +75,11 @@ def test_vectors_without_index_are_in_order() -> None:
         body(item(1), item(float("nan"))),
         body(item(1), item(float("inf"))),
         body(item("x"), item(1)),
+        body(item("1_000"), item(1)),
+        body(item(True), item(1)),
+        body(item(10**400), item(1)),
+        body({"embedding": {"1": 2}}, item(1)),
+        body({"embedding": "12"}, item(1)),
         body({"embedding": "AAAAgD8="}, item(1)),
         body({"embedding": None}, item(1)),
         body(5, 6),
@@ -108,7 +113,7 @@ def test_run_gives_vectors_in_order_and_adds_up_tokens() -> None:
     embedding.take(first[0], body(item(1), item(2)), b"")
 
     assert embedding.result() == [[1.0], [2.0], [3.0]]
-    assert embedding.usage == {"prompt_tokens": 6, "total_tokens": 6}
+    assert embedding.tokens == 6
 
 
 def test_run_that_fails_keeps_what_is_done() -> None:
@@ -124,6 +129,28 @@ def test_run_that_fails_keeps_what_is_done() -> None:
     assert caught.value.vectors == {0: [1.0], 1: [2.0]}
     assert caught.value.remaining == {2: "text 2", 3: "text 3"}
     assert caught.value.status == 500
+
+
+@pytest.mark.parametrize("usage", [5, "x", {"total_tokens": "3"}, None])
+def test_usage_that_can_not_be_counted_loses_no_vectors(usage: Any) -> None:
+    embedding = run(2)
+    first = embedding.next_batch()
+    assert first is not None
+
+    embedding.take(first[0], body(item(1), item(2)) | {"usage": usage}, b"")
+
+    assert embedding.result() == [[1.0], [2.0]]
+
+
+def test_run_that_fails_by_a_bug_keeps_what_is_done_too() -> None:
+    embedding = run(4)
+    first = embedding.next_batch()
+    assert first is not None
+    embedding.take(first[0], body(item(1), item(2)), b"")
+    embedding.fail(KeyError("vault"))
+
+    with pytest.raises(EmbeddingsInterruptedError, match=r"KeyError\('vault'\)"):
+        embedding.result()
 
 
 def test_run_that_fails_at_once_raises_what_happened() -> None:

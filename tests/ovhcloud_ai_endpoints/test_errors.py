@@ -1,5 +1,6 @@
 import inspect
 import pickle
+import time
 
 import pytest
 
@@ -68,6 +69,15 @@ def test_message_is_found_in_every_shape_of_body(body: bytes, said: str) -> None
     assert message_in(body) == said
 
 
+@pytest.mark.parametrize("page", [b"<h1" * 80_000, b"<" * 200_000, b"<title>" * 20_000])
+def test_page_that_is_made_to_be_slow_is_not(page: bytes) -> None:
+    started = time.perf_counter()
+
+    message_in(page)
+
+    assert time.perf_counter() - started < 1
+
+
 def test_message_is_cut_when_it_is_long() -> None:
     assert len(message_in(b"x" * 10_000)) < 600
 
@@ -83,6 +93,8 @@ def test_message_is_cut_when_it_is_long() -> None:
         (429, {"retry-after": "-4", "ratelimit-reset": "31"}, 31.0),
         (429, {"retry-after": "soon"}, None),
         (429, {"retry-after": "1e400"}, None),
+        (429, {"retry-after": "Mon, 99999999999999999999 Jan 2024 00:00:00 GMT"}, None),
+        (429, {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999"}, None),
         (503, {"retry-after": "3"}, 3.0),
         (503, {"ratelimit-reset": "59"}, None),
         (429, {}, None),
@@ -100,6 +112,26 @@ def test_unknown_model_names_the_nearest() -> None:
 
 def test_known_model_that_is_not_found_may_be_retired() -> None:
     assert "retired" in str(status_error(404, {}, b"", model="gpt-oss-20b"))
+
+
+def test_retired_model_is_told_to_be_so() -> None:
+    assert "has been retired" in str(status_error(404, {}, b"", model="Qwen3-32B"))
+
+
+def test_model_of_another_kind_is_told_to_be_so() -> None:
+    assert "kind 'embedding'" in str(status_error(404, {}, b"", model="bge-m3"))
+
+
+def test_wrong_path_shows_what_was_asked() -> None:
+    said = str(status_error(404, {}, b"", model="gpt-oss-20b", url="https://h/chat/completions"))
+
+    assert "Asked was https://h/chat/completions; a base_url ends in /v1." in said
+
+
+def test_refused_field_names_the_argument_that_holds_it() -> None:
+    body = b'{"message":"feature \'extra arguments: {\\"top_k\\":3}\' is not currently supported"}'
+
+    assert "leave it out of extra_body" in str(status_error(400, {}, body))
 
 
 def test_wrong_key_says_where_keys_come_from() -> None:

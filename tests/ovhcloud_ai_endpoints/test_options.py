@@ -1,5 +1,6 @@
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
@@ -34,7 +35,7 @@ def test_other_names_mean_the_same(alias: str, name: str, value: Any) -> None:
 
 
 def test_two_names_with_two_values_are_an_error() -> None:
-    with pytest.raises(TypeError, match="both 'max_tokens' and its other name 'max_completion_tokens'"):
+    with pytest.raises(TypeError, match="both 'max_tokens' and 'max_completion_tokens'"):
         ChatOptions(model="m", max_tokens=1, max_completion_tokens=2)
 
 
@@ -45,6 +46,42 @@ def test_two_names_with_two_values_are_an_error() -> None:
 def test_misspelt_argument_names_the_nearest(wrong: str, right: str) -> None:
     with pytest.raises(TypeError, match=f"no argument '{wrong}'; did you mean '{right}'"):
         ChatOptions(model="m", **{wrong: 1})
+
+
+@pytest.mark.parametrize("name", ["normalize", "use_responses_api", "openai_organization"])
+def test_argument_that_is_like_no_other_names_none(name: str) -> None:
+    with pytest.raises(TypeError, match="extra_body="):
+        ChatOptions(model="m", **{name: 1})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"api_key": "SECRET"},
+        {"model": "m", "api_key": ("SECRET",)},
+        {"model": "m", "base_url": "https://u:SECRET@h/v1"},
+        {"model": "m", "base_url": "https://:SECRET@h/v1"},
+        {"model": "m", "default_headers": {"X-Key": "SECRET\n"}},
+    ],
+)
+def test_failed_construction_shows_no_secret(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ChatOptions(**arguments)
+
+    assert "SECRET" not in str(caught.value)
+
+
+async def test_asynchronous_client_in_the_wrong_place_is_an_error() -> None:
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(TypeError, match="http_async_client="):
+            ChatOptions(model="m", http_client=client)
+
+
+def test_warning_points_at_the_line_that_can_be_changed() -> None:
+    with pytest.warns(UserWarning, match="ignores 'user'") as caught:
+        ChatOptions(model="m", user="x")
+
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("name", ["user", "reuse_client", "check_embedding_ctx_length"])

@@ -39,6 +39,11 @@ def test_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(key: str)
     assert key not in str(caught.value)
 
 
+def test_function_that_gives_no_text_is_an_error() -> None:
+    with pytest.raises(TypeError, match="answered a bytes"):
+        Settings(api_key=lambda: b"k").headers()  # type: ignore[arg-type,return-value]
+
+
 def test_key_is_in_no_repr() -> None:
     assert "hidden" not in repr(Settings(api_key=SecretStr("hidden")))
 
@@ -65,7 +70,20 @@ def test_base_url_is_taken_as_people_write_it(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ovh.net/v1", "ftp://x/v1", "https://", "https://u:p@h/v1", "https://h/v1?key=1", "https://h/#a"]
+    "url",
+    [
+        "",
+        "ovh.net/v1",
+        "ftp://x/v1",
+        "https://",
+        "https://u:p@h/v1",
+        "https://h/v1?key=1",
+        "https://h/#a",
+        "https://:p@h/v1",
+        "https://h:99999/v1",
+        "https://h:abc/v1",
+        "https://a..b/v1",
+    ],
 )
 def test_base_url_that_can_not_be_is_an_error(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):

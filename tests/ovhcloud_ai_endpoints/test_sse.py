@@ -84,6 +84,14 @@ def test_event_of_unbounded_size_is_an_error() -> None:
         list(decoder.feed(b"x" * 1_000_000))
 
 
+def test_what_follows_the_end_is_not_read() -> None:
+    decoder = Decoder()
+    list(decoder.feed(b"data: [DONE]\n\n"))
+
+    for _ in range(20):
+        assert list(decoder.feed(b"x" * 1_000_000)) == []
+
+
 def test_pings_without_end_are_no_large_event() -> None:
     decoder = Decoder()
 

@@ -70,6 +70,12 @@ def test_running_totals_of_usage_are_not_added_up() -> None:
     assert reply.answer(Exchange()).usage == {"prompt_tokens": 5, "completion_tokens": 2}
 
 
+def test_other_choices_are_not_mixed_in() -> None:
+    other = b'data: {"choices": [{"index": 1, "delta": {"content": "other"}}]}\n\n'
+
+    assert read(event({"content": "x"}), other, DONE)[1].text == "x"
+
+
 @pytest.mark.parametrize("delta", [None, {}, {"content": None}, {"tool_calls": None}, {"tool_calls": []}])
 def test_events_that_say_nothing_are_no_error(delta: dict[str, Any] | None) -> None:
     assert read(event(delta), event({"content": "x"}), DONE)[1].text == "x"
@@ -231,6 +237,23 @@ class TestWholeAnswers:
     def test_error_with_status_200_is_an_error(self) -> None:
         with pytest.raises(InternalServerError, match="boom"):
             self.read({"error": {"message": "boom"}})
+
+    @pytest.mark.parametrize("logprobs", [{"content": [{}]}, {"content": [{"token": "a", "logprob": "x"}]}, 5, [5]])
+    def test_log_probabilities_that_are_none_are_an_error(self, logprobs: Any) -> None:
+        choice = {"message": {"content": "x"}, "logprobs": logprobs}
+
+        with pytest.raises(InvalidResponseError):
+            self.read({"choices": [choice]})
+        with pytest.raises(InvalidResponseError):
+            read(
+                b"data: "
+                + json.dumps({"choices": [{"delta": {"content": "x"}, "logprobs": logprobs}]}).encode()
+                + b"\n\n"
+            )
+
+    def test_answer_that_says_nothing_and_did_not_finish_is_an_error(self) -> None:
+        with pytest.raises(InvalidResponseError, match="empty"):
+            self.read({"choices": [{"message": {}}]})
 
     @pytest.mark.parametrize("usage", [5, "x", {"prompt_tokens": "3"}, {"prompt_tokens_details": 5}])
     def test_usage_that_can_not_be_counted_is_an_error(self, usage: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -331,6 +332,31 @@ class TestErrors:
 
         assert server.requests == []
 
+    def test_key_that_a_server_repeats_is_not_shown(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(status=401, body={"message": f"bad key {server.api_key}"}, headers={"X-Echo": server.api_key})
+
+        with pytest.raises(AuthenticationError) as caught:
+            ask()
+
+        error = caught.value
+        assert server.api_key not in f"{error}{error!r}{error.body}{error.headers}{error.args}"
+
+    def test_answer_that_is_encoded_several_times_is_refused(self, server: LocalEndpoints, ask: Any) -> None:
+        server.reply(body=b"x", headers={"Content-Encoding": "gzip, gzip"})
+
+        with pytest.raises(InvalidResponseError, match="encoded as gzip, gzip"):
+            ask()
+
+    def test_whole_answer_has_one_deadline(self, server: LocalEndpoints, client: Blocking) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
+        server.reply(raw=[Pause(0.25), head, Pause(5)])
+        started = time.monotonic()
+
+        with pytest.raises(APITimeoutError):
+            client.using(timeouts=Timeouts(first_event=0.3)).post()
+
+        assert time.monotonic() - started < 0.5
+
     def test_error_of_ours_is_not_taken_for_the_services(self, client: Blocking) -> None:
         """Only what httpx raises is translated; a bug stays what it is."""
 
@@ -398,6 +424,12 @@ class TestStreams:
         server.reply(events=[TEXT, *[b": ping\n\n", Pause(0.05)] * 40])
 
         with pytest.raises(APITimeoutError, match=r"silent for 0\.2 s"):
+            client.using(timeouts=Timeouts(idle=0.2)).stream()
+
+    def test_flood_of_pings_does_not_break_the_silence(self, server: LocalEndpoints, client: Blocking) -> None:
+        server.reply(events=[TEXT, *[b": p\n\n" * 2000] * 4000])
+
+        with pytest.raises(APITimeoutError):
             client.using(timeouts=Timeouts(idle=0.2)).stream()
 
     def test_pings_are_no_first_event(self, server: LocalEndpoints, client: Blocking) -> None:
