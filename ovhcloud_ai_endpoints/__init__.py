@@ -24,6 +24,9 @@ from ovhcloud_ai_endpoints._models import Model, list_models, model
 from ovhcloud_ai_endpoints._settings import Timeouts
 from ovhcloud_ai_endpoints._version import __version__
 
+for _public in (Model, Timeouts, *OVHCloudError.__subclasses__(), OVHCloudError, ContextOverflowError, APITimeoutError):
+    _public.__module__ = __name__  # so that a traceback shows the name that is imported
+
 __all__ = [
     "APIConnectionError",
     "APITimeoutError",
