@@ -568,6 +568,32 @@ class TestLifetimes:
         assert len(clients) == 1
         assert len(contexts) == 1
 
+    def test_leaving_a_stream_closes_it_whoever_still_holds_it(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        server.reply(events=[TEXT, Pause(5)])
+
+        with Client(settings).stream_chat(STREAM) as deltas:
+            held = iter(deltas)
+            next(held)
+        Client(settings).chat(BODY)
+
+        assert server.hung_up == 1
+        held.close()
+
+    async def test_leaving_an_asynchronous_stream_closes_it_whoever_still_holds_it(
+        self, server: LocalEndpoints
+    ) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        server.reply(events=[TEXT, Pause(5)])
+
+        async with AsyncClient(settings).stream_chat(STREAM) as deltas:
+            held = aiter(deltas)
+            await anext(held)
+        await AsyncClient(settings).chat(BODY)
+
+        assert server.hung_up == 1
+        await held.aclose()
+
     def test_task_that_is_cancelled_closes_its_connection(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
         server.reply(events=[TEXT, Pause(5)])
