@@ -58,8 +58,12 @@ def test_ctrl_c_begins_no_further_request(server: LocalEndpoints) -> None:
         return server.api_key
 
     server.reply(body={"data": [{"embedding": [1.0]}]}, pause=0.05, times=40)
-    with pytest.raises(KeyboardInterrupt):
-        OVHCloudEmbeddings(batch_size=1, max_concurrency=2, api_key=key).embed_documents(["x"] * 40)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have made to be ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            OVHCloudEmbeddings(batch_size=1, max_concurrency=2, api_key=key).embed_documents(["x"] * 40)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     assert len(server.requests) < 10
 
