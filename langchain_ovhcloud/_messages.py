@@ -5,6 +5,7 @@ forms into one, and only that one is matched here.
 """
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,21 +31,36 @@ ROLES: Mapping[str, Role] = {
     "ai": "assistant",
 }
 
-# Blocks of an assistant that stand in the message's tool calls or reasoning too, or are another provider's own record.
-RECORDED_ELSEWHERE = frozenset(
+# Blocks that stand in the message's tool calls or reasoning too, or are a provider's record of its own tools.
+RECORDS = frozenset(
     {
         "tool_use",
-        "server_tool_use",
-        "server_tool_call",
-        "server_tool_call_chunk",
-        "server_tool_result",
         "tool_call",
         "tool_call_chunk",
         "invalid_tool_call",
         "function_call",
+        "custom_tool_call",
         "thinking",
         "redacted_thinking",
         "reasoning",
+        "reasoning_content",
+        "server_tool_use",
+        "server_tool_call",
+        "server_tool_call_chunk",
+        "server_tool_result",
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "web_search_call",
+        "file_search_call",
+        "code_interpreter_call",
+        "computer_call",
+        "image_generation_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "executable_code",
+        "code_execution_result",
+        "cachePoint",
     }
 )
 
@@ -104,7 +120,7 @@ def _of_role(role: Role, message: BaseMessage, at: int) -> WireMessage:
 def _parts(block: dict[str, Any], at: int, place: int) -> list[Part]:
     where = f"Block {place} of message {at}"
     match block:
-        case {"type": "text", "text": str(text)} | {"type": "text-plain", "text": str(text)}:
+        case {"type": "text" | "text-plain", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
             return [{"type": "text", "text": text}] if text else []
         case {"type": "image", "base64": str(data), "mime_type": str(mime_type)}:
             return [image_part(url=data_url(data, mime_type), detail=block.get("extras", {}).get("detail"))]
@@ -112,8 +128,6 @@ def _parts(block: dict[str, Any], at: int, place: int) -> list[Part]:
             return [image_part(url=url, detail=block.get("extras", {}).get("detail"))]
         case {"type": "image", "base64": _}:
             raise ValueError(f"{where} is an image without mime_type, such as 'image/png'")
-        case {"type": "non_standard", "value": {"type": "image_url", "image_url": str(url)}}:
-            return [image_part(url=url)]
         case {"type": "audio", "base64": str(data), "mime_type": str(mime_type)}:
             return [audio_part(data=data, mime_type=mime_type)]
         case {"type": "text-plain" | "file", "base64": str(data), "mime_type": str(mime_type)} if mime_type.startswith(
@@ -125,12 +139,30 @@ def _parts(block: dict[str, Any], at: int, place: int) -> list[Part]:
                 f"{where} is of type {kind!r} ({block.get('mime_type', 'unknown')}), which no model here reads. "
                 "Extract its text, or give its pages or frames as images."
             )
-        case {"type": kind} if kind in RECORDED_ELSEWHERE:
+        case {"type": "non_standard", "value": dict(value)}:
+            return _foreign_parts(value, where)
+        case {"type": kind} if kind in RECORDS:
             return []
-        case {"type": "non_standard", "value": {"type": kind}} if kind in RECORDED_ELSEWHERE:
-            return []
-    kind = block.get("value", block).get("type")
-    raise ValueError(f"{where} is of type {kind!r}, which is not known here. Give text or image blocks instead.")
+    raise ValueError(_unknown(block.get("type"), where))
+
+
+def _foreign_parts(value: dict[str, Any], where: str) -> list[Part]:
+    """The parts of a block that core leaves as its provider had it."""
+    kind = value.get("type") or next(iter(value), "empty")
+    match value:
+        case {"type": "input_text" | "output_text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
+            return [{"type": "text", "text": text}]
+        case {"type": "image_url" | "input_image", "image_url": str(url)}:
+            return [image_part(url=url, detail=value.get("detail"))]
+        case {"json": content}:
+            return [{"type": "text", "text": json.dumps(content, ensure_ascii=False)}]
+    if kind in RECORDS:
+        return []
+    raise ValueError(_unknown(kind, where))
+
+
+def _unknown(kind: Any, where: str) -> str:
+    return f"{where} is of type {kind!r}, which is not known here or lacks its content. Give text or image blocks."
 
 
 def _reasoning(message: AIMessage) -> str:

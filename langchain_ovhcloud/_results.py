@@ -22,6 +22,8 @@ from ovhcloud_ai_endpoints._answer import Answer, Message
 from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._wire import Usage
 
+KNOWS_REFUSALS = hasattr(blocks, "RefusalContentBlock")  # from langchain-core 1.7.5 on
+
 
 def chat_result(answer: Answer) -> ChatResult:
     """All choices of an answer; the usage, which is of all of them, stands on the first."""
@@ -45,7 +47,7 @@ def chunk(delta: Delta, answer_id: str | None) -> ChatGenerationChunk:
     return ChatGenerationChunk(
         message=AIMessageChunk(
             content=delta.text,
-            additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
+            additional_kwargs=_beside_content(delta),
             tool_call_chunks=[
                 create_tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
                 for call in delta.tool_calls
@@ -102,13 +104,19 @@ def _ai_message(message: Message, answer: Answer, *, usage: Usage | None) -> AIM
             valid.append(create_tool_call(name=call.name, args=arguments, id=call.id))
     return AIMessage(
         content=message.text,
-        additional_kwargs={"reasoning_content": message.reasoning} if message.reasoning else {},
+        additional_kwargs=_beside_content(message),
         tool_calls=valid,
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(usage),
         response_metadata=_metadata(message, answer),
         id=answer.id,
     )
+
+
+def _beside_content(said: Message | Delta) -> dict[str, str]:
+    """Where core looks for what is not content."""
+    parts = {"reasoning_content": said.reasoning, "refusal": said.refusal}
+    return {name: text for name, text in parts.items() if text}
 
 
 def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
@@ -137,6 +145,8 @@ def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
         found.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_rs"})
     if message.text:
         found.append({"type": "text", "text": str(message.text), "index": "lc_txt"})
+    if KNOWS_REFUSALS and (refusal := message.additional_kwargs.get("refusal")):
+        found.append({"type": "refusal", "refusal": refusal, "index": "lc_rf"})
     if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
         for call in message.tool_call_chunks:
             piece = {name: call[name] for name in ("id", "name", "args")}

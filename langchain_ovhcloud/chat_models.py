@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -24,7 +24,7 @@ from langchain_ovhcloud._results import chat_result, chunk, last_chunk
 from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
 from ovhcloud_ai_endpoints import __version__
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call
+from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call, with_schema
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
@@ -56,6 +56,16 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     def model_name(self) -> str:
         """The model's name, as other classes call it."""
         return self.model
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self.__dict__.pop("_serialized", None)  # which core keeps, and makes its cache keys of
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_serialized", None)
+        return copy
 
     @property
     def _llm_type(self) -> str:
@@ -97,6 +107,13 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             tool_choice=facts.tool_calling,
             temperature=True,
         )
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        """The outputs of several prompts as one: their tokens added up."""
+        usages = [output["token_usage"] for output in llm_outputs if output and output.get("token_usage")]
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        total = {name: sum(usage.get(name) or 0 for usage in usages) for name in names} if usages else {}
+        return {"token_usage": total, "model_name": self.model}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -177,11 +194,14 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     def _body(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
     ) -> dict[str, Any]:
+        wire = wire_messages(messages)
         call = {**kwargs, "stop": stop if stop is not None else kwargs.get("stop")}
+        if schema := call.pop("json_mode_schema", None):
+            wire = with_schema(wire, schema)
         response_format = call.get("response_format")
         if isinstance(response_format, type):
             call["response_format"] = _response_format(response_format, strict=None)
-        return self.ovhcloud_body(wire_messages(messages), call, stream=stream)
+        return self.ovhcloud_body(wire, call, stream=stream)
 
     def bind_tools(
         self,
@@ -222,7 +242,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         Args:
             schema: a pydantic class, of which the answers are instances; or a TypedDict or JSON schema, for dicts.
             method: "json_schema" has the service hold the answer to the schema; "function_calling" has the model call
-                a tool; "json_mode" asks for any JSON, so that the prompt must describe it.
+                a tool; "json_mode" puts the schema into the prompt, and has the service hold the answer to JSON.
             include_raw: answers are then dicts with "raw" (the message), "parsed" and "parsing_error".
             strict: whether the answer must follow the schema exactly; sent only if set.
 
@@ -242,8 +262,14 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             model = self.bind_tools([tool], tool_choice=name, **options, **kwargs)
             parser = pydantic_tool_parser(schema) if is_class else tool_parser(name)
         else:
-            format_ = {"type": "json_object"} if method == "json_mode" else _response_format(schema, strict=strict)
-            model = self.bind(response_format=format_, **options, **kwargs)
+            if method == "json_mode":
+                options |= {
+                    "response_format": {"type": "json_object"},
+                    "json_mode_schema": convert_to_json_schema(schema),
+                }
+            else:
+                options["response_format"] = _response_format(schema, strict=strict)
+            model = self.bind(**options, **kwargs)
             parser = pydantic_parser(schema) if is_class else json_parser(convert_to_json_schema(schema))
         if not include_raw:
             return model | parser

@@ -1,9 +1,11 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LangChain."""
 
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+
 from langchain_core.embeddings import Embeddings
 
 from langchain_ovhcloud._errors import langchain_errors
-from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
+from ovhcloud_ai_endpoints._embedding_runs import aembed, aembed_iter, embed, embed_iter
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 
 
@@ -44,3 +46,19 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
         """The same as `embed_query`, to be awaited."""
         with langchain_errors():
             return (await aembed([self.ovhcloud_query(text)], self, model=self.model))[0]
+
+    def embed_iter(self, texts: Iterable[str]) -> Iterator[list[float]]:
+        """A vector for each text of an iterable of any length, in order; only a few requests' worth is held at a time.
+
+        Raises:
+            EmbeddingsInterruptedError: it failed on the way; positions count from the first text, and what the iterable
+                has not given yet is still in it.
+        """
+        with langchain_errors():
+            yield from embed_iter(texts, self, model=self.model)
+
+    async def aembed_iter(self, texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[list[float]]:
+        """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
+        with langchain_errors():
+            async for vector in aembed_iter(texts, self, model=self.model):
+                yield vector

@@ -40,6 +40,7 @@ class Message:
 
     text: str = ""
     reasoning: str = ""
+    refusal: str = ""  # why the model would not answer, which some engines keep apart from the text
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     logprobs: Mapping[str, Any] | None = None
@@ -109,6 +110,7 @@ def _message(choice: Mapping[str, Any], *, one_call: bool) -> Message:
     return Message(
         text=read_content(said.get("content")),
         reasoning=read_reasoning(said),
+        refusal=read_text(said.get("refusal")),
         tool_calls=tuple(calls[:1] if one_call else calls),
         finish_reason=read_name(choice.get("finish_reason")),
         logprobs=read_logprobs(choice.get("logprobs")),

@@ -197,6 +197,12 @@ def data_url(data: str, mime_type: str) -> str:
     return f"data:{mime_type};base64,{data}"
 
 
+def with_schema(messages: Sequence[WireMessage], schema: Mapping[str, Any]) -> list[WireMessage]:
+    """The messages with a system message that asks for an object of a schema, for JSON mode, which doesn't know it."""
+    asked = f"Answer with nothing but a JSON object of this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
+    return [{"role": "system", "content": asked}, *messages]
+
+
 def merge_system_messages(messages: Sequence[WireMessage]) -> list[WireMessage]:
     """The same messages; several system messages become one, the first.
 

@@ -5,19 +5,20 @@ A driver: what is sent and what failing means is `_embeddings.Run`'s to say.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 
-from ovhcloud_ai_endpoints._embeddings import Run, batch_size, embedding_body
+from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage, Run, batch_size, embedding_body
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
-def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> list[list[float]]:
+def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str, start: int = 0) -> list[list[float]]:
     """A vector for each text, in order.
 
     Raises:
@@ -26,25 +27,66 @@ def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> lis
     """
     client = Client(options.ovhcloud_settings)
     with _progress(len(texts), shown=options.show_progress) as on_progress:
-        run = _run(texts, options, model, on_progress)
+        run = _run(texts, options, model, on_progress, start)
         workers = min(options.max_concurrency, len(run.batches))
         if workers < 2:
             _work(client, run)
         else:
             with ThreadPoolExecutor(workers, "ovhcloud-embeddings") as pool, _stopping(run):
                 wait([pool.submit(_work, client, run) for _ in range(workers)])
-    return _vectors(run)
+    return _vectors(run, options, model)
 
 
-async def aembed(texts: Sequence[str], options: EmbeddingOptions, *, model: str) -> list[list[float]]:
+async def aembed(texts: Sequence[str], options: EmbeddingOptions, *, model: str, start: int = 0) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
     client = AsyncClient(options.ovhcloud_settings)
     with _progress(len(texts), shown=options.show_progress) as on_progress:
-        run = _run(texts, options, model, on_progress)
+        run = _run(texts, options, model, on_progress, start)
         workers = min(options.max_concurrency, len(run.batches))
         with _stopping(run):
             await asyncio.gather(*(_awork(client, run) for _ in range(workers)))
-    return _vectors(run)
+    return _vectors(run, options, model)
+
+
+def embed_iter(texts: Iterable[str], options: EmbeddingOptions, *, model: str) -> Iterator[list[float]]:
+    """The vectors of texts that are read as they are needed, a few requests' worth at a time."""
+    start, rest = 0, iter(texts)
+    while piece := list(islice(rest, _piece(options, model))):
+        yield from embed(options.ovhcloud_documents(piece), options, model=model, start=start)
+        start += len(piece)
+
+
+async def aembed_iter(
+    texts: Iterable[str] | AsyncIterable[str], options: EmbeddingOptions, *, model: str
+) -> AsyncIterator[list[float]]:
+    """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
+    start, rest = 0, _asynchronous(texts)
+    while piece := await _next_piece(rest, _piece(options, model)):
+        for vector in await aembed(options.ovhcloud_documents(piece), options, model=model, start=start):
+            yield vector
+        start += len(piece)
+
+
+def _piece(options: EmbeddingOptions, model: str) -> int:
+    return batch_size(options.batch_size, model) * options.max_concurrency
+
+
+async def _asynchronous(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
+    if isinstance(texts, AsyncIterable):
+        async for text in texts:
+            yield text
+    else:
+        for text in texts:
+            yield text
+
+
+async def _next_piece(texts: AsyncIterator[str], count: int) -> list[str]:
+    piece: list[str] = []
+    async for text in texts:
+        piece.append(text)
+        if len(piece) == count:
+            break
+    return piece
 
 
 def _work(client: Client, run: Run) -> None:
@@ -66,7 +108,11 @@ async def _awork(client: AsyncClient, run: Run) -> None:
 
 
 def _run(
-    texts: Sequence[str], options: EmbeddingOptions, model: str, on_progress: Callable[[int], object] | None
+    texts: Sequence[str],
+    options: EmbeddingOptions,
+    model: str,
+    on_progress: Callable[[int], object] | None,
+    start: int,
 ) -> Run:
     body = partial(
         embedding_body,
@@ -75,14 +121,18 @@ def _run(
         dimensions=options.dimensions,
         extra_body=options.extra_body,
     )
-    return Run(texts, size=batch_size(options.batch_size, model), body=body, on_progress=on_progress)
+    size = batch_size(options.batch_size, model)
+    return Run(texts, size=size, body=body, on_progress=on_progress, start=start)
 
 
-def _vectors(run: Run) -> list[list[float]]:
+def _vectors(run: Run, options: EmbeddingOptions, model: str) -> list[list[float]]:
     vectors = run.result()
     if vectors:
-        tokens = run.tokens or "unknown"
-        log.info("%d text(s) embedded with %d request(s), %s tokens", len(vectors), len(run.batches), tokens)
+        usage = EmbeddingUsage(model, len(vectors), len(run.batches), run.tokens)
+        tokens = usage.tokens or "unknown"
+        log.info("%d text(s) embedded with %d request(s), %s tokens", usage.texts, usage.requests, tokens)
+        if options.on_usage:
+            options.on_usage(usage)
     return vectors
 
 

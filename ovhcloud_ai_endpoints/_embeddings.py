@@ -21,6 +21,20 @@ MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities g
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingUsage:
+    """What a call for embeddings took.
+
+    Attributes:
+        tokens: as the service counted them; 0 if it did not say.
+    """
+
+    model: str
+    texts: int
+    requests: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The texts of one request.
 
@@ -101,6 +115,9 @@ def vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> list[list[flo
 class Run:
     """One list of texts on its way to vectors, by several workers at once.
 
+    Args:
+        start: position of the first text in a longer input, for what an error tells.
+
     Attributes:
         batches: the requests that it takes.
         tokens: how many were read so far; 0 if the service does not say.
@@ -113,10 +130,12 @@ class Run:
         size: int,
         body: Callable[[Sequence[str]], Body],
         on_progress: Callable[[int], object] | None = None,
+        start: int = 0,
     ) -> None:
         self.batches = list(batches(texts, size=size))
         self.tokens = 0
         self._texts = texts
+        self._start = start
         self._body = body
         self._on_progress = on_progress
         self._pending = iter(self.batches)
@@ -170,8 +189,10 @@ class Run:
         ours = EmbeddingsInterruptedError(
             f"{len(self._vectors)} of {len(self._texts)} texts are embedded, then: {said} "
             "This error's vectors and remaining hold both; embed what remains to go on.",
-            vectors=self._vectors,
-            remaining={place: text for place, text in enumerate(self._texts) if place not in self._vectors},
+            vectors={self._start + place: vector for place, vector in self._vectors.items()},
+            remaining={
+                self._start + place: text for place, text in enumerate(self._texts) if place not in self._vectors
+            },
         )
         if isinstance(error, OVHCloudError):
             ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after

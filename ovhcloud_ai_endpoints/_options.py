@@ -8,12 +8,13 @@ import difflib
 import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_body
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE
+from ovhcloud_ai_endpoints._copies import SHARED, key_that_was_not_pickled, picklable
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingUsage
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import (
     CHAT_CONCURRENCY,
@@ -146,6 +147,19 @@ class ConnectionOptions(BaseModel):
         timeouts = Timeouts.of(timeout)
         return timeout if timeout is None or isinstance(timeout, int | float) else timeouts
 
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable(self, has_key=bool(self.api_key))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["__dict__"].get("api_key") is key_that_was_not_pickled and environment_key() is not None:
+            state = {**state, "__dict__": {**state["__dict__"], "api_key": environment_key()}}
+        super().__setstate__(state)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = memo or {}
+        memo |= {id(value): value for name in SHARED if (value := getattr(self, name)) is not None}
+        return super().__deepcopy__(memo)
+
     @property
     def ovhcloud_settings(self) -> Settings:
         """What the transport needs to know, as it is now."""
@@ -242,6 +256,7 @@ class EmbeddingOptions(ConnectionOptions):
     query_instruction: str | None = None
     document_instruction: str | None = None
     show_progress: bool = False
+    on_usage: Callable[[EmbeddingUsage], object] | None = Field(default=None, exclude=True, repr=False)
     extra_body: dict[str, Any] | None = None
 
     def ovhcloud_query(self, text: str) -> str:

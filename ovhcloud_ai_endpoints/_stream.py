@@ -48,11 +48,12 @@ class Delta:
 
     text: str = ""
     reasoning: str = ""
+    refusal: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     logprobs: Mapping[str, Any] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.reasoning or self.tool_calls or self.logprobs)
+        return bool(self.text or self.reasoning or self.refusal or self.tool_calls or self.logprobs)
 
 
 @dataclass(slots=True)
@@ -90,6 +91,7 @@ class Reply:
         self._system_fingerprint: str | None = None
         self._text = ""
         self._reasoning = ""
+        self._refusal = ""
         self._calls: list[_GrowingCall] = []
         self._by_id: dict[str, int] = {}
         self._by_index: dict[int, int] = {}
@@ -111,6 +113,7 @@ class Reply:
         return Message(
             text=self._text,
             reasoning=self._reasoning,
+            refusal=self._refusal,
             tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls[: self._kept]),
             finish_reason=self._finish_reason,
             logprobs={"content": self._logprobs} if self._logprobs else None,
@@ -146,7 +149,7 @@ class Reply:
             yield self._add(event)
         if not self.is_complete:
             raise self.interrupted("The stream ended before the answer did")
-        if self._finish_reason is None and not (self._text or self._reasoning or self._calls):
+        if self._finish_reason is None and not (self._text or self._reasoning or self._refusal or self._calls):
             raise InvalidResponseError(
                 "The stream held no answer. Some models send nothing when there is more than one system message."
             )
@@ -181,14 +184,16 @@ class Reply:
         self._finish_reason = read_name(choice.get("finish_reason")) or self._finish_reason
         said = choice.get("delta") or choice.get("message") or {}
         text, reasoning = read_content(said.get("content")), read_reasoning(said)
+        refusal = read_text(said.get("refusal"))
         logprobs = read_logprobs(choice.get("logprobs"))
         self._text += text
         self._reasoning += reasoning
+        self._refusal += refusal
         if logprobs:
             self._logprobs += logprobs["content"]
         calls = [self._tool_call(piece) for piece in said.get("tool_calls") or []]
         kept = tuple(call for call in calls if self._kept is None or call.index < self._kept)
-        return Delta(text, reasoning, kept, logprobs)
+        return Delta(text, reasoning, refusal, kept, logprobs)
 
     @property
     def _kept(self) -> int | None:

@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ovhcloud_ai_endpoints.testing._script import Said
@@ -46,7 +47,7 @@ def answer(chat: Mapping[str, Any], *, thinks: bool) -> Said:
         said = Said(tool_calls=(("chatcmpl-tool-0001", tool["name"], json.dumps(arguments, ensure_ascii=False)),))
         thought = f"The question speaks of {tool['name']}, so I call it."
     elif (format_ := chat.get("response_format") or {"type": "text"})["type"] != "text":
-        schema = (format_.get("json_schema") or {}).get("schema") or _schema_in(question)
+        schema = (format_.get("json_schema") or {}).get("schema") or _schema_in(messages, question)
         text = json.dumps(_sorted(_Filler(question).value(schema)), ensure_ascii=False)
         said, thought = Said(text), "An object is asked for, so I fill one from the text."
     else:
@@ -125,8 +126,13 @@ def _text(message: Mapping[str, Any]) -> str:
     return "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
-def _schema_in(question: str) -> dict[str, Any]:
-    """A schema with the keys that the prompt names in quotes, for JSON mode."""
+def _schema_in(messages: list[dict[str, Any]], question: str) -> dict[str, Any]:
+    """For JSON mode: a schema that a system message holds, or one with the keys that the prompt names in quotes."""
+    for message in messages:
+        found = re.search(r"\{.*\}", _text(message), re.DOTALL) if message["role"] == "system" else None
+        with suppress(ValueError):
+            if found and "properties" in (schema := json.loads(found[0])):
+                return dict(schema)
     keys = [key for key in _QUOTED.findall(question) if key.isidentifier()] or ["answer"]
     return {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": keys}
 

@@ -89,6 +89,16 @@ def test_text_in_every_form_is_a_string(blocks: list[Any], text: str) -> None:
     assert content(*blocks) == text
 
 
+def test_json_of_a_tool_is_text() -> None:
+    assert content({"type": "json", "json": {"a": "é"}}, kind=ToolMessage, tool_call_id="1") == '{"a": "é"}'
+
+
+def test_forms_of_openais_responses_are_known() -> None:
+    blocks = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": URL}]
+
+    assert content(*blocks) == [{"type": "text", "text": "look"}, IMAGE]
+
+
 def test_sound_is_passed_on() -> None:
     sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
 
@@ -104,6 +114,8 @@ def test_sound_is_passed_on() -> None:
         ({"type": "video", "base64": PNG, "mime_type": "video/mp4"}, "video/mp4"),
         ({"type": "image", "base64": PNG}, "without mime_type"),
         ({"type": "image", "file_id": "f-1"}, "'image'"),
+        ({"type": "text"}, "'text'.*lacks its content"),
+        ({"video": {"format": "mp4"}}, "'video'"),
     ],
 )
 def test_block_that_no_model_reads_is_an_error_with_its_position(block: dict[str, Any], said: str) -> None:
@@ -139,6 +151,37 @@ class TestAssistants:
         ]
 
         assert content(*blocks, kind=AIMessage) == "Let me see"
+
+    @pytest.mark.parametrize(
+        ("blocks", "provider"),
+        [
+            ([{"type": "server_tool_use", "id": "1", "name": "web_search", "input": {}}], "anthropic"),
+            ([{"type": "web_search_tool_result", "tool_use_id": "1", "content": []}], "anthropic"),
+            ([{"type": "thinking", "thinking": "hm", "signature": "s"}], "anthropic"),
+            ([{"type": "web_search_call", "id": "ws_1", "status": "completed"}], "openai"),
+            ([{"type": "code_interpreter_call", "id": "ci_1", "code": "1", "outputs": []}], "openai"),
+            ([{"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]}], "openai"),
+            ([{"type": "executable_code", "executable_code": "1", "language": "python"}], "google_genai"),
+            ([{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "s"}}], None),
+            ([{"cachePoint": {"type": "default"}}], None),
+            ([{"type": "server_tool_call", "id": "1", "name": "x", "args": {}}], None),
+        ],
+    )
+    def test_records_of_other_providers_are_left_out(self, blocks: list[Any], provider: str | None) -> None:
+        metadata = {"model_provider": provider} if provider else {}
+        message = AIMessage([*blocks, {"type": "text", "text": "So it is."}], response_metadata=metadata)
+
+        assert wire_messages([message]) == [{"role": "assistant", "content": "So it is."}]
+
+    @pytest.mark.parametrize(
+        ("block", "text"),
+        [
+            ({"type": "refusal", "refusal": "I won't"}, "I won't"),
+            ({"type": "output_text", "text": "a"}, "a"),
+        ],
+    )
+    def test_what_a_model_could_read_is_kept(self, block: dict[str, Any], text: str) -> None:
+        assert content(block, kind=AIMessage) == text
 
     def test_call_that_was_invalid_keeps_its_raw_text_in_an_object(self) -> None:
         invalid = {"type": "invalid_tool_call", "id": "1", "name": "f", "args": '{"x": ', "error": None}

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import langchain_tests.integration_tests.chat_models as suite
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
@@ -39,6 +41,7 @@ class TestChatIntegration(ChatModelIntegrationTests):
         """The suite's picture comes from a file, not from the network."""
         picture = httpx.Response(200, content=IMAGE.read_bytes(), request=httpx.Request("GET", "http://test"))
         monkeypatch.setattr(suite.httpx, "get", lambda *_, **__: picture)
+        self.server = environ
 
     @property
     def chat_model_class(self) -> type[ChatOVHCloud]:
@@ -67,6 +70,41 @@ class TestChatIntegration(ChatModelIntegrationTests):
     @property
     def supports_anthropic_inputs(self) -> bool:
         return True
+
+    @property
+    def supported_usage_metadata_details(self) -> dict[str, list[str]]:
+        details = ["reasoning_output", "cache_read_input"]
+        return {"invoke": details, "stream": details}
+
+    def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
+        return self._asked(stream=stream)
+
+    def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
+        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+        self.server.reply("Hi", usage={**usage, "prompt_tokens_details": {"cached_tokens": 4}})
+        return self._asked(stream=stream)
+
+    def _asked(self, *, stream: bool) -> AIMessage:
+        model = ChatOVHCloud(**self.chat_model_params)
+        return add_ai_message_chunks(*model.stream("Hello")) if stream else model.invoke("Hello")
+
+
+class TestChatIntegrationByFunctionCalling(TestChatIntegration):
+    @property
+    def structured_output_kwargs(self) -> dict[str, Any]:
+        return {"method": "function_calling"}
+
+
+class TestChatIntegrationByJSONMode(TestChatIntegration):
+    @property
+    def structured_output_kwargs(self) -> dict[str, Any]:
+        return {"method": "json_mode"}
+
+
+class TestChatIntegrationOfVersion1(TestChatIntegration):
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"model": "Qwen3.6-27B", "output_version": "v1"}
 
 
 class TestEmbeddingsUnit(EmbeddingsUnitTests):
