@@ -4,7 +4,7 @@ Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core 
 content blocks through the translator that is registered here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, UsageMetadata
@@ -16,10 +16,11 @@ from langchain_core.messages.tool import invalid_tool_call as create_invalid_too
 from langchain_core.messages.tool import tool_call as create_tool_call
 from langchain_core.messages.tool import tool_call_chunk as create_tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.utils.json import parse_partial_json
 
 from langchain_ovhcloud._messages import PROVIDER
 from ovhcloud_ai_endpoints._answer import Answer, Message
-from ovhcloud_ai_endpoints._stream import Delta
+from ovhcloud_ai_endpoints._stream import Delta, ToolCallDelta
 from ovhcloud_ai_endpoints._wire import Usage
 
 KNOWS_REFUSALS = hasattr(blocks, "RefusalContentBlock")  # from langchain-core 1.7.5 on
@@ -58,12 +59,15 @@ def chunk(delta: Delta, answer_id: str | None) -> ChatGenerationChunk:
     )
 
 
-def last_chunk(answer: Answer) -> ChatGenerationChunk:
+def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
     """The end of a stream: all that is said once, since chunks add up."""
     message = answer.messages[0]
+    for index, call in enumerate(message.tool_calls):
+        if call.parsed() is None and (mark := _mark_of_invalid(call.arguments)):
+            yield chunk(Delta(tool_calls=(ToolCallDelta(index, None, None, mark),)), answer.id)
     metadata = _metadata(message, answer)
     metadata.pop("logprobs", None)  # they came with their tokens
-    return ChatGenerationChunk(
+    yield ChatGenerationChunk(
         message=AIMessageChunk(
             content="",
             usage_metadata=usage_metadata(answer.usage),
@@ -73,6 +77,17 @@ def last_chunk(answer: Answer) -> ChatGenerationChunk:
         ),
         generation_info={"finish_reason": message.finish_reason},
     )
+
+
+def _mark_of_invalid(arguments: str) -> str:
+    """What to add to arguments that were cut, so that core does not complete them and have a tool run with a part."""
+    for mark in ("", "]", '"]', "}", '"}'):
+        try:
+            if not isinstance(parse_partial_json(arguments + mark), dict):
+                return mark
+        except ValueError:
+            return mark
+    return ""
 
 
 def usage_metadata(usage: Usage | None) -> UsageMetadata | None:

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from langchain_ovhcloud._errors import langchain_errors
 from langchain_ovhcloud._messages import PROVIDER, wire_messages
-from langchain_ovhcloud._results import chat_result, chunk, last_chunk
+from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
 from ovhcloud_ai_endpoints import __version__
 from ovhcloud_ai_endpoints import model as model_facts
@@ -172,7 +172,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
                 if run_manager:
                     run_manager.on_llm_new_token(delta.text, chunk=piece)
                 yield piece
-            yield last_chunk(deltas.answer())
+            yield from last_chunks(deltas.answer())
 
     async def _astream(
         self,
@@ -189,7 +189,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=piece)
                     yield piece
-                yield last_chunk(deltas.answer())
+                for piece in last_chunks(deltas.answer()):
+                    yield piece
 
     def _body(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False

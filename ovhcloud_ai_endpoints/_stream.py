@@ -61,6 +61,14 @@ class _GrowingCall:
     id: str
     name: str = ""
     arguments: str = ""
+    sent: int = 0  # how many of its letters are in deltas
+
+    def unsent(self) -> str:
+        """What is new of the arguments; null, which some models send for none, is held back."""
+        if "null".startswith(self.arguments.strip()):
+            return ""
+        start, self.sent = self.sent, len(self.arguments)
+        return self.arguments[start:]
 
     def is_complete(self) -> bool:
         return bool(self.arguments) and ToolCall(self.id, self.name, self.arguments).parsed() is not None
@@ -216,7 +224,7 @@ class Reply:
         named = name if name and not call.name else None
         call.name = call.name or name
         call.arguments += arguments
-        return ToolCallDelta(place, call.id if new else None, named, arguments)
+        return ToolCallDelta(place, call.id if new else None, named, call.unsent())
 
     def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:
         """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
