@@ -1,6 +1,7 @@
 """`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LangChain."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from operator import itemgetter
 from typing import Any, Literal, Self, get_args
 
@@ -22,7 +23,7 @@ from langchain_ovhcloud._errors import langchain_errors
 from langchain_ovhcloud._messages import PROVIDER, wire_messages
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
-from ovhcloud_ai_endpoints import __version__
+from ovhcloud_ai_endpoints import Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call, with_schema
 from ovhcloud_ai_endpoints._options import ChatOptions
@@ -78,6 +79,11 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         return {"api_key": "OVHCLOUD_API_KEY"}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        timeout = self.timeout
+        return {"timeout": asdict(timeout)} if isinstance(timeout, Timeouts) else {}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

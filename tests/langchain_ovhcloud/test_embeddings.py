@@ -4,11 +4,15 @@ import threading
 from typing import Any
 
 import pytest
+from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core import exceptions as core
+from langchain_core.documents import Document
+from langchain_core.stores import InMemoryByteStore
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from langchain_ovhcloud import OVHCloudEmbeddings
-from ovhcloud_ai_endpoints import EmbeddingsInterruptedError, RateLimitError
+from ovhcloud_ai_endpoints import EmbeddingsInterruptedError, InternalServerError, RateLimitError
+from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")
@@ -130,6 +134,94 @@ def test_similar_texts_are_near() -> None:
     )
 
     assert store.similarity_search("What if a stream is cut?", k=1)[0].page_content.startswith("Streams")
+
+
+class TestIterators:
+    def test_give_all_vectors_in_order(self, server: LocalEndpoints) -> None:
+        embeddings = OVHCloudEmbeddings(batch_size=4, max_concurrency=2)
+        texts = [f"text number {at}" for at in range(21)]
+
+        async def read(given: Any) -> list[list[float]]:
+            return [vector async for vector in embeddings.aembed_iter(given)]
+
+        async def later() -> Any:
+            for text in texts:
+                yield text
+
+        wanted = embeddings.embed_documents(texts)
+        assert list(embeddings.embed_iter(iter(texts))) == wanted
+        assert asyncio.run(read(texts)) == wanted
+        assert asyncio.run(read(later())) == wanted
+
+    def test_read_no_more_than_they_need(self, server: LocalEndpoints) -> None:
+        read = 0
+
+        def endless() -> Any:
+            nonlocal read
+            while True:
+                read += 1
+                yield f"text {read}"
+
+        vectors = OVHCloudEmbeddings(batch_size=4, max_concurrency=2).embed_iter(endless())
+        for _ in range(9):
+            next(vectors)
+
+        assert read == 16
+
+    def test_count_positions_from_the_first_text(self, server: LocalEndpoints) -> None:
+        embeddings = OVHCloudEmbeddings(batch_size=1, max_concurrency=1, max_retries=0)
+        server.reply(body={"data": [{"embedding": [1.0]}]}, times=2)
+        server.reply(status=500)
+        texts, done = iter(["a", "b", "c", "d"]), []
+
+        with pytest.raises(InternalServerError):
+            done.extend(embeddings.embed_iter(texts))
+
+        assert len(done) == 2
+        assert list(texts) == ["d"]
+
+    def test_tell_positions_in_the_whole(self, server: LocalEndpoints) -> None:
+        embeddings = OVHCloudEmbeddings(batch_size=1, max_concurrency=2, max_retries=0)
+        vector = {"data": [{"embedding": [1.0]}]}
+        server.reply(body=vector, times=2)
+        server.reply(body=vector)
+        server.reply(status=500, pause=0.05)
+
+        with pytest.raises(EmbeddingsInterruptedError) as caught:
+            list(embeddings.embed_iter(["a", "b", "c", "d"]))
+
+        assert {*caught.value.vectors, *caught.value.remaining} == {2, 3}
+
+
+def test_usage_is_told(server: LocalEndpoints) -> None:
+    told: list[EmbeddingUsage] = []
+    embeddings = OVHCloudEmbeddings(on_usage=told.append)
+
+    embeddings.embed_documents(["four"] * 30)
+    asyncio.run(embeddings.aembed_query("four"))
+
+    assert told == [EmbeddingUsage("bge-m3", 30, 2, 30), EmbeddingUsage("bge-m3", 1, 1, 1)]
+
+
+def test_cache_of_embeddings_asks_once(server: LocalEndpoints) -> None:
+    cached = CacheBackedEmbeddings.from_bytes_store(
+        OVHCloudEmbeddings(), InMemoryByteStore(), namespace="bge-m3", key_encoder="sha256"
+    )
+
+    first = cached.embed_documents(["a", "b"])
+    again = asyncio.run(cached.aembed_documents(["b", "c"]))
+
+    assert again[0] == first[1]
+    assert [request.json["input"] for request in server.requests] == [["a", "b"], ["c"]]
+
+
+def test_store_takes_what_is_given(server: LocalEndpoints) -> None:
+    async def main() -> list[Document]:
+        store = InMemoryVectorStore(OVHCloudEmbeddings())
+        await store.aadd_texts(["Rome is in Italy", "Paris is in France"])
+        return await store.asimilarity_search("Where is Rome?", k=1)
+
+    assert asyncio.run(main())[0].page_content == "Rome is in Italy"
 
 
 def test_peers_arguments_are_taken() -> None:

@@ -1,0 +1,147 @@
+"""Structured output: every method by every kind of schema, whole, streamed and with the message."""
+
+import asyncio
+from typing import Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel, Field
+from pydantic.v1 import BaseModel as BaseModelV1
+
+from langchain_ovhcloud import ChatOVHCloud
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+pytestmark = pytest.mark.usefixtures("environ")
+NOTE = "The subject is streams. The priority is 2."
+WANTED = {"subject": "streams", "priority": 2}
+
+
+class Ticket(BaseModel):
+    """A ticket."""
+
+    subject: str
+    priority: int
+
+
+class TicketV1(BaseModelV1):
+    """A ticket."""
+
+    subject: str
+    priority: int
+
+
+class TicketDict(TypedDict):
+    """A ticket."""
+
+    subject: str
+    priority: int
+
+
+class Place(BaseModel):
+    """A place."""
+
+    city: str
+
+
+class Trip(BaseModel):
+    """A trip, with a place inside."""
+
+    start: Place
+    note: str | None = Field(default=None, description="anything else")
+
+
+FUNCTION = {"name": "Ticket", "description": "A ticket.", "parameters": Ticket.model_json_schema()}
+SCHEMAS = {
+    "pydantic": Ticket,
+    "pydantic v1": TicketV1,
+    "TypedDict": TicketDict,
+    "JSON schema": Ticket.model_json_schema(),
+    "function": FUNCTION,
+}
+
+
+def as_dict(found: Any) -> Any:
+    if isinstance(found, BaseModel):
+        return found.model_dump()
+    return found.dict() if isinstance(found, BaseModelV1) else found
+
+
+@pytest.fixture
+def model() -> ChatOVHCloud:
+    return ChatOVHCloud(model="gpt-oss-120b")
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+class TestEveryWay:
+    @pytest.mark.parametrize("strict", [None, True, False])
+    def test_whole(self, model: ChatOVHCloud, schema: Any, method: Any, strict: bool | None) -> None:
+        structured = model.with_structured_output(schema, method=method, strict=strict)
+
+        found, awaited = structured.invoke(NOTE), asyncio.run(structured.ainvoke(NOTE))
+
+        assert as_dict(found) == as_dict(awaited) == WANTED
+        if isinstance(schema, type) and schema is not TicketDict:
+            assert isinstance(found, schema)
+
+    def test_streamed(self, model: ChatOVHCloud, schema: Any, method: Any) -> None:
+        structured = model.with_structured_output(schema, method=method)
+
+        async def last() -> Any:
+            return [found async for found in structured.astream(NOTE)][-1]
+
+        assert as_dict(list(structured.stream(NOTE))[-1]) == as_dict(asyncio.run(last())) == WANTED
+
+    def test_with_the_message(self, server: LocalEndpoints, model: ChatOVHCloud, schema: Any, method: Any) -> None:
+        structured = model.with_structured_output(schema, method=method, include_raw=True)
+        good = structured.invoke(NOTE)
+        server.reply("no")
+        bad = structured.invoke(NOTE)
+
+        assert as_dict(good["parsed"]) == WANTED
+        assert (type(good["raw"]), good["parsing_error"]) == (AIMessage, None)
+        assert (bad["parsed"], bad["raw"].content) == (None, "no")
+        assert bad["parsing_error"]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_schema_with_a_schema_inside(model: ChatOVHCloud, method: Any) -> None:
+    found = model.with_structured_output(Trip, method=method).invoke("The city is Lyon.")
+
+    assert isinstance(found, Trip)
+    assert found.start.city == "Lyon"
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+def test_strict_is_sent_only_if_set(server: LocalEndpoints, model: ChatOVHCloud, strict: bool | None) -> None:
+    model.with_structured_output(Ticket, strict=strict).invoke(NOTE)
+    model.with_structured_output(Ticket, method="function_calling", strict=strict).invoke(NOTE)
+
+    json_schema = server.requests[0].json["response_format"]["json_schema"]
+    function = server.requests[1].json["tools"][0]["function"]
+    assert json_schema.get("strict") == function.get("strict") == strict
+
+
+def test_schema_without_a_title_has_a_name(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    schema = {"type": "object", "properties": {"subject": {"type": "string"}}, "required": ["subject"]}
+
+    with pytest.raises(ValueError, match="title"):
+        model.with_structured_output(schema)
+    assert model.with_structured_output({**schema, "title": "A b/c"}).invoke(NOTE) == {"subject": "streams"}
+    assert server.requests[-1].json["response_format"]["json_schema"]["name"] == "A_b_c"
+
+
+def test_schema_of_the_caller_is_left_as_it_is(model: ChatOVHCloud) -> None:
+    schema = Ticket.model_json_schema()
+    before = repr(schema)
+    for method in ("json_schema", "function_calling", "json_mode"):
+        model.with_structured_output(schema, method=method, strict=True).invoke(NOTE)
+
+    assert repr(schema) == before
+
+
+def test_tracing_knows_the_schema_and_the_service_does_not(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    structured = model.with_structured_output(Ticket)
+    structured.batch([NOTE, NOTE])
+
+    assert all("ls_structured_output_format" not in str(request.json) for request in server.requests)
