@@ -8,7 +8,7 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: demo test live lint format
+.PHONY: demo test live floors lint format
 
 demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
@@ -19,6 +19,12 @@ test: .venv/installed  ## every test that needs no network
 
 live: .venv/installed  ## what we take the service to do, checked on the real one; takes a key
 	$(BIN)/python -m pytest -m live --live --timeout=300 --allow-hosts=oai.endpoints.kepler.ai.cloud.ovh.net
+
+floors:  ## every test with the lowest versions of the frameworks that are allowed
+	$(PYTHON) -m venv .venv-floors
+	.venv-floors/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-floors/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint tests/floors.txt
+	.venv-floors/bin/python -m pytest
 
 lint: .venv/installed  ## style, types
 	$(BIN)/ruff check

@@ -24,7 +24,6 @@ from langchain_ovhcloud._messages import PROVIDER, wire_messages
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
 from ovhcloud_ai_endpoints import Timeouts, __version__
-from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call, with_schema
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
@@ -90,15 +89,15 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return True
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        facts = model_facts(self.model)
-        if not (facts.context_length and facts.max_completion_tokens):
+        facts = self.ovhcloud_model
+        if not facts.context_length:
             return None
         # Not structured_output: create_agent would send tools and response_format together, and engines of this kind
         # then never call a tool (vLLM issue 39929).
         return ModelProfile(
             name=facts.id,
             max_input_tokens=facts.context_length,
-            max_output_tokens=facts.max_completion_tokens,
+            max_output_tokens=facts.max_completion_tokens or facts.context_length,
             text_inputs=True,
             image_inputs=facts.image_inputs,
             image_url_inputs=False,

@@ -1,7 +1,7 @@
 """`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LlamaIndex."""
 
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -40,7 +40,6 @@ from llama_index_ovhcloud._results import (
     tool_selections,
 )
 from llama_index_ovhcloud._saved import without_class_name
-from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, wants_one_call
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
@@ -64,8 +63,12 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
     model. Errors are those of `ovhcloud_ai_endpoints`.
     """
 
-    context_window: int | None = None
-    is_function_calling_model: bool | None = None
+    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        **ChatOptions.WITHOUT_MEANING,
+        "n": "a response here has one answer",
+        "streaming": "stream_chat and stream_complete stream",
+        "profile": "context_window and is_function_calling_model say what is known of the model",
+    }
 
     @classmethod
     def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -79,13 +82,12 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex plans with: the window, tools or not; from the catalogue, or as set on this object."""
-        facts = model_facts(self.model)
-        calls_tools = self.is_function_calling_model
+        facts = self.ovhcloud_model
         return LLMMetadata(
-            context_window=self.context_window or facts.context_length or DEFAULT_CONTEXT_WINDOW,
+            context_window=facts.context_length or DEFAULT_CONTEXT_WINDOW,
             num_output=self.max_tokens or -1,
             is_chat_model=True,
-            is_function_calling_model=facts.tool_calling if calls_tools is None else calls_tools,
+            is_function_calling_model=facts.tool_calling,
             model_name=self.model,
         )
 
@@ -203,7 +205,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
 
     @property
     def _is_natively_structured(self) -> bool:
-        return self.pydantic_program_mode == PydanticProgramMode.DEFAULT and model_facts(self.model).structured_output
+        return self.pydantic_program_mode == PydanticProgramMode.DEFAULT and self.ovhcloud_model.structured_output
 
     def structured_predict(
         self,

@@ -8,6 +8,7 @@ import difflib
 import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_body
 from ovhcloud_ai_endpoints._copies import SHARED, key_that_was_not_pickled, picklable
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingUsage
+from ovhcloud_ai_endpoints._models import Model
+from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import (
     CHAT_CONCURRENCY,
@@ -202,6 +205,15 @@ class ChatOptions(ConnectionOptions):
     stream_usage: bool = True
     extra_body: dict[str, Any] | None = None
     reasoning_passback: Passback = "auto"
+    context_window: int | None = None
+    is_function_calling_model: bool | None = None
+
+    @property
+    def ovhcloud_model(self) -> Model:
+        """What is known of the model, or said of it on this object."""
+        facts = model_facts(self.model)
+        said: dict[str, Any] = {"context_length": self.context_window, "tool_calling": self.is_function_calling_model}
+        return replace(facts, **{name: value for name, value in said.items() if value is not None})
 
     @property
     def ovhcloud_parameters(self) -> dict[str, Any]:

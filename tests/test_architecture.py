@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,10 @@ def test_every_module_says_what_it_knows() -> None:
     silent = {name(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))}
 
     assert silent == set()
+
+
+def test_floors_are_those_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    wanted = [project[extra][0].partition(",")[0].replace(">=", "==") for extra in ("langchain", "llama-index")]
+
+    assert (ROOT / "tests" / "floors.txt").read_text("utf-8").splitlines()[1:] == wanted

@@ -141,3 +141,31 @@ def test_request_is_the_golden_one(server: LocalEndpoints, feature: str, framewo
 
 def test_golden_file_has_no_feature_that_is_not_tested() -> None:
     assert set(json.loads(GOLDEN.read_text("utf-8"))) == set(FEATURES)
+
+
+def signatures() -> dict[str, dict[str, str]]:
+    """The arguments of the four classes that are ours, with their defaults."""
+    found = {}
+    for kind in (lc.ChatOVHCloud, lc.OVHCloudEmbeddings, li.ChatOVHCloud, li.OVHCloudEmbeddings):
+        ours = [base for base in kind.__mro__ if base.__module__.partition(".")[0].endswith(("ovhcloud", "endpoints"))]
+        names = {name for base in ours for name in vars(base).get("__annotations__", {}) if name in kind.model_fields}
+        defaults = {name: repr(kind.model_fields[name].default) for name in sorted(names)}
+        found[f"{kind.__module__.partition('.')[0]}.{kind.__name__}"] = defaults
+        found[f"{kind.__module__.partition('.')[0]}.{kind.__name__} aliases"] = dict(sorted(kind.ALIASES.items()))
+    return found
+
+
+def test_signatures_are_the_golden_ones() -> None:
+    golden = GOLDEN.parent / "signatures.json"
+    if os.environ.get("GOLDEN"):
+        golden.write_text(json.dumps(signatures(), indent=1) + "\n", "utf-8")
+
+    assert signatures() == json.loads(golden.read_text("utf-8"))
+
+
+def test_vocabulary_is_the_same_in_both_frameworks() -> None:
+    """But for what is a framework's own word."""
+    found = signatures()
+    own = {"n", "streaming", "model", "model_name", "embed_batch_size"}
+    for kind in ("ChatOVHCloud", "OVHCloudEmbeddings"):
+        assert set(found[f"langchain_ovhcloud.{kind}"]) - own == set(found[f"llama_index_ovhcloud.{kind}"]) - own

@@ -1,0 +1,174 @@
+"""Streams that are left, cancelled or traced."""
+
+import asyncio
+import gzip
+import json
+from contextlib import aclosing, closing
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import StructuredTool
+from pydantic.v1 import BaseModel as BaseModelV1
+
+from langchain_ovhcloud import ChatOVHCloud
+from ovhcloud_ai_endpoints import APITimeoutError, RateLimitError, Timeouts
+from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
+
+pytestmark = [
+    pytest.mark.usefixtures("environ"),
+    pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning"),
+]
+TEXT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
+
+
+@pytest.fixture
+def model() -> ChatOVHCloud:
+    return ChatOVHCloud(model="gpt-oss-120b")
+
+
+@pytest.fixture
+def slow(server: LocalEndpoints) -> LocalEndpoints:
+    """A server whose next stream never ends."""
+    server.reply(events=[TEXT, Pause(5)])
+    return server
+
+
+class TestLeaving:
+    def test_closes_the_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
+        with closing(model.stream("Hello")) as chunks:
+            next(chunks)
+        model.invoke("Hello")
+
+        assert slow.hung_up == 1
+
+    async def test_closes_the_asynchronous_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
+        async with aclosing(model.astream("Hello")) as chunks:
+            await anext(chunks)
+        await model.ainvoke("Hello")
+
+        assert slow.hung_up == 1
+
+    async def test_by_cancellation_closes_the_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
+        first = asyncio.Event()
+
+        async def read() -> None:
+            async for _ in model.astream("Hello"):
+                first.set()
+
+        task = asyncio.create_task(read())
+        await first.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await model.ainvoke("Hello")
+
+        assert slow.hung_up == 1
+
+    async def test_events_of_version_3_closes_the_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
+        stream = await model.astream_events("Hello", version="v3")
+        async for _ in stream:
+            break
+        await stream.aclose()
+        await model.ainvoke("Hello")
+
+        assert slow.hung_up == 1
+
+
+def test_silence_is_cores_timeout_too(slow: LocalEndpoints) -> None:
+    model = ChatOVHCloud(model="gpt-oss-120b", timeout=Timeouts(idle=0.1))
+
+    with pytest.raises(APITimeoutError, match="silent"):
+        list(model.stream("Hello"))
+
+
+def test_compressed_stream_is_read(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    events = [TEXT, {"choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]}]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    server.reply(events=[gzip.compress(body.encode())], headers={"Content-Encoding": "gzip"})
+
+    assert "".join(chunk.text for chunk in model.stream("Hello")) == "Hello"
+
+
+class TestHandlers:
+    class Handler(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.tokens: list[str] = []
+            self.errors: list[Any] = []
+
+        def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+            self.tokens.append(token)
+
+        def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+            self.errors.append(error)
+
+    def test_of_version_3_are_told_each_token_once(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        handler = self.Handler()
+        server.reply("one two three")
+
+        list(model.stream_events("Hello", config={"callbacks": [handler]}, version="v3"))
+
+        assert "".join(handler.tokens) == "one two three"
+
+    def test_are_told_status_body_and_id_of_an_error(self, server: LocalEndpoints) -> None:
+        handler = self.Handler()
+        server.reply(status=429, headers={"x-request-id": "r-1"})
+
+        with pytest.raises(RateLimitError):
+            ChatOVHCloud(model="gpt-oss-120b", max_retries=0).invoke("Hello", config={"callbacks": [handler]})
+
+        error = handler.errors[0]
+        assert (error.response.status_code, error.request_id) == (429, "r-1")
+        assert error.response.json()["message"]
+
+
+class TestTools:
+    def test_of_every_form_are_sent(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        class OldStyle(BaseModelV1):
+            """Of pydantic 1."""
+
+            city: str
+
+        async def later(city: str) -> str:
+            """Only asynchronous."""
+            return city
+
+        parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        tools = [
+            OldStyle,
+            StructuredTool.from_function(coroutine=later),
+            {"name": "anthropic", "description": "d", "input_schema": parameters},
+            {"type": "function", "function": {"name": "openai", "description": "d", "parameters": parameters}},
+        ]
+        model.bind_tools(tools).invoke("Hello")
+
+        functions = [tool["function"] for tool in server.requests[-1].json["tools"]]
+        assert [function["name"] for function in functions] == ["OldStyle", "later", "anthropic", "openai"]
+        assert {function["parameters"]["required"][0] for function in functions} == {"city"}
+
+    def test_keep_what_was_bound_before(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        def f(x: int) -> int:
+            """F."""
+            return x
+
+        model.bind_tools([f], strict=True, temperature=0.5).bind(seed=7).invoke("Hello", max_tokens=9)
+
+        body = server.requests[-1].json
+        assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 9)
+        assert body["tools"][0]["function"]["strict"] is True
+
+
+def test_history_survives_saving_and_a_change_of_version(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply("I look.", reasoning="Tools help.", tool_calls=[("f", {"x": 1}, "call12345")], times=2)
+    plain = model.invoke("Hello")
+    of_version_1 = ChatOVHCloud(model="gpt-oss-120b", output_version="v1").invoke("Hello")
+    result = ToolMessage("1", tool_call_id="call12345")
+
+    sent = []
+    for message in (plain, AIMessage(**json.loads(plain.model_dump_json())), of_version_1):
+        model.invoke([HumanMessage("Hello"), message, result])
+        sent.append(server.requests[-1].json["messages"][1])
+
+    assert sent[0] == sent[1] == sent[2]
+    assert sent[0]["reasoning"] == "Tools help."
