@@ -81,7 +81,7 @@ def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
 
 def _mark_of_invalid(arguments: str) -> str:
     """What to add to arguments that were cut, so that core does not complete them and have a tool run with a part."""
-    for mark in ("", "]", '"]', "}", '"}'):
+    for mark in ("", "]", '"]', '\\"]', "}", '"}', '\\"}'):
         try:
             if not isinstance(parse_partial_json(arguments + mark), dict):
                 return mark

@@ -35,9 +35,10 @@ def pydantic_tool_parser(schema: Any) -> BaseOutputParser[Any]:
     return _Whole(inner=PydanticToolsParser(tools=[schema], first_tool_only=True), is_of_tool=True)
 
 
-def tool_parser(name: str) -> BaseOutputParser[Any]:
-    """Gives the arguments of the tool's call, as a dict."""
-    return _Whole(inner=JsonOutputKeyToolsParser(key_name=name, first_tool_only=True), is_of_tool=True)
+def tool_parser(name: str, schema: Mapping[str, Any]) -> BaseOutputParser[Any]:
+    """Gives the arguments of the tool's call, as a dict that has what a JSON schema requires."""
+    inner = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+    return _Whole(inner=inner, required=tuple(schema.get("required", ())), is_of_tool=True)
 
 
 class _Whole(BaseCumulativeTransformOutputParser[Any]):
@@ -51,13 +52,15 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
     is_of_tool: bool = False
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        if not partial and not self.is_of_tool:
-            found = _object_in(result)
-            if missing := [name for name in self.required if name not in found]:
-                raise _failure(result, f"The answer lacks {', '.join(missing)}")
-        parsed = self.inner.parse_result(result, partial=partial)
-        if not partial and self.is_of_tool and (parsed is None or _finish_reason(result) == "length"):
+        if partial:
+            return self.inner.parse_result(result, partial=True)
+        if not self.is_of_tool:
+            _check_object(result)
+        parsed = self.inner.parse_result(result)
+        if self.is_of_tool and (parsed is None or _finish_reason(result) == "length"):
             raise _failure(result, "The model called no tool with readable arguments")
+        if missing := [name for name in self.required if name not in parsed]:
+            raise _failure(result, f"The answer lacks {', '.join(missing)}")
         return parsed
 
     def parse(self, text: str) -> Any:
@@ -85,15 +88,14 @@ def _kept(one: Any, seen: list[Any]) -> Any:
     return one
 
 
-def _object_in(result: list[Generation]) -> dict[str, Any]:
-    """The object in a text, which must be whole: core's parsers complete what is cut, and a number may be cut too."""
+def _check_object(result: list[Generation]) -> None:
+    """A text must hold a whole object: core's parsers complete what is cut, and a number may be cut too."""
     try:
         found = parse_json_markdown(result[0].text, parser=json.loads)
     except ValueError as error:
         raise _failure(result, "The answer is no JSON") from error
     if not isinstance(found, dict):
         raise _failure(result, "The answer is no JSON object")
-    return found
 
 
 def _finish_reason(result: list[Generation]) -> str | None:

@@ -266,7 +266,9 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             tool = convert_to_openai_tool(schema, strict=strict)
             name = tool["function"]["name"]
             model = self.bind_tools([tool], tool_choice=name, **options, **kwargs)
-            parser = pydantic_tool_parser(schema) if is_class else tool_parser(name)
+            parser = (
+                pydantic_tool_parser(schema) if is_class else tool_parser(name, tool["function"].get("parameters", {}))
+            )
         else:
             if method == "json_mode":
                 options |= {

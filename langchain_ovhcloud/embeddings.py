@@ -30,22 +30,22 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
             EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
         """
         with langchain_errors():
-            return embed(self.ovhcloud_documents(texts), self, model=self.model)
+            return embed(texts, self, model=self.model, instruction=self.document_instruction)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """The same as `embed_documents`, to be awaited."""
         with langchain_errors():
-            return await aembed(self.ovhcloud_documents(texts), self, model=self.model)
+            return await aembed(texts, self, model=self.model, instruction=self.document_instruction)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question."""
         with langchain_errors():
-            return embed([self.ovhcloud_query(text)], self, model=self.model)[0]
+            return embed([text], self, model=self.model, instruction=self.query_instruction)[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """The same as `embed_query`, to be awaited."""
         with langchain_errors():
-            return (await aembed([self.ovhcloud_query(text)], self, model=self.model))[0]
+            return (await aembed([text], self, model=self.model, instruction=self.query_instruction))[0]
 
     def embed_iter(self, texts: Iterable[str]) -> Iterator[list[float]]:
         """A vector for each text of an iterable of any length, in order; only a few requests' worth is held at a time.

@@ -39,10 +39,10 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
         return "OVHCloudEmbeddings"
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return embed([self.ovhcloud_query(query)], self, model=self.model_name)[0]
+        return embed([query], self, model=self.model_name, instruction=self.query_instruction)[0]
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return (await aembed([self.ovhcloud_query(query)], self, model=self.model_name))[0]
+        return (await aembed([query], self, model=self.model_name, instruction=self.query_instruction))[0]
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
@@ -51,7 +51,7 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
         return (await self._aget_text_embeddings([text]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return embed(self.ovhcloud_documents(texts), self, model=self.model_name)
+        return embed(texts, self, model=self.model_name, instruction=self.document_instruction)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await aembed(self.ovhcloud_documents(texts), self, model=self.model_name)
+        return await aembed(texts, self, model=self.model_name, instruction=self.document_instruction)

@@ -7,11 +7,13 @@ out. The drivers in `_transport.py` do what it says.
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
-from ovhcloud_ai_endpoints._answer import Answer, Exchange
+from ovhcloud_ai_endpoints._answer import Answer, Exchange, read_answer
+from ovhcloud_ai_endpoints._embeddings import read_vectors
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
     APITimeoutError,
@@ -170,6 +172,15 @@ class Call:
         error.hide(self._secret)
         return error
 
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Errors that come out of this block are told what is known of the call."""
+        try:
+            yield
+        except OVHCloudError as error:
+            self.told(error)
+            raise
+
     def body(self, now: float) -> tuple[Body, bytes]:
         """The JSON object of a whole answer, and its bytes.
 
@@ -178,13 +189,34 @@ class Call:
         """
         self.watch.event(now)
         raw = bytes(self._body)
-        try:
-            value = from_json(raw)
-        except ValueError as error:
-            raise self.told(invalid_response("The answer is not JSON", raw, self._headers)) from error
-        if not isinstance(value, dict):
-            raise self.told(invalid_response("The answer is not a JSON object", raw, self._headers))
+        with self.telling():
+            try:
+                value = from_json(raw)
+            except ValueError as error:
+                raise invalid_response("The answer is not JSON", raw, self._headers) from error
+            if not isinstance(value, dict):
+                raise invalid_response("The answer is not a JSON object", raw, self._headers)
         return value, raw
+
+    def answer(self, now: float, *, one_call: bool) -> Answer:
+        """What a whole answer says.
+
+        Raises:
+            OVHCloudError: it is an error in spite of its status, or can't be read.
+        """
+        body, raw = self.body(now)
+        with self.telling():
+            return read_answer(body, raw, self.exchange(), one_call=one_call)
+
+    def vectors(self, now: float, *, count: int) -> tuple[list[list[float]], int]:
+        """The vectors of an answer, and how many tokens they took.
+
+        Raises:
+            OVHCloudError: it is an error in spite of its status, or can't be read.
+        """
+        body, raw = self.body(now)
+        with self.telling():
+            return read_vectors(body, raw, count=count)
 
     def exchange(self) -> Exchange:
         """What is known of the call itself."""
@@ -252,13 +284,10 @@ class StreamedCall(Call):
             StreamInterruptedError: the answer isn't complete.
             InvalidResponseError: there was nothing in it.
         """
-        try:
+        with self.telling():
             for delta in self.reply.end():
                 if delta:
                     yield delta
-        except OVHCloudError as error:
-            self.told(error)
-            raise
 
     def lost(self, error: OVHCloudError) -> OVHCloudError | None:
         """As for a whole answer; what had been said is not lost."""
@@ -268,7 +297,7 @@ class StreamedCall(Call):
         """The error for a stream that broke off, with what had been said."""
         return self.told(self.reply.interrupted(f"The connection to {self.settings.base_url} was lost"))
 
-    def answer(self) -> Answer:
+    def whole(self) -> Answer:
         """The whole answer, once the deltas have ended."""
         return self.reply.answer(self.exchange())
 

@@ -80,6 +80,7 @@ class _Route:
         proxy = self.proxy
         if proxy is None and self.trust_env and not proxy_bypass(self.host):
             proxy = getproxies().get(self.scheme) or getproxies().get("all")
+            proxy = f"http://{proxy}" if proxy and "://" not in proxy else proxy
         limits = httpx.Limits(max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=KEPT_SECONDS)
         return {"verify": self.tls, "proxy": proxy, "limits": limits, "socket_options": KEEPALIVE, "trust_env": False}
 
@@ -96,15 +97,17 @@ _slots_of_given: WeakKeyDictionary[Any, dict[asyncio.AbstractEventLoop | None, _
 def connections(settings: Settings) -> Connections[threading.Semaphore]:
     """The process's connections for these settings, or the client that the user gave."""
     given = settings.http_client
-    with _lock:
-        if given is not None:
-            slots = _slots_of_given.setdefault(given, {}).setdefault(None, {})
-            return Connections(given, threading.Semaphore, slots)
-        route = _Route.of(settings)
-        if route not in _sync:
-            import httpx  # noqa: PLC0415 - see `transport_options`
+    if given is not None:
+        return Connections(given, threading.Semaphore, _slots_for(given, None))
+    route = _Route.of(settings)
+    if route in _sync:
+        return _sync[route]
+    options = route.transport_options()  # reads files and imports modules, so not under the lock
+    import httpx  # noqa: PLC0415 - is imported by now
 
-            transport = httpx.HTTPTransport(**route.transport_options())
+    with _lock:
+        if route not in _sync:
+            transport = httpx.HTTPTransport(**options)
             client = httpx.Client(transport=transport, trust_env=False, cookies=_no_cookies())
             _sync[route] = Connections(client, threading.Semaphore)
         return _sync[route]
@@ -114,9 +117,7 @@ async def async_connections(settings: Settings) -> Connections[asyncio.Semaphore
     """The running loop's connections for these settings, or the client that the user gave."""
     given, loop = settings.http_async_client, asyncio.get_running_loop()
     if given is not None:
-        with _lock:
-            slots = _slots_of_given.setdefault(given, {}).setdefault(loop, {})
-        return Connections(given, asyncio.Semaphore, slots)
+        return Connections(given, asyncio.Semaphore, _slots_for(given, loop))
     key = (_Route.of(settings), loop)
     if key in _async:
         return _async[key]
@@ -135,6 +136,14 @@ async def async_connections(settings: Settings) -> Connections[asyncio.Semaphore
         _lifetimes[key] = _until_loop_ends(key, client)
     await anext(_lifetimes[key])
     return _async[key]
+
+
+def _slots_for(given: Any, loop: asyncio.AbstractEventLoop | None) -> _Slots:
+    with _lock:
+        by_loop = _slots_of_given.setdefault(given, {})
+        for dead in [other for other in by_loop if other is not None and other.is_closed()]:
+            del by_loop[dead]
+        return by_loop.setdefault(loop, {})
 
 
 async def _until_loop_ends(

@@ -1,6 +1,6 @@
 """Copies of model objects: what goes into a pickle, and what copies share.
 
-Pure. A pickle holds no key: it may be stored or sent to another machine, where the environment has one.
+A pickle holds no secret: it may be stored or sent to another machine, whose environment has a key.
 """
 
 import logging
@@ -10,8 +10,21 @@ from typing import Any
 from pydantic import BaseModel
 
 from ovhcloud_ai_endpoints._errors import AuthenticationError
+from ovhcloud_ai_endpoints._settings import environment_key
 
-SHARED = ("api_key", "verify", "http_client", "http_async_client")
+# What is alive, and one for all copies.
+SHARED = (
+    "api_key",
+    "verify",
+    "http_client",
+    "http_async_client",
+    "on_usage",
+    "rate_limiter",
+    "cache",
+    "callbacks",
+    "callback_manager",
+)
+SECRET = ("default_headers", "proxy")  # they may hold one
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
@@ -28,20 +41,29 @@ def key_that_was_not_pickled() -> str:
 
 
 def picklable(model: BaseModel, *, has_key: bool) -> dict[str, Any]:
-    """The state of an object, in which what can't be pickled has its default; the object stays as it is.
+    """The state of an object without its secrets and with the default of what can't be pickled; the object stays.
 
-    A key becomes None, so that it is read from the environment again, or raises if that has none.
+    Args:
+        has_key: whether it has a key, for which `key_that_was_not_pickled` then stands.
     """
     state = BaseModel.__getstate__(model)
     fields = type(model).model_fields
     values = {name: value for name, value in state["__dict__"].items() if name in fields}  # and nothing that was cached
+    if has_key:
+        values["api_key"] = key_that_was_not_pickled
     for name, value in values.items():
-        if name == "api_key":
-            values[name] = key_that_was_not_pickled if has_key else value
-        elif not _can_be_pickled(value):
-            log.warning("%s of %s can't be pickled and is left out", name, type(model).__name__)
+        if (name in SECRET and value) or not _can_be_pickled(value):
+            log.warning("%s of %s is not pickled", name, type(model).__name__)
             values[name] = fields[name].get_default(call_default_factory=True)
     return {**state, "__dict__": values}
+
+
+def restored(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a pickle, with the key that the environment has in the place of the one that it had."""
+    values, key = state["__dict__"], environment_key()
+    if values.get("api_key") is key_that_was_not_pickled and key is not None:
+        return {**state, "__dict__": {**values, "api_key": key}}
+    return state
 
 
 def _can_be_pickled(value: Any) -> bool:

@@ -18,8 +18,19 @@ from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
-def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str, start: int = 0) -> list[list[float]]:
+def embed(
+    texts: Sequence[str],
+    options: EmbeddingOptions,
+    *,
+    model: str,
+    instruction: str | None = None,
+    start: int | None = None,
+) -> list[list[float]]:
     """A vector for each text, in order.
+
+    Args:
+        instruction: put before each text that is sent.
+        start: position of the first text, if they are a part of a longer input.
 
     Raises:
         EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
@@ -27,7 +38,7 @@ def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str, start:
     """
     client = Client(options.ovhcloud_settings)
     with _progress(len(texts), shown=options.show_progress) as on_progress:
-        run = _run(texts, options, model, on_progress, start)
+        run = _run(texts, options, model, instruction or "", on_progress, start)
         workers = min(options.max_concurrency, len(run.batches))
         if workers < 2:
             _work(client, run)
@@ -37,11 +48,18 @@ def embed(texts: Sequence[str], options: EmbeddingOptions, *, model: str, start:
     return _vectors(run, options, model)
 
 
-async def aembed(texts: Sequence[str], options: EmbeddingOptions, *, model: str, start: int = 0) -> list[list[float]]:
+async def aembed(
+    texts: Sequence[str],
+    options: EmbeddingOptions,
+    *,
+    model: str,
+    instruction: str | None = None,
+    start: int | None = None,
+) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
     client = AsyncClient(options.ovhcloud_settings)
     with _progress(len(texts), shown=options.show_progress) as on_progress:
-        run = _run(texts, options, model, on_progress, start)
+        run = _run(texts, options, model, instruction or "", on_progress, start)
         workers = min(options.max_concurrency, len(run.batches))
         with _stopping(run):
             await asyncio.gather(*(_awork(client, run) for _ in range(workers)))
@@ -52,7 +70,7 @@ def embed_iter(texts: Iterable[str], options: EmbeddingOptions, *, model: str) -
     """The vectors of texts that are read as they are needed, a few requests' worth at a time."""
     start, rest = 0, iter(texts)
     while piece := list(islice(rest, _piece(options, model))):
-        yield from embed(options.ovhcloud_documents(piece), options, model=model, start=start)
+        yield from embed(piece, options, model=model, instruction=options.document_instruction, start=start)
         start += len(piece)
 
 
@@ -62,7 +80,8 @@ async def aembed_iter(
     """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
     start, rest = 0, _asynchronous(texts)
     while piece := await _next_piece(rest, _piece(options, model)):
-        for vector in await aembed(options.ovhcloud_documents(piece), options, model=model, start=start):
+        instruction = options.document_instruction
+        for vector in await aembed(piece, options, model=model, instruction=instruction, start=start):
             yield vector
         start += len(piece)
 
@@ -93,7 +112,7 @@ def _work(client: Client, run: Run) -> None:
     try:
         while (work := run.next_batch()) is not None:
             batch, body = work
-            run.take(batch, *client.embeddings(body))
+            run.take(batch, *client.embeddings(body, count=len(batch.texts)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
         run.fail(error)
 
@@ -102,7 +121,7 @@ async def _awork(client: AsyncClient, run: Run) -> None:
     try:
         while (work := run.next_batch()) is not None:
             batch, body = work
-            run.take(batch, *await client.embeddings(body))
+            run.take(batch, *await client.embeddings(body, count=len(batch.texts)))
     except Exception as error:  # noqa: BLE001 - as above
         run.fail(error)
 
@@ -111,18 +130,20 @@ def _run(
     texts: Sequence[str],
     options: EmbeddingOptions,
     model: str,
+    instruction: str,
     on_progress: Callable[[int], object] | None,
-    start: int,
+    start: int | None,
 ) -> Run:
     body = partial(
         embedding_body,
         model=model,
         base_url=options.base_url,
+        instruction=instruction,
         dimensions=options.dimensions,
         extra_body=options.extra_body,
     )
     size = batch_size(options.batch_size, model)
-    return Run(texts, size=size, body=body, on_progress=on_progress, start=start)
+    return Run(texts, size=size, instruction=instruction, body=body, on_progress=on_progress, start=start)
 
 
 def _vectors(run: Run, options: EmbeddingOptions, model: str) -> list[list[float]]:
@@ -138,7 +159,7 @@ def _vectors(run: Run, options: EmbeddingOptions, model: str) -> list[list[float
 
 @contextmanager
 def _stopping(run: Run) -> Iterator[None]:
-    """After Ctrl-C or a cancellation no request is begun, while those on their way are waited for."""
+    """After Ctrl-C or a cancellation no request is begun; those that threads have sent are waited for."""
     try:
         yield
     except BaseException as error:

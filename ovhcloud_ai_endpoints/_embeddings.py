@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ovhcloud_ai_endpoints._errors import EmbeddingsInterruptedError, OVHCloudError, event_error, invalid_response
+from ovhcloud_ai_endpoints._errors import (
+    EmbeddingsInterruptedError,
+    InvalidResponseError,
+    OVHCloudError,
+    event_error,
+    invalid_response,
+)
 from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._models import wire_name
 from ovhcloud_ai_endpoints._wire import Body
@@ -46,7 +52,7 @@ class Batch:
     texts: tuple[str, ...]
 
 
-def batches(texts: Sequence[str], *, size: int) -> Iterator[Batch]:
+def batches(texts: Sequence[str], *, size: int, instruction: str = "") -> Iterator[Batch]:
     """The texts, in order, in batches that the service takes: by number and by bytes.
 
     A text that is too large alone is a batch of its own, for the service to refuse with its own words.
@@ -56,10 +62,11 @@ def batches(texts: Sequence[str], *, size: int) -> Iterator[Batch]:
     """
     batch: list[str] = []
     weight = 0
+    before = _weight(instruction)
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"The service embeds texts; number {position} is of type {type(text).__name__}.")
-        own = len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
+        own = before + _weight(text)
         if batch and (len(batch) == size or weight + own > MAX_BATCH_BYTES):
             yield Batch(position - len(batch), tuple(batch))
             batch, weight = [], 0
@@ -67,6 +74,10 @@ def batches(texts: Sequence[str], *, size: int) -> Iterator[Batch]:
         weight += own
     if batch:
         yield Batch(len(texts) - len(batch), tuple(batch))
+
+
+def _weight(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
 
 
 def batch_size(asked: int, model: str) -> int:
@@ -79,18 +90,23 @@ def embedding_body(
     *,
     model: str,
     base_url: str,
+    instruction: str = "",
     dimensions: int | None = None,
     extra_body: Mapping[str, Any] | None = None,
 ) -> Body:
-    """The body of one request: strings, and floats back, which is the API's default form."""
-    body: Body = {"model": wire_name(model, base_url), "input": list(texts)}
+    """The body of one request: strings, and floats back, which is the API's default form.
+
+    Args:
+        instruction: put before each text as it is.
+    """
+    body: Body = {"model": wire_name(model, base_url), "input": [instruction + text for text in texts]}
     if dimensions is not None:
         body["dimensions"] = dimensions
     return body | dict(extra_body or {})
 
 
-def vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> list[list[float]]:
-    """The vectors of one answer, in the order of the texts.
+def read_vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> tuple[list[list[float]], int]:
+    """The vectors of one answer, in the order of the texts, and how many tokens they took, 0 if it isn't said.
 
     Raises:
         OVHCloudError: the answer is an error in spite of its status.
@@ -109,14 +125,17 @@ def vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> list[list[flo
         raise invalid_response("The vectors of the answer are empty or of different widths", raw)
     if not all(math.isfinite(number) for vector in ordered for number in vector):
         raise invalid_response("A vector of the answer holds a number that is not finite", raw)
-    return ordered
+    usage = body.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return ordered, tokens if isinstance(tokens, int) else 0
 
 
 class Run:
     """One list of texts on its way to vectors, by several workers at once.
 
     Args:
-        start: position of the first text in a longer input, for what an error tells.
+        instruction: what the requests put before each text.
+        start: position of the first text in a longer input, if this is a part of one, so that an error must say where.
 
     Attributes:
         batches: the requests that it takes.
@@ -128,11 +147,12 @@ class Run:
         texts: Sequence[str],
         *,
         size: int,
+        instruction: str = "",
         body: Callable[[Sequence[str]], Body],
         on_progress: Callable[[int], object] | None = None,
-        start: int = 0,
+        start: int | None = None,
     ) -> None:
-        self.batches = list(batches(texts, size=size))
+        self.batches = list(batches(texts, size=size, instruction=instruction))
         self.tokens = 0
         self._texts = texts
         self._start = start
@@ -149,27 +169,25 @@ class Run:
             batch = None if self._error else next(self._pending, None)
         return None if batch is None else (batch, self._body(batch.texts))
 
-    def take(self, batch: Batch, answer: Mapping[str, Any], raw: bytes) -> None:
+    def take(self, batch: Batch, found: Sequence[list[float]], tokens: int) -> None:
         """Keeps the vectors of an answer.
 
         Raises:
-            InvalidResponseError: they are not what was asked for.
+            InvalidResponseError: they are not as wide as those before.
         """
-        found = vectors(answer, raw, count=len(batch.texts))
         with self._lock:
             width = len(next(iter(self._vectors.values()), found[0]))
             if len(found[0]) != width:
-                raise invalid_response(f"The vectors are {len(found[0])} wide, those before were {width}", raw)
+                raise InvalidResponseError(f"The vectors are {len(found[0])} wide, those before were {width}")
             self._vectors |= dict(enumerate(found, batch.start))
-            said = answer.get("usage")
-            tokens = said.get("total_tokens") if isinstance(said, dict) else None
-            self.tokens += tokens if isinstance(tokens, int) else 0
+            self.tokens += tokens
             if self._on_progress:
                 self._on_progress(len(batch.texts))
 
     def fail(self, error: BaseException) -> None:
         """Stops the run: requests on their way are waited for, no other is begun. The first error counts."""
-        self._error = self._error or error
+        with self._lock:
+            self._error = self._error or error
 
     def result(self) -> list[list[float]]:
         """The vectors, in the order of the texts.
@@ -178,21 +196,21 @@ class Run:
             EmbeddingsInterruptedError: a request failed when others had succeeded.
             OVHCloudError: a request failed, and none had succeeded.
         """
-        if isinstance(self._error, Exception) and self._vectors:
+        is_part = self._start is not None
+        if isinstance(self._error, Exception) and (self._vectors or is_part):
             raise self._interrupted(self._error) from self._error
         if self._error:
             raise self._error
         return [self._vectors[position] for position in range(len(self._texts))]
 
     def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:
+        start = self._start or 0
         said = error.message if isinstance(error, OVHCloudError) else repr(error)
         ours = EmbeddingsInterruptedError(
             f"{len(self._vectors)} of {len(self._texts)} texts are embedded, then: {said} "
             "This error's vectors and remaining hold both; embed what remains to go on.",
-            vectors={self._start + place: vector for place, vector in self._vectors.items()},
-            remaining={
-                self._start + place: text for place, text in enumerate(self._texts) if place not in self._vectors
-            },
+            vectors={start + place: vector for place, vector in self._vectors.items()},
+            remaining={start + place: text for place, text in enumerate(self._texts) if place not in self._vectors},
         )
         if isinstance(error, OVHCloudError):
             ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after

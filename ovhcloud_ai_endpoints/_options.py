@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_body
-from ovhcloud_ai_endpoints._copies import SHARED, key_that_was_not_pickled, picklable
+from ovhcloud_ai_endpoints._copies import SHARED, picklable, restored
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingUsage
 from ovhcloud_ai_endpoints._models import Model
 from ovhcloud_ai_endpoints._models import model as model_facts
@@ -131,6 +131,20 @@ class ConnectionOptions(BaseModel):
             raise TypeError("http_client is for calls that block; give an asynchronous client as http_async_client=")
         return client
 
+    @field_validator("http_async_client")
+    @classmethod
+    def _ovhcloud_http_async_client(cls, client: Any) -> Any:
+        if hasattr(client, "close") and not hasattr(client, "aclose"):
+            raise TypeError("http_async_client is for calls that are awaited; give a blocking client as http_client=")
+        return client
+
+    @field_validator("proxy")
+    @classmethod
+    def _ovhcloud_proxy(cls, proxy: str | None) -> str | None:
+        if proxy is not None and "://" not in proxy:
+            raise ValueError("proxy must be a URL such as http://proxy.example:3128")
+        return proxy
+
     @field_validator("default_headers")
     @classmethod
     def _ovhcloud_headers(cls, headers: dict[str, str]) -> dict[str, str]:
@@ -154,13 +168,11 @@ class ConnectionOptions(BaseModel):
         return picklable(self, has_key=bool(self.api_key))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if state["__dict__"].get("api_key") is key_that_was_not_pickled and environment_key() is not None:
-            state = {**state, "__dict__": {**state["__dict__"], "api_key": environment_key()}}
-        super().__setstate__(state)
+        super().__setstate__(restored(state))
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        memo = memo or {}
-        memo |= {id(value): value for name in SHARED if (value := getattr(self, name)) is not None}
+        memo = {} if memo is None else memo
+        memo |= {id(value): value for name in SHARED if (value := getattr(self, name, None)) is not None}
         return super().__deepcopy__(memo)
 
     @property
@@ -270,15 +282,6 @@ class EmbeddingOptions(ConnectionOptions):
     show_progress: bool = False
     on_usage: Callable[[EmbeddingUsage], object] | None = Field(default=None, exclude=True, repr=False)
     extra_body: dict[str, Any] | None = None
-
-    def ovhcloud_query(self, text: str) -> str:
-        """A question as it is sent."""
-        return (self.query_instruction or "") + text
-
-    def ovhcloud_documents(self, texts: Sequence[str]) -> list[str]:
-        """Texts as they are sent."""
-        instruction = self.document_instruction
-        return [instruction + text for text in texts] if instruction else list(texts)
 
 
 def _frames_to_the_caller() -> int:

@@ -23,7 +23,7 @@ BASE_URL = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
 CHAT_CONCURRENCY = 256
 EMBEDDING_CONCURRENCY = 8
 
-Key = SecretStr | Callable[[], str | SecretStr]
+Key = str | SecretStr | Callable[[], str | SecretStr]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Settings:
 
 def secret(key: Key | None) -> str:
     """The key itself, without surrounding blanks; empty if there is none."""
-    found = key if key is None or isinstance(key, SecretStr) else key()
+    found = key() if callable(key) else key
     if not isinstance(found, str | SecretStr | None):
         raise TypeError(f"The function given as api_key answered a {type(found).__name__}, not a text")
     return (found.get_secret_value() if isinstance(found, SecretStr) else found or "").strip()

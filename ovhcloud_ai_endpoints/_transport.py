@@ -16,7 +16,7 @@ from platform import python_version
 from typing import TYPE_CHECKING, Any, Self
 
 from ovhcloud_ai_endpoints import _chat, _embeddings
-from ovhcloud_ai_endpoints._answer import Answer, read_answer
+from ovhcloud_ai_endpoints._answer import Answer
 from ovhcloud_ai_endpoints._call import Call, StreamedCall
 from ovhcloud_ai_endpoints._connections import async_connections, connections
 from ovhcloud_ai_endpoints._errors import (
@@ -29,12 +29,12 @@ from ovhcloud_ai_endpoints._errors import (
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._version import __version__
-from ovhcloud_ai_endpoints._wire import Body
 
 if TYPE_CHECKING:
     import httpx
 
 NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged as a warning
+CLOCK_SECONDS = 0.1  # how exact the timeouts of a system are
 PARKED_SECONDS = 0.2  # how soon an alarm sees that a slow reader reads again
 HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
@@ -50,12 +50,11 @@ class Client:
 
     def chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Answer:
         """The answer to a chat completion; `one_call` keeps only the first of its tool calls."""
-        call = self._post(_chat.PATH, body)
-        return read_answer(*call.body(time.monotonic()), call.exchange(), one_call=one_call)
+        return self._post(_chat.PATH, body).answer(time.monotonic(), one_call=one_call)
 
-    def embeddings(self, body: Mapping[str, Any]) -> tuple[Body, bytes]:
-        """The answer to a request for embeddings, and its bytes."""
-        return self._post(_embeddings.PATH, body).body(time.monotonic())
+    def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
+        """So many vectors, and how many tokens they took."""
+        return self._post(_embeddings.PATH, body).vectors(time.monotonic(), count=count)
 
     @contextmanager
     def stream_chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Iterator["ChatStream"]:
@@ -65,7 +64,8 @@ class Client:
             call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic(), one_call=one_call)
             response = self._open(call, pool.client)
             try:
-                call.begin_body()
+                with _translating(call):
+                    call.begin_body()
                 if not call.is_stream():
                     self._read(call, response)
                     raise call.not_a_stream(time.monotonic())
@@ -96,8 +96,8 @@ class Client:
 
     def _read(self, call: Call, response: "httpx.Response") -> None:
         try:
-            call.begin_body()
             with _translating(call):
+                call.begin_body()
                 for data in response.iter_bytes():
                     if not call.received(data, time.monotonic()):
                         break
@@ -113,12 +113,11 @@ class AsyncClient:
 
     async def chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Answer:
         """The answer to a chat completion; `one_call` keeps only the first of its tool calls."""
-        call = await self._post(_chat.PATH, body)
-        return read_answer(*call.body(time.monotonic()), call.exchange(), one_call=one_call)
+        return (await self._post(_chat.PATH, body)).answer(time.monotonic(), one_call=one_call)
 
-    async def embeddings(self, body: Mapping[str, Any]) -> tuple[Body, bytes]:
-        """The answer to a request for embeddings, and its bytes."""
-        return (await self._post(_embeddings.PATH, body)).body(time.monotonic())
+    async def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
+        """So many vectors, and how many tokens they took."""
+        return (await self._post(_embeddings.PATH, body)).vectors(time.monotonic(), count=count)
 
     @asynccontextmanager
     async def stream_chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> AsyncIterator["AsyncChatStream"]:
@@ -128,7 +127,8 @@ class AsyncClient:
             call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic(), one_call=one_call)
             response = await self._open(call, pool.client)
             try:
-                call.begin_body()
+                with _translating(call):
+                    call.begin_body()
                 if not call.is_stream():
                     await self._read(call, response)
                     raise call.not_a_stream(time.monotonic())
@@ -159,8 +159,8 @@ class AsyncClient:
 
     async def _read(self, call: Call, response: "httpx.Response") -> None:
         try:
-            call.begin_body()
             with _translating(call):
+                call.begin_body()
                 async for data in response.aiter_bytes():
                     if not call.received(data, time.monotonic()):
                         break
@@ -177,7 +177,7 @@ class ChatStream:
 
     def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
         self.reply = call.reply
-        self.answer = call.answer
+        self.answer = call.whole
         self._call = call
         self._response = response
 
@@ -197,7 +197,7 @@ class AsyncChatStream:
 
     def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
         self.reply = call.reply
-        self.answer = call.answer
+        self.answer = call.whole
         self._call = call
         self._response = response
 
@@ -330,7 +330,8 @@ def _translating(call: Call) -> Iterator[None]:
 
 def _translated(error: Exception, call: Call) -> OVHCloudError | None:
     names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in HTTPX}
-    if type(error) is TimeoutError or names & {"ReadTimeout", "WriteTimeout"}:
+    timed_out = isinstance(error, TimeoutError) or names & {"ReadTimeout", "WriteTimeout"}
+    if timed_out and call.watch.left(time.monotonic()) < CLOCK_SECONDS:  # else it was the system's, of a dead peer
         return call.watch.expired()
     if not names and not isinstance(error, OSError):  # httpx lets some of those of TLS through
         return None

@@ -1,16 +1,21 @@
 """How chunks add up: what core's merging makes of what a server may send."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_ovhcloud import ChatOVHCloud
-from langchain_ovhcloud._results import KNOWS_REFUSALS
+from langchain_ovhcloud._results import KNOWS_REFUSALS, chunk, last_chunks
 from ovhcloud_ai_endpoints import InvalidResponseError
+from ovhcloud_ai_endpoints._answer import Exchange
+from ovhcloud_ai_endpoints._stream import Reply
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = [
@@ -40,6 +45,14 @@ def model(request: pytest.FixtureRequest) -> ChatOVHCloud:
 def chunks(server: LocalEndpoints, model: ChatOVHCloud, *events: Any) -> list[AIMessageChunk]:
     server.reply(events=[*events, "[DONE]"])
     return list(model.stream("Hello"))
+
+
+def streamed(arguments: str) -> AIMessageChunk:
+    """The message of a stream with one tool call."""
+    reply = Reply()
+    data = f"data: {json.dumps(piece(arguments, id='a', name='f'))}\n\ndata: [DONE]\n\n".encode()
+    pieces = [chunk(delta, "c") for delta in [*reply.feed(data), *reply.end()]]
+    return add_ai_message_chunks(*[part.message for part in [*pieces, *last_chunks(reply.answer(Exchange()))]])
 
 
 def whole(server: LocalEndpoints, model: ChatOVHCloud, *events: Any) -> AIMessageChunk:
@@ -162,6 +175,20 @@ class TestToolCalls:
         assert streamed.tool_calls == invoked.tool_calls == []
         assert streamed.invalid_tool_calls[0]["args"].startswith(arguments)
         assert [call["args"] for call in invoked.invalid_tool_calls] == [arguments]
+
+    @given(
+        st.dictionaries(st.text(max_size=4), st.text(max_size=8) | st.integers() | st.lists(st.text(max_size=3))),
+        st.data(),
+    )
+    def test_any_part_of_arguments_is_invalid_and_the_whole_is_not(
+        self, arguments: dict[str, Any], data: st.DataObject
+    ) -> None:
+        text = json.dumps(arguments, ensure_ascii=data.draw(st.booleans()))
+        cut = text[: data.draw(st.integers(1, len(text) - 1))]
+
+        assert streamed(cut).tool_calls == []
+        assert streamed(cut).invalid_tool_calls[0]["args"].startswith(cut)
+        assert streamed(text).tool_calls[0]["args"] == arguments
 
     def test_parallel_calls_are_kept_apart(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
         message = whole(

@@ -70,6 +70,21 @@ class TestPickles:
             pickle.loads(data).invoke("Hello")
         assert server.requests == []
 
+    def test_take_a_key_that_is_assigned(self, server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = pickle.dumps(ChatOVHCloud(model="gpt-oss-120b"))
+        monkeypatch.delenv("OVHCLOUD_API_KEY")
+        again = pickle.loads(data)
+
+        again.api_key = server.api_key
+        again.invoke("Hello")
+
+        assert server.requests[-1].api_key == server.api_key
+
+    def test_hold_no_other_secret(self) -> None:
+        model = ChatOVHCloud(model="m", default_headers={"X-Key": "hidden"}, proxy="http://u:hidden@p:1")
+
+        assert b"hidden" not in pickle.dumps(model)
+
     def test_stay_anonymous_if_they_were(self, server: LocalEndpoints) -> None:
         pickle.loads(pickle.dumps(ChatOVHCloud(model="gpt-oss-120b", api_key=""))).invoke("Hello")
 
@@ -87,15 +102,20 @@ class TestPickles:
 
         assert again.rate_limiter is None
         assert model.rate_limiter is limiter
-        assert "rate_limiter of ChatOVHCloud can't be pickled" in caplog.text
+        assert "rate_limiter of ChatOVHCloud is not pickled" in caplog.text
         assert again.invoke("Hello").text
 
 
 def test_deep_copy_shares_what_is_alive() -> None:
+    limiter, told = InMemoryRateLimiter(requests_per_second=100), []
     with httpx.Client() as client:
-        model = ChatOVHCloud(model="gpt-oss-120b", http_client=client, extra_body={"a": [1]})
+        model = ChatOVHCloud(model="gpt-oss-120b", http_client=client, rate_limiter=limiter, extra_body={"a": [1]})
 
         again = copy.deepcopy(model)
+
+    copy.deepcopy(OVHCloudEmbeddings(on_usage=told.append)).embed_query("x")
+    assert len(told) == 1
+    assert again.rate_limiter is limiter
 
     assert again.http_client is client
     assert again.extra_body == {"a": [1]}

@@ -118,6 +118,18 @@ def test_instructions_stand_before_the_texts(server: LocalEndpoints) -> None:
     assert [request.json["input"] for request in server.requests] == [["Q: x"], ["D: y"], ["Q: z"]]
 
 
+def test_what_remains_is_as_it_was_given(server: LocalEndpoints) -> None:
+    embeddings = OVHCloudEmbeddings(document_instruction="D: ", batch_size=1, max_concurrency=1, max_retries=0)
+    server.reply(body={"data": [{"embedding": [1.0]}]})
+    server.reply(status=500)
+
+    with pytest.raises(EmbeddingsInterruptedError) as caught:
+        embeddings.embed_documents(["a", "b"])
+    embeddings.embed_documents(list(caught.value.remaining.values()))
+
+    assert server.requests[-1].json["input"] == ["D: b"]
+
+
 def test_dimensions_are_asked_for_only_when_set() -> None:
     assert len(OVHCloudEmbeddings(model="Qwen3-Embedding-8B", dimensions=64).embed_query("x")) == 64
 
@@ -168,16 +180,18 @@ class TestIterators:
 
         assert read == 16
 
-    def test_count_positions_from_the_first_text(self, server: LocalEndpoints) -> None:
+    def test_lose_nothing_when_a_whole_piece_fails(self, server: LocalEndpoints) -> None:
         embeddings = OVHCloudEmbeddings(batch_size=1, max_concurrency=1, max_retries=0)
         server.reply(body={"data": [{"embedding": [1.0]}]}, times=2)
         server.reply(status=500)
         texts, done = iter(["a", "b", "c", "d"]), []
 
-        with pytest.raises(InternalServerError):
+        with pytest.raises(EmbeddingsInterruptedError) as caught:
             done.extend(embeddings.embed_iter(texts))
 
         assert len(done) == 2
+        assert caught.value.remaining == {2: "c"}
+        assert isinstance(caught.value.__cause__, InternalServerError)
         assert list(texts) == ["d"]
 
     def test_tell_positions_in_the_whole(self, server: LocalEndpoints) -> None:

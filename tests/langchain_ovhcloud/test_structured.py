@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -120,6 +121,19 @@ def test_strict_is_sent_only_if_set(server: LocalEndpoints, model: ChatOVHCloud,
     json_schema = server.requests[0].json["response_format"]["json_schema"]
     function = server.requests[1].json["tools"][0]["function"]
     assert json_schema.get("strict") == function.get("strict") == strict
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_object_that_lacks_something_required_is_an_error(
+    server: LocalEndpoints, model: ChatOVHCloud, method: Any
+) -> None:
+    if method == "function_calling":
+        server.reply(tool_calls=[("Ticket", {"subject": "x"})])
+    else:
+        server.reply('{"subject": "x"}')
+
+    with pytest.raises(OutputParserException, match="lacks priority"):
+        model.with_structured_output(Ticket.model_json_schema(), method=method).invoke(NOTE)
 
 
 def test_schema_without_a_title_has_a_name(server: LocalEndpoints, model: ChatOVHCloud) -> None:

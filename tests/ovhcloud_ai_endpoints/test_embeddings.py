@@ -11,7 +11,7 @@ from ovhcloud_ai_endpoints import (
     InternalServerError,
     InvalidResponseError,
 )
-from ovhcloud_ai_endpoints._embeddings import MAX_BATCH_BYTES, Run, batches, embedding_body, vectors
+from ovhcloud_ai_endpoints._embeddings import MAX_BATCH_BYTES, Run, batches, embedding_body, read_vectors
 
 
 @given(st.lists(st.text(max_size=30), max_size=80), st.integers(1, 30))
@@ -33,6 +33,11 @@ def test_batches_stay_below_the_limit_in_bytes(letter: str) -> None:
         assert len(json.dumps(batch.texts, ensure_ascii=False).encode()) <= MAX_BATCH_BYTES + 2
 
 
+def test_batches_leave_room_for_the_instruction() -> None:
+    for batch in batches(["a" * 70_000] * 30, size=25, instruction="b" * 70_000):
+        assert len(embedding_body(batch.texts, model="m", base_url="http://h", instruction="b" * 70_000)["input"]) <= 13
+
+
 def test_text_that_is_too_large_alone_is_sent_alone() -> None:
     assert [len(batch.texts) for batch in batches(["a", "b" * 3_000_000, "c"], size=25)] == [1, 1, 1]
 
@@ -51,14 +56,14 @@ def item(*numbers: Any, index: int | None = None) -> dict[str, Any]:
 
 
 def test_vectors_are_ordered_by_index_and_are_floats() -> None:
-    found = vectors(body(item(3, 4, index=1), item(1, 2, index=0)), b"", count=2)
+    found = read_vectors(body(item(3, 4, index=1), item(1, 2, index=0)), b"", count=2)[0]
 
     assert found == [[1.0, 2.0], [3.0, 4.0]]
     assert all(type(number) is float for vector in found for number in vector)
 
 
 def test_vectors_without_index_are_in_order() -> None:
-    assert vectors(body(item(1), item(2)), b"", count=2) == [[1.0], [2.0]]
+    assert read_vectors(body(item(1), item(2)), b"", count=2)[0] == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize(
@@ -87,12 +92,12 @@ def test_vectors_without_index_are_in_order() -> None:
 )
 def test_answer_that_is_not_what_was_asked_for_is_an_error(answer: dict[str, Any]) -> None:
     with pytest.raises(InvalidResponseError):
-        vectors(answer, b"{}", count=2)
+        read_vectors(answer, b"{}", count=2)
 
 
 def test_error_with_status_200_is_an_error() -> None:
     with pytest.raises(InternalServerError, match="boom"):
-        vectors({"error": {"message": "boom"}}, b'{"error":{"message":"boom"}}', count=1)
+        read_vectors({"error": {"message": "boom"}}, b'{"error":{"message":"boom"}}', count=1)
 
 
 def run(count: int, size: int = 2) -> Run:
@@ -109,8 +114,8 @@ def test_run_gives_vectors_in_order_and_adds_up_tokens() -> None:
     assert second is not None
     assert embedding.next_batch() is None
 
-    embedding.take(second[0], body(item(3)), b"")
-    embedding.take(first[0], body(item(1), item(2)), b"")
+    embedding.take(second[0], [[3.0]], 3)
+    embedding.take(first[0], [[1.0], [2.0]], 3)
 
     assert embedding.result() == [[1.0], [2.0], [3.0]]
     assert embedding.tokens == 6
@@ -120,7 +125,7 @@ def test_run_that_fails_keeps_what_is_done() -> None:
     embedding = run(4)
     first = embedding.next_batch()
     assert first is not None
-    embedding.take(first[0], body(item(1), item(2)), b"")
+    embedding.take(first[0], [[1.0], [2.0]], 3)
     embedding.fail(InternalServerError("boom", status=500))
 
     assert embedding.next_batch() is None
@@ -137,7 +142,7 @@ def test_usage_that_can_not_be_counted_loses_no_vectors(usage: Any) -> None:
     first = embedding.next_batch()
     assert first is not None
 
-    embedding.take(first[0], body(item(1), item(2)) | {"usage": usage}, b"")
+    embedding.take(first[0], *read_vectors(body(item(1), item(2)) | {"usage": usage}, b"", count=2))
 
     assert embedding.result() == [[1.0], [2.0]]
 
@@ -146,7 +151,7 @@ def test_run_that_fails_by_a_bug_keeps_what_is_done_too() -> None:
     embedding = run(4)
     first = embedding.next_batch()
     assert first is not None
-    embedding.take(first[0], body(item(1), item(2)), b"")
+    embedding.take(first[0], [[1.0], [2.0]], 3)
     embedding.fail(KeyError("vault"))
 
     with pytest.raises(EmbeddingsInterruptedError, match=r"KeyError\('vault'\)"):
@@ -166,7 +171,7 @@ def test_vectors_of_another_width_than_before_are_an_error() -> None:
     first, second = embedding.next_batch(), embedding.next_batch()
     assert first is not None
     assert second is not None
-    embedding.take(first[0], body(item(1), item(2)), b"")
+    embedding.take(first[0], [[1.0], [2.0]], 3)
 
     with pytest.raises(InvalidResponseError, match="2 wide, those before were 1"):
-        embedding.take(second[0], body(item(3, 4)), b"")
+        embedding.take(second[0], [[3.0, 4.0]], 3)

@@ -71,6 +71,16 @@ def test_failed_construction_shows_no_secret(arguments: dict[str, Any]) -> None:
     assert "SECRET" not in str(caught.value)
 
 
+def test_blocking_client_in_the_wrong_place_is_an_error() -> None:
+    with httpx.Client() as client, pytest.raises(TypeError, match="http_client="):
+        ChatOptions(model="m", http_async_client=client)
+
+
+def test_proxy_without_a_scheme_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="http://proxy"):
+        ChatOptions(model="m", proxy="proxy.example:3128")
+
+
 async def test_asynchronous_client_in_the_wrong_place_is_an_error() -> None:
     async with httpx.AsyncClient() as client:
         with pytest.raises(TypeError, match="http_async_client="):

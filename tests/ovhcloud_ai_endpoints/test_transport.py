@@ -341,6 +341,40 @@ class TestErrors:
         error = caught.value
         assert server.api_key not in f"{error}{error!r}{error.body}{error.headers}{error.args}"
 
+    def test_error_in_a_good_answer_tells_of_the_call_and_not_the_key(
+        self, server: LocalEndpoints, client: Blocking
+    ) -> None:
+        server.reply(status=429, headers={"Retry-After": "0"})
+        server.reply(body={"error": {"message": f"bad {server.api_key}"}}, headers={"x-request-id": "r-1"})
+
+        with pytest.raises(InternalServerError) as caught:
+            client.post()
+
+        assert server.api_key not in str(caught.value)
+        assert (caught.value.attempts, caught.value.request_id) == (2, "r-1")
+
+    @pytest.mark.parametrize("clock", [600, None])
+    def test_time_out_of_the_system_is_a_lost_connection(self, clock: float | None) -> None:
+        """Which keepalive causes when the peer is dead."""
+
+        def dead(_: httpx.Request) -> httpx.Response:
+            raise httpx.ReadTimeout("[Errno 110] Connection timed out")
+
+        with httpx.Client(transport=httpx.MockTransport(dead)) as given:
+            settings = Settings(http_client=given, timeouts=Timeouts(first_event=clock), retry=QUICK)
+            with pytest.raises(APIConnectionError, match="Connection timed out"):
+                Client(settings).chat(BODY)
+
+    def test_proxy_of_the_environment_needs_no_scheme(
+        self, server: LocalEndpoints, client: Blocking, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", server.base_url.removeprefix("http://").removesuffix("/v1"))
+
+        with pytest.raises(NotFoundError, match="not found"):
+            client.using(base_url="http://elsewhere.invalid/v1").post()
+
+        assert server.requests[-1].path == "http://elsewhere.invalid/v1/chat/completions"
+
     def test_answer_that_is_encoded_several_times_is_refused(self, server: LocalEndpoints, ask: Any) -> None:
         server.reply(body=b"x", headers={"Content-Encoding": "gzip, gzip"})
 
