@@ -154,6 +154,16 @@ def _foreign_parts(value: dict[str, Any], where: str) -> list[Part]:
             return [{"type": "text", "text": text}]
         case {"type": "image_url" | "input_image", "image_url": str(url)}:
             return [image_part(url=url, detail=value.get("detail"))]
+        case {"type": "compaction", "content": str(text)} | {"guard_content": {"text": str(text)}}:
+            return [{"type": "text", "text": text}]
+        case {"guardContent": {"text": {"text": str(text)}}} | {"guard_content": {"text": {"text": str(text)}}}:
+            return [{"type": "text", "text": text}]
+        case {"type": "search_result", "content": list(content)}:
+            return [part for inner in content for part in _foreign_parts(inner, where)]
+        case {"type": "text", "text": str(text)}:
+            return [{"type": "text", "text": text}]
+        case {"type": "media", "mime_type": str(mime_type), "data": str(data)} if mime_type.startswith("image/"):
+            return [image_part(url=data_url(data, mime_type))]
         case {"json": content}:
             return [{"type": "text", "text": json.dumps(content, ensure_ascii=False)}]
     if kind in RECORDS:

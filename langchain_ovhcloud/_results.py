@@ -23,6 +23,8 @@ from ovhcloud_ai_endpoints._answer import Answer, Message
 from ovhcloud_ai_endpoints._stream import Delta, ToolCallDelta
 from ovhcloud_ai_endpoints._wire import Usage
 
+# Each closes what may be open, an escape and a string, and then a bracket that is not.
+INVALID_MARKS = ("]", '"]', '\\"]', "}", '"}', '\\"}')
 KNOWS_REFUSALS = hasattr(blocks, "RefusalContentBlock")  # from langchain-core 1.7.5 on
 
 
@@ -63,7 +65,9 @@ def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
     """The end of a stream: all that is said once, since chunks add up."""
     message = answer.messages[0]
     for index, call in enumerate(message.tool_calls):
-        if call.parsed() is None and (mark := _mark_of_invalid(call.arguments)):
+        if call.parsed() is None:
+            unsent = call.arguments if "null".startswith(call.arguments.strip()) else ""
+            mark = unsent + _mark_of_invalid(call.arguments)
             yield chunk(Delta(tool_calls=(ToolCallDelta(index, None, None, mark),)), answer.id)
     metadata = _metadata(message, answer)
     metadata.pop("logprobs", None)  # they came with their tokens
@@ -80,14 +84,15 @@ def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
 
 
 def _mark_of_invalid(arguments: str) -> str:
-    """What to add to arguments that were cut, so that core does not complete them and have a tool run with a part."""
-    for mark in ("", "]", '"]', '\\"]', "}", '"}', '\\"}'):
+    """What to add to arguments that are no object, so that core neither completes nor accepts them."""
+    for mark in INVALID_MARKS:
         try:
-            if not isinstance(parse_partial_json(arguments + mark), dict):
-                return mark
+            completed = parse_partial_json(arguments + mark)
         except ValueError:
             return mark
-    return ""
+        if completed is None:  # as core says that there is nothing to complete
+            return mark
+    return INVALID_MARKS[-1]
 
 
 def usage_metadata(usage: Usage | None) -> UsageMetadata | None:

@@ -56,9 +56,16 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
             return self.inner.parse_result(result, partial=True)
         if not self.is_of_tool:
             _check_object(result)
-        parsed = self.inner.parse_result(result)
-        if self.is_of_tool and (parsed is None or _finish_reason(result) == "length"):
-            raise _failure(result, "The model called no tool with readable arguments")
+        if self.is_of_tool and (_finish_reason(result) == "length" or _has_invalid_calls(result)):
+            raise _failure(result, "The model called a tool with arguments that can't be read")
+        try:
+            parsed = self.inner.parse_result(result)
+        except OutputParserException:
+            raise
+        except ValueError as error:  # of pydantic, either version's
+            raise _failure(result, f"The arguments are not those of the tool: {error}") from error
+        if parsed is None:
+            raise _failure(result, "The model called no tool")
         if missing := [name for name in self.required if name not in parsed]:
             raise _failure(result, f"The answer lacks {', '.join(missing)}")
         return parsed
@@ -96,6 +103,11 @@ def _check_object(result: list[Generation]) -> None:
         raise _failure(result, "The answer is no JSON") from error
     if not isinstance(found, dict):
         raise _failure(result, "The answer is no JSON object")
+
+
+def _has_invalid_calls(result: list[Generation]) -> bool:
+    message = result[0].message if isinstance(result[0], ChatGeneration) else None
+    return isinstance(message, AIMessage) and bool(message.invalid_tool_calls)
 
 
 def _finish_reason(result: list[Generation]) -> str | None:

@@ -23,7 +23,8 @@ from langchain_ovhcloud._errors import langchain_errors
 from langchain_ovhcloud._messages import PROVIDER, wire_messages
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
-from ovhcloud_ai_endpoints import Timeouts, __version__
+from ovhcloud_ai_endpoints import Model, Timeouts, __version__
+from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call, with_schema
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
@@ -50,6 +51,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     @model_validator(mode="after")
     def _set_ovhcloud_version(self) -> "ChatOVHCloud":
         self._add_version("ovhcloud-ai-endpoints", __version__)
+        self._ovhcloud_changed()
         return self
 
     @property
@@ -59,13 +61,20 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        self.__dict__.pop("_serialized", None)  # which core keeps, and makes its cache keys of
+        self._ovhcloud_changed()
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("_serialized", None)
+        copy._ovhcloud_changed()  # noqa: SLF001 - its own kind
         return copy
+
+    def _ovhcloud_changed(self) -> None:
+        """Brings up to date what core keeps of the fields: its cache key, and the profile of a model that was here."""
+        self.__dict__.pop("_serialized", None)
+        profile, facts = self.profile, self.ovhcloud_model
+        if profile and profile.get("name") != facts.id and profile == _profile(model_facts(str(profile.get("name")))):
+            self.__dict__["profile"] = _profile(facts)
 
     @property
     def _llm_type(self) -> str:
@@ -89,29 +98,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return True
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        facts = self.ovhcloud_model
-        if not facts.context_length:
-            return None
-        # Not structured_output: create_agent would send tools and response_format together, and engines of this kind
-        # then never call a tool (vLLM issue 39929).
-        return ModelProfile(
-            name=facts.id,
-            max_input_tokens=facts.context_length,
-            max_output_tokens=facts.max_completion_tokens or facts.context_length,
-            text_inputs=True,
-            image_inputs=facts.image_inputs,
-            image_url_inputs=False,
-            image_tool_message=facts.image_inputs,
-            pdf_inputs=False,
-            audio_inputs=False,
-            video_inputs=False,
-            text_outputs=True,
-            reasoning_output=facts.reasoning,
-            reasoning_effort_levels=list(facts.reasoning_efforts),
-            tool_calling=facts.tool_calling,
-            tool_choice=facts.tool_calling,
-            temperature=True,
-        )
+        return _profile(self.ovhcloud_model)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         """The outputs of several prompts as one: their tokens added up."""
@@ -124,6 +111,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = PROVIDER
         params["ls_model_name"] = kwargs.get("model", self.model)
+        if stop := stop or ([self.stop] if isinstance(self.stop, str) else self.stop):
+            params["ls_stop"] = stop
         return params
 
     def get_num_tokens(self, text: str) -> int:
@@ -289,3 +278,28 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> dict[str, Any]:
     converted = convert_to_json_schema(schema, strict=strict)
     return json_schema_format(converted, name=str(converted.get("title", "answer")), strict=strict)
+
+
+def _profile(facts: Model) -> ModelProfile | None:
+    if not facts.context_length:
+        return None
+    # Not structured_output: create_agent would send tools and response_format together, and engines of this kind
+    # then never call a tool (vLLM issue 39929).
+    return ModelProfile(
+        name=facts.id,
+        max_input_tokens=facts.context_length,
+        max_output_tokens=facts.max_completion_tokens or facts.context_length,
+        text_inputs=True,
+        image_inputs=facts.image_inputs,
+        image_url_inputs=False,
+        image_tool_message=facts.image_inputs,
+        pdf_inputs=False,
+        audio_inputs=False,
+        video_inputs=False,
+        text_outputs=True,
+        reasoning_output=facts.reasoning,
+        reasoning_effort_levels=list(facts.reasoning_efforts),
+        tool_calling=facts.tool_calling,
+        tool_choice=facts.tool_calling,
+        temperature=True,
+    )

@@ -115,8 +115,8 @@ def tool_choice_for(
         return "required"
     if isinstance(choice, Mapping):
         named = choice.get("function", {}).get("name", choice.get("name"))
-        if named is None:
-            return choice
+        if named is None:  # Anthropic's forms: {"type": "any"} and the like
+            return tool_choice_for(choice.get("type"), names)
         choice = str(named)
     elif choice in TOOL_CHOICES and choice not in names:
         return choice
@@ -178,6 +178,8 @@ def tool_call(id_: str | None, name: str, arguments: Mapping[str, Any] | str | N
         parsed = ToolCall("", name, arguments).parsed()
         arguments = {"invalid_arguments": arguments} if parsed is None else parsed
     text = json.dumps(arguments or {}, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        text = json.dumps(arguments)  # half of a surrogate pair is no text, but JSON can say it
     return {"id": id_ or f"call{place:05}", "type": "function", "function": {"name": name, "arguments": text}}
 
 

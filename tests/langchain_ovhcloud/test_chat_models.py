@@ -12,6 +12,7 @@ from langchain_core.load import dumps, load
 from langchain_core.load.dump import dumpd
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.runnables import ConfigurableField
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -392,6 +393,23 @@ class TestTheObject:
         assert not profile["image_inputs"]
         assert "structured_output" not in profile  # or create_agent would send it together with tools
 
+    def test_knows_its_model_after_a_change(self) -> None:
+        model = ChatOVHCloud(model="gpt-oss-120b")
+        copy = model.model_copy(update={"model": "Qwen3.6-27B"})
+        configured = model.configurable_fields(model=ConfigurableField(id="model")).with_config(
+            {"model": "Qwen3.6-27B"}
+        )
+        model.model = "Qwen3.6-27B"
+
+        assert model.profile["max_input_tokens"] == copy.profile["max_input_tokens"] == 262_144
+        assert configured.profile["max_input_tokens"] == 262_144
+
+    def test_keeps_a_profile_that_was_given(self) -> None:
+        model = ChatOVHCloud(model="gpt-oss-120b", profile={"max_input_tokens": 9})
+        model.model = "Qwen3.6-27B"
+
+        assert model.profile == {"max_input_tokens": 9}
+
     def test_allows_unknown_models(self) -> None:
         assert ChatOVHCloud(model="mistral@latest").profile is None
 
@@ -425,6 +443,7 @@ class TestTheObject:
         params = model._get_ls_params(model="gpt-oss-20b", temperature=0.5)
 
         assert (params["ls_provider"], params["ls_model_name"]) == ("ovhcloud", "gpt-oss-20b")
+        assert ChatOVHCloud(model="gpt-oss-120b", stop="X")._get_ls_params()["ls_stop"] == ["X"]
 
     def test_tells_handlers_each_token_once(self, server: LocalEndpoints) -> None:
         class Tokens(BaseCallbackHandler):

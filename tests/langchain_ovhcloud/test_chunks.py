@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
@@ -159,7 +159,32 @@ class TestToolCalls:
         assert [call["args"] for call in streamed.tool_calls] == [call["args"] for call in invoked.tool_calls] == [{}]
         assert streamed.invalid_tool_calls == invoked.invalid_tool_calls == []
 
-    @pytest.mark.parametrize("arguments", ["[1]", "5", '{"x": ', "nonsense"])
+    @pytest.mark.parametrize("arguments", ['{"text": "one\ntwo\tthree"}', '{"x": "\\ud83d"}'])
+    def test_strings_that_are_not_quite_json_are_read(
+        self, server: LocalEndpoints, model: ChatOVHCloud, arguments: str
+    ) -> None:
+        streamed_message = whole(server, model, piece(arguments, id="a", name="f"), FINISH)
+        server.reply(tool_calls=[("f", arguments, "a")])
+        invoked = model.invoke("Hello")
+        model.invoke([HumanMessage("Hello"), invoked, ToolMessage("1", tool_call_id="a")])
+
+        wanted = json.loads(arguments, strict=False)
+        assert streamed_message.tool_calls[0]["args"] == invoked.tool_calls[0]["args"] == wanted
+        sent = server.requests[-1].json["messages"][1]["tool_calls"][0]["function"]["arguments"]
+        assert json.loads(sent) == wanted
+
+    @pytest.mark.parametrize("arguments", ["[1]", "5", "nul", '"{}"', '{"x": ', "nonsense"])
+    def test_arguments_that_are_no_object_are_invalid_in_events_of_version_3(
+        self, server: LocalEndpoints, arguments: str
+    ) -> None:
+        server.reply(events=[piece(arguments, id="a", name="f"), FINISH, "[DONE]"])
+
+        output = ChatOVHCloud(model="gpt-oss-120b").stream_events("Hello", version="v3").output
+
+        assert output.tool_calls == []
+        assert output.invalid_tool_calls[0]["args"].startswith(arguments)
+
+    @pytest.mark.parametrize("arguments", ["[1]", "5", "nul", '{"x": ', "nonsense"])
     def test_arguments_that_are_no_object_are_invalid_everywhere(
         self, server: LocalEndpoints, model: ChatOVHCloud, arguments: str
     ) -> None:

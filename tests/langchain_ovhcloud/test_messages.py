@@ -93,6 +93,16 @@ def test_json_of_a_tool_is_text() -> None:
     assert content({"type": "json", "json": {"a": "é"}}, kind=ToolMessage, tool_call_id="1") == '{"a": "é"}'
 
 
+def test_results_of_a_search_are_text() -> None:
+    block = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "found"}]}
+
+    assert content(block, kind=ToolMessage, tool_call_id="1") == "found"
+
+
+def test_image_of_gemini_is_one_on_the_wire() -> None:
+    assert content({"type": "media", "mime_type": "image/png", "data": PNG}) == [IMAGE]
+
+
 def test_forms_of_openais_responses_are_known() -> None:
     blocks = [{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": URL}]
 
@@ -178,6 +188,8 @@ class TestAssistants:
         [
             ({"type": "refusal", "refusal": "I won't"}, "I won't"),
             ({"type": "output_text", "text": "a"}, "a"),
+            ({"type": "compaction", "content": "so far"}, "so far"),
+            ({"guard_content": {"text": "a"}}, "a"),
         ],
     )
     def test_what_a_model_could_read_is_kept(self, block: dict[str, Any], text: str) -> None:

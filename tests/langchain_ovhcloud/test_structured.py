@@ -113,6 +113,23 @@ def test_schema_with_a_schema_inside(model: ChatOVHCloud, method: Any) -> None:
     assert found.start.city == "Lyon"
 
 
+@pytest.mark.parametrize("schema", [Ticket, TicketV1])
+def test_call_that_does_not_fit_the_class_is_a_parsers_error(
+    server: LocalEndpoints, model: ChatOVHCloud, schema: Any
+) -> None:
+    server.reply(tool_calls=[(schema.__name__, {"subject": "x"})])
+
+    with pytest.raises(OutputParserException, match="priority"):
+        model.with_structured_output(schema, method="function_calling").invoke(NOTE)
+
+
+def test_call_after_one_that_was_cut_is_not_taken_for_it(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply(tool_calls=[("Ticket", '{"subject":"x"'), ("Ticket", {"subject": "y", "priority": 1})])
+
+    with pytest.raises(OutputParserException, match="can't be read"):
+        model.with_structured_output(Ticket, method="function_calling").invoke(NOTE)
+
+
 @pytest.mark.parametrize("strict", [None, True, False])
 def test_strict_is_sent_only_if_set(server: LocalEndpoints, model: ChatOVHCloud, strict: bool | None) -> None:
     model.with_structured_output(Ticket, strict=strict).invoke(NOTE)

@@ -65,6 +65,8 @@ def test_without_tools_nothing_of_tools_is_sent() -> None:
         ("f", {"type": "function", "function": {"name": "f"}}),
         ({"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}),
         ({"type": "tool", "name": "f"}, {"type": "function", "function": {"name": "f"}}),
+        ({"type": "any"}, "required"),
+        ({"type": "auto"}, "auto"),
     ],
 )
 def test_tool_choice_has_the_wires_form(choice: Any, sent: Any) -> None:
