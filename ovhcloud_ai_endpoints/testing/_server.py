@@ -163,6 +163,8 @@ class LocalEndpoints:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
+        # asyncio does so only for sockets that it has made itself; else each answer waits 40 ms for an acknowledgement.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(self._answer, self._connections, reader, writer)
         try:
             await connection.run()

@@ -5,6 +5,7 @@ A test marked `guess` holds what is documented nowhere; the live run settles it.
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -302,6 +303,18 @@ class TestLimits:
         assert answers[-1].status_code == 429
         assert answers[-1].json()["message"] == "API rate limit exceeded"
         assert int(answers[-1].headers["retry-after"]) <= 60
+
+
+def test_answers_on_a_kept_connection_come_at_once() -> None:
+    with LocalEndpoints() as server, httpx.Client() as client:
+        headers = {"Authorization": f"Bearer {server.api_key}"}
+        started = time.perf_counter()
+        for _ in range(20):
+            client.post(
+                f"{server.base_url}/chat/completions", headers=headers, json={"model": "gpt-oss-20b", "messages": HELLO}
+            )
+
+    assert time.perf_counter() - started < 0.5
 
 
 def test_port_that_is_taken_is_an_error() -> None:
