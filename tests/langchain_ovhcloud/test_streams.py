@@ -7,9 +7,12 @@ from contextlib import aclosing, closing
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages.block_translators import PROVIDER_TRANSLATORS
 from langchain_core.tools import StructuredTool
+from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_ovhcloud import ChatOVHCloud
@@ -157,6 +160,40 @@ class TestTools:
         body = server.requests[-1].json
         assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 9)
         assert body["tools"][0]["function"]["strict"] is True
+
+
+def test_blocks_are_read_where_this_package_is_not_imported(
+    server: LocalEndpoints, model: ChatOVHCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.reply("Hello", reasoning="hm", tool_calls=[("f", {"x": 1}, "a")])
+    message = model.invoke("Hello")
+
+    monkeypatch.delitem(PROVIDER_TRANSLATORS, "ovhcloud")
+
+    assert sorted(block["type"] for block in message.content_blocks) == ["reasoning", "text", "tool_call"]
+
+
+@pytest.mark.parametrize("disabled", [True, "tool_calling"])
+def test_streaming_can_be_disabled(server: LocalEndpoints, disabled: Any) -> None:
+    model = ChatOVHCloud(model="gpt-oss-120b", disable_streaming=disabled)
+
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    list(model.bind_tools([tool]).stream("Hello"))
+
+    assert "stream" not in server.requests[-1].json
+
+
+def test_agent_of_a_model_that_is_said_to_do_schemas_sends_one(server: LocalEndpoints) -> None:
+    class Report(BaseModel):
+        """A report."""
+
+        city: str
+
+    model = ChatOVHCloud(model="gpt-oss-120b", profile={"structured_output": True, "tool_calling": True})
+    result = create_agent(model, tools=[], response_format=Report).invoke({"messages": [("user", "The city is Lyon.")]})
+
+    assert result["structured_response"] == Report(city="Lyon")
+    assert server.requests[-1].json["response_format"]["type"] == "json_schema"
 
 
 def test_history_survives_saving_and_a_change_of_version(server: LocalEndpoints, model: ChatOVHCloud) -> None:
