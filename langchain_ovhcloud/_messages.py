@@ -31,7 +31,8 @@ ROLES: Mapping[str, Role] = {
     "ai": "assistant",
 }
 
-# Blocks that stand in the message's tool calls or reasoning too, or are a provider's record of its own tools.
+# What an assistant's message holds beside what it says: blocks that stand in its tool calls or reasoning too, and
+# providers' records of their own tools.
 RECORDS = frozenset(
     {
         "tool_use",
@@ -60,7 +61,15 @@ RECORDS = frozenset(
         "mcp_list_tools",
         "executable_code",
         "code_execution_result",
-        "cachePoint",
+        "toolUse",
+        "function_call_signature",
+        "compaction",
+        "container_upload",
+        "tool_search_call",
+        "shell_call",
+        "local_shell_call",
+        "apply_patch_call",
+        "mcp_approval_request",
     }
 )
 
@@ -113,11 +122,11 @@ def _of_role(role: Role, message: BaseMessage, at: int) -> WireMessage:
     if isinstance(message.content, str):
         return {"role": role, "content": message.content}
     blocks = enumerate(message.content_blocks)
-    parts = [part for place, block in blocks for part in _parts(dict(block), at, place)]
+    parts = [part for place, block in blocks for part in _parts(dict(block), role, at, place)]
     return {"role": role, "content": content_of(parts, role)}
 
 
-def _parts(block: dict[str, Any], at: int, place: int) -> list[Part]:
+def _parts(block: dict[str, Any], role: Role, at: int, place: int) -> list[Part]:
     where = f"Block {place} of message {at}"
     match block:
         case {"type": "text" | "text-plain", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
@@ -140,13 +149,13 @@ def _parts(block: dict[str, Any], at: int, place: int) -> list[Part]:
                 "Extract its text, or give its pages or frames as images."
             )
         case {"type": "non_standard", "value": dict(value)}:
-            return _foreign_parts(value, where)
-        case {"type": kind} if kind in RECORDS:
+            return _foreign_parts(value, role, where)
+        case {"type": kind} if role == "assistant" and kind in RECORDS:
             return []
     raise ValueError(_unknown(block.get("type"), where))
 
 
-def _foreign_parts(value: dict[str, Any], where: str) -> list[Part]:
+def _foreign_parts(value: dict[str, Any], role: Role, where: str) -> list[Part]:
     """The parts of a block that core leaves as its provider had it."""
     kind = value.get("type") or next(iter(value), "empty")
     match value:
@@ -159,14 +168,14 @@ def _foreign_parts(value: dict[str, Any], where: str) -> list[Part]:
         case {"guardContent": {"text": {"text": str(text)}}} | {"guard_content": {"text": {"text": str(text)}}}:
             return [{"type": "text", "text": text}]
         case {"type": "search_result", "content": list(content)}:
-            return [part for inner in content for part in _foreign_parts(inner, where)]
+            return [part for inner in content for part in _foreign_parts(inner, role, where)]
         case {"type": "text", "text": str(text)}:
             return [{"type": "text", "text": text}]
         case {"type": "media", "mime_type": str(mime_type), "data": str(data)} if mime_type.startswith("image/"):
             return [image_part(url=data_url(data, mime_type))]
         case {"json": content}:
             return [{"type": "text", "text": json.dumps(content, ensure_ascii=False)}]
-    if kind in RECORDS:
+    if kind == "cachePoint" or (role == "assistant" and kind in RECORDS):
         return []
     raise ValueError(_unknown(kind, where))
 

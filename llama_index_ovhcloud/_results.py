@@ -39,7 +39,7 @@ def chat_response_chunk(reply: Reply, delta: Delta) -> ChatResponse:
     message = reply.message
     return ChatResponse(
         message=_chat_message(message, None),
-        delta=delta.text or delta.refusal,
+        delta=delta.text + delta.refusal,
         raw=_raw(reply, message),
         additional_kwargs={"thinking_delta": delta.reasoning} if delta.reasoning else {},
     )
@@ -88,7 +88,7 @@ def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
     if message.reasoning:
         thought = ((usage or {}).get("completion_tokens_details") or {}).get("reasoning_tokens")
         blocks.append(ThinkingBlock(content=message.reasoning, num_tokens=thought))
-    text = message.text or message.refusal  # LlamaIndex has no place of its own for a refusal
+    text = message.text + message.refusal  # LlamaIndex has no place of its own for a refusal
     if text or not message.tool_calls:
         blocks.append(TextBlock(text=text))
     calls = []

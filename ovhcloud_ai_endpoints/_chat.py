@@ -222,8 +222,8 @@ def _with_reasoning(messages: Sequence[WireMessage], passback: Passback) -> list
     if passback == "always":
         return list(messages)
     last_user = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
-    kept = len(messages) if passback == "never" else last_user
-    return [_without_reasoning(message) if at <= kept else message for at, message in enumerate(messages)]
+    stripped_up_to = len(messages) if passback == "never" else last_user
+    return [_without_reasoning(message) if at <= stripped_up_to else message for at, message in enumerate(messages)]
 
 
 def _without_reasoning(message: WireMessage) -> WireMessage:

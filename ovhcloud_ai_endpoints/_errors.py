@@ -280,7 +280,7 @@ def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str
     if kind is BadRequestError and "extra arguments" in said:
         return "The service takes no such field; leave it out of extra_body (also called model_kwargs)."
     if kind is NotFoundError:
-        return _advice_for_not_found(model or "", url)
+        return _advice_for_not_found(model, url)
     if kind is PayloadTooLargeError:
         size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
         return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."
@@ -295,8 +295,10 @@ def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str
     return ""
 
 
-def _advice_for_not_found(model: str, url: str) -> str:
+def _advice_for_not_found(model: str | None, url: str) -> str:
     where = f" Asked was {url}; a base_url ends in /v1." if url else ""
+    if not model:
+        return where.lstrip()
     facts = model_facts(model)
     if facts.is_known:
         return (

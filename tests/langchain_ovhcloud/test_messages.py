@@ -175,6 +175,11 @@ class TestAssistants:
             ([{"type": "reasoning_content", "reasoning_content": {"text": "hm", "signature": "s"}}], None),
             ([{"cachePoint": {"type": "default"}}], None),
             ([{"type": "server_tool_call", "id": "1", "name": "x", "args": {}}], None),
+            ([{"type": "tool_search_call", "id": "ts_1"}], "openai"),
+            ([{"type": "shell_call", "id": "sh_1", "action": {}}], "openai"),
+            ([{"type": "compaction", "id": "cmp_1", "encrypted_content": "x"}], "openai"),
+            ([{"toolUse": {"toolUseId": "1", "name": "x", "input": {}}}], None),
+            ([{"type": "function_call_signature", "index": 0, "signature": "x"}], "google_genai"),
         ],
     )
     def test_records_of_other_providers_are_left_out(self, blocks: list[Any], provider: str | None) -> None:
@@ -182,6 +187,22 @@ class TestAssistants:
         message = AIMessage([*blocks, {"type": "text", "text": "So it is."}], response_metadata=metadata)
 
         assert wire_messages([message]) == [{"role": "assistant", "content": "So it is."}]
+
+    @pytest.mark.parametrize(
+        "block",
+        [
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "reasoning", "reasoning": "hm"},
+            {"type": "container_upload", "file_id": "file_1"},
+            {"type": "tool_call", "id": "1", "name": "f", "args": {}},
+        ],
+    )
+    def test_only_an_assistants_message_holds_records(self, block: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=f"Block 1 of message 0 is of type '{block['type']}'"):
+            content("a", block)
+
+    def test_cache_point_says_nothing_to_a_model_in_any_role(self) -> None:
+        assert content("a", {"cachePoint": {"type": "default"}}) == "a"
 
     @pytest.mark.parametrize(
         ("block", "text"),

@@ -128,6 +128,19 @@ class TestAnswers:
             ("id2", "{}"),
         ]
 
+    def test_hold_what_was_said_and_that_it_was_refused(
+        self, server: LocalEndpoints, llm: ChatOVHCloud, call: Any
+    ) -> None:
+        message = {"role": "assistant", "content": "Sorry. ", "refusal": "I won't."}
+        choice = {"index": 0, "message": message, "delta": message, "finish_reason": "stop"}
+        said = {"id": "c", "model": "m", "choices": [choice]}
+        if "stream" in call.__name__:
+            server.reply(events=[said, "[DONE]"])
+        else:
+            server.reply(body=said)
+
+        assert call(llm, HELLO).message.content == "Sorry. I won't."
+
     def test_are_counted_exactly_and_once(self, server: LocalEndpoints, call: Any) -> None:
         counter = TokenCountingHandler()
         server.reply("Hi", usage=USAGE)

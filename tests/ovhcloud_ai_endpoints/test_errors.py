@@ -110,6 +110,13 @@ def test_unknown_model_names_the_nearest() -> None:
     assert "Qwen3.8-27B" in said
 
 
+def test_what_is_not_found_without_a_model_shows_what_was_asked() -> None:
+    said = str(status_error(404, {}, b"", url="https://h/models"))
+
+    assert "Asked was https://h/models; a base_url ends in /v1." in said
+    assert "The model" not in said
+
+
 def test_known_model_that_is_not_found_may_be_retired() -> None:
     assert "retired" in str(status_error(404, {}, b"", model="gpt-oss-20b"))
 
