@@ -32,12 +32,12 @@ def test_many_texts_are_batches_in_order(server: LocalEndpoints, embed_batch: An
     assert {text for request in server.requests for text in request.json["input"]} == set(texts)
 
 
-def test_index_is_embedded_with_several_requests_at_once(server: LocalEndpoints) -> None:
-    server.reply(body={"data": [{"embedding": [1.0]}]}, pause=0.1, times=8)
+def test_index_is_embedded_with_several_requests_at_once(eight_at_once: str) -> None:
+    nodes = [TextNode(text="x", id_=str(at)) for at in range(8)]
 
-    VectorStoreIndex([TextNode(text="x")] * 8, embed_model=OVHCloudEmbeddings(batch_size=1))
+    index = VectorStoreIndex(nodes, embed_model=OVHCloudEmbeddings(batch_size=1, base_url=eight_at_once))
 
-    assert len({request.connection for request in server.requests}) == 8
+    assert len(index.vector_store.to_dict()["embedding_dict"]) == 8
 
 
 def test_queries_and_texts_have_their_own_instructions(server: LocalEndpoints) -> None:

@@ -383,13 +383,13 @@ class TestErrors:
 
     def test_whole_answer_has_one_deadline(self, server: LocalEndpoints, client: Blocking) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
-        server.reply(raw=[Pause(0.25), head, Pause(5)])
+        server.reply(raw=[head, *[Pause(0.2), b" "] * 25])
         started = time.monotonic()
 
         with pytest.raises(APITimeoutError):
             client.using(timeouts=Timeouts(first_event=0.3)).post()
 
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2
 
     def test_error_of_ours_is_not_taken_for_the_services(self, client: Blocking) -> None:
         """Only what httpx raises is translated; a bug stays what it is."""

@@ -309,12 +309,12 @@ def test_answers_on_a_kept_connection_come_at_once() -> None:
     with LocalEndpoints() as server, httpx.Client() as client:
         headers = {"Authorization": f"Bearer {server.api_key}"}
         started = time.perf_counter()
-        for _ in range(20):
+        for _ in range(50):
             client.post(
                 f"{server.base_url}/chat/completions", headers=headers, json={"model": "gpt-oss-20b", "messages": HELLO}
             )
 
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 1.5
 
 
 def test_port_that_is_taken_is_an_error() -> None:
