@@ -96,11 +96,11 @@ class Client:
 
     def _read(self, call: Call, response: "httpx.Response") -> None:
         try:
-            with _translating(call):
+            with _translating(call), _Alarm(call, response) as alarm:
                 call.begin_body()
-                for data in response.iter_bytes():
-                    if not call.received(data, time.monotonic()):
-                        break
+                chunks = response.iter_bytes()
+                while (data := alarm.next(chunks)) is not None and call.received(data, time.monotonic()):
+                    pass
         finally:
             response.close()
 
@@ -161,9 +161,9 @@ class AsyncClient:
         try:
             with _translating(call):
                 call.begin_body()
-                async for data in response.aiter_bytes():
-                    if not call.received(data, time.monotonic()):
-                        break
+                chunks = response.aiter_bytes()
+                while (data := await _next(chunks, call)) is not None and call.received(data, time.monotonic()):
+                    pass
         finally:
             await response.aclose()
 
