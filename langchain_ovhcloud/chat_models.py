@@ -25,9 +25,10 @@ from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
 from ovhcloud_ai_endpoints import Model, Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, wants_one_call, with_schema
+from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, with_schema
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+from ovhcloud_ai_endpoints._wire import ChatRequest
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -134,9 +135,9 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        body = self._body(messages, stop, kwargs)
+        request = self._request(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(Client(self.ovhcloud_settings).chat(body, one_call=wants_one_call(kwargs)))
+            return chat_result(Client(self.ovhcloud_settings).chat(request))
 
     async def _agenerate(
         self,
@@ -145,9 +146,9 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        body = self._body(messages, stop, kwargs)
+        request = self._request(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(await AsyncClient(self.ovhcloud_settings).chat(body, one_call=wants_one_call(kwargs)))
+            return chat_result(await AsyncClient(self.ovhcloud_settings).chat(request))
 
     def _stream(
         self,
@@ -156,10 +157,10 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        body = self._body(messages, stop, kwargs, stream=True)
+        request = self._request(messages, stop, kwargs, stream=True)
         with (
             langchain_errors(),
-            Client(self.ovhcloud_settings).stream_chat(body, one_call=wants_one_call(kwargs)) as deltas,
+            Client(self.ovhcloud_settings).stream_chat(request) as deltas,
         ):
             for delta in deltas:
                 piece = chunk(delta, deltas.reply.id)
@@ -175,9 +176,9 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        body = self._body(messages, stop, kwargs, stream=True)
+        request = self._request(messages, stop, kwargs, stream=True)
         with langchain_errors():
-            async with AsyncClient(self.ovhcloud_settings).stream_chat(body, one_call=wants_one_call(kwargs)) as deltas:
+            async with AsyncClient(self.ovhcloud_settings).stream_chat(request) as deltas:
                 async for delta in deltas:
                     piece = chunk(delta, deltas.reply.id)
                     if run_manager:
@@ -186,9 +187,9 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
                 for piece in last_chunks(deltas.answer()):
                     yield piece
 
-    def _body(
+    def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
-    ) -> dict[str, Any]:
+    ) -> ChatRequest:
         wire = wire_messages(messages)
         call = {**kwargs, "stop": stop if stop is not None else kwargs.get("stop")}
         if schema := call.pop("json_mode_schema", None):
@@ -196,7 +197,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         response_format = call.get("response_format")
         if isinstance(response_format, type):
             call["response_format"] = _response_format(response_format, strict=None)
-        return self.ovhcloud_body(wire, call, stream=stream)
+        return self.ovhcloud_request(wire, call, stream=stream)
 
     def bind_tools(
         self,

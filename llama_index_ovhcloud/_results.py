@@ -8,6 +8,7 @@ from typing import Any
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
+    CompletionResponse,
     ContentBlock,
     LogProb,
     MessageRole,
@@ -54,6 +55,17 @@ def last_chat_response(reply: Reply, answer: Answer) -> ChatResponse:
         raw={**_raw(reply, message), "usage": answer.usage},
         logprobs=_logprobs(message),
         additional_kwargs=_said_beside(answer.usage, answer.exchange),
+    )
+
+
+def completion_response(response: ChatResponse) -> CompletionResponse:
+    """The same as an answer to a prompt, which is a text."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        logprobs=response.logprobs,
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
     )
 
 

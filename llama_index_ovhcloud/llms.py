@@ -1,14 +1,10 @@
 """`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LlamaIndex."""
 
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from llama_index.core.base.llms.generic_utils import (
-    achat_to_completion_decorator,
-    astream_chat_to_completion_decorator,
-    chat_to_completion_decorator,
-    stream_chat_to_completion_decorator,
-)
+from llama_index.core.base.llms.generic_utils import prompt_to_messages
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -25,25 +21,23 @@ from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndE
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.program.streaming_utils import process_streaming_content_incremental
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
-from pydantic import ValidationError
 
 from llama_index_ovhcloud._messages import wire_messages
 from llama_index_ovhcloud._results import (
     chat_response,
     chat_response_chunk,
-    finish_reason,
+    completion_response,
     last_chat_response,
     tool_selections,
 )
 from llama_index_ovhcloud._saved import without_class_name
-from ovhcloud_ai_endpoints._chat import json_schema_format, wants_one_call
+from llama_index_ovhcloud._structured import StructuredOutput, wire_tool
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
-from ovhcloud_ai_endpoints._wire import Body
+from ovhcloud_ai_endpoints._wire import ChatRequest
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -114,60 +108,72 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """The same as `stream_chat`, to be awaited."""
-        return await self._astream_chat(messages, **kwargs)
+        return self._astream_chat(messages, **kwargs)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The answer to a prompt, which is sent as a user's message."""
-        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+        return completion_response(self._chat(prompt_to_messages(prompt), **kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The same as `complete`, to be awaited."""
-        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
+        return completion_response(await self._achat(prompt_to_messages(prompt), **kwargs))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it comes."""
-        return stream_chat_to_completion_decorator(self._stream_chat)(prompt, **kwargs)
+
+        def responses() -> CompletionResponseGen:
+            with closing(self._stream_chat(prompt_to_messages(prompt), **kwargs)) as chat:
+                for response in chat:
+                    yield completion_response(response)
+
+        return responses()
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """The same as `stream_complete`, to be awaited."""
-        return await astream_chat_to_completion_decorator(self._astream_chat)(prompt, **kwargs)
+
+        async def responses() -> CompletionResponseAsyncGen:
+            async with aclosing(self._astream_chat(prompt_to_messages(prompt), **kwargs)) as chat:
+                async for response in chat:
+                    yield completion_response(response)
+
+        return responses()
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(
-            Client(self.ovhcloud_settings).chat(self._body(messages, kwargs), one_call=wants_one_call(kwargs))
-        )
+        return chat_response(Client(self.ovhcloud_settings).chat(self._request(messages, kwargs)))
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(
-            await AsyncClient(self.ovhcloud_settings).chat(
-                self._body(messages, kwargs), one_call=wants_one_call(kwargs)
-            )
-        )
+        return chat_response(await AsyncClient(self.ovhcloud_settings).chat(self._request(messages, kwargs)))
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        return self._responses(self._body(messages, kwargs, stream=True), one_call=wants_one_call(kwargs))
+        request = self._request(messages, kwargs, stream=True)
 
-    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        return self._aresponses(self._body(messages, kwargs, stream=True), one_call=wants_one_call(kwargs))
+        def responses() -> ChatResponseGen:
+            with Client(self.ovhcloud_settings).stream_chat(request) as deltas:
+                for delta in deltas:
+                    yield chat_response_chunk(deltas.reply, delta)
+                yield last_chat_response(deltas.reply, deltas.answer())
 
-    def _responses(self, body: Body, *, one_call: bool) -> ChatResponseGen:
-        with Client(self.ovhcloud_settings).stream_chat(body, one_call=one_call) as deltas:
-            for delta in deltas:
-                yield chat_response_chunk(deltas.reply, delta)
-            yield last_chat_response(deltas.reply, deltas.answer())
+        return responses()
 
-    async def _aresponses(self, body: Body, *, one_call: bool) -> ChatResponseAsyncGen:
-        async with AsyncClient(self.ovhcloud_settings).stream_chat(body, one_call=one_call) as deltas:
-            async for delta in deltas:
-                yield chat_response_chunk(deltas.reply, delta)
-            yield last_chat_response(deltas.reply, deltas.answer())
+    def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        request = self._request(messages, kwargs, stream=True)
 
-    def _body(self, messages: Sequence[ChatMessage], call: Mapping[str, Any], *, stream: bool = False) -> Body:
-        return self.ovhcloud_body(wire_messages(messages), call, stream=stream)
+        async def responses() -> ChatResponseAsyncGen:
+            async with AsyncClient(self.ovhcloud_settings).stream_chat(request) as deltas:
+                async for delta in deltas:
+                    yield chat_response_chunk(deltas.reply, delta)
+                yield last_chat_response(deltas.reply, deltas.answer())
+
+        return responses()
+
+    def _request(
+        self, messages: Sequence[ChatMessage], call: Mapping[str, Any], *, stream: bool = False
+    ) -> ChatRequest:
+        return self.ovhcloud_request(wire_messages(messages), call, stream=stream)
 
     def _prepare_chat_with_tools(
         self,
@@ -186,7 +192,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         if user_msg is not None:
             messages.append(user_msg)
         choice = kwargs.pop("tool_choice", None) or ("required" if tool_required else None)
-        wire = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        wire = [wire_tool(tool.metadata) for tool in tools]
         several = {"parallel_tool_calls": None if allow_parallel_tool_calls else False}
         return {"messages": messages, "tools": wire, "tool_choice": choice, **several, **kwargs}
 
@@ -203,10 +209,6 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             raise ValueError(f"Expected at least one tool call; the model said: {response.message.content!r}")
         return selections
 
-    @property
-    def _is_natively_structured(self) -> bool:
-        return self.pydantic_program_mode == PydanticProgramMode.DEFAULT and self.ovhcloud_model.structured_output
-
     def structured_predict(
         self,
         output_cls: type[Model],
@@ -216,14 +218,17 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
     ) -> Model:
         """An object of a pydantic class; the service holds the answer to its JSON schema.
 
+        `pydantic_program_mode` says otherwise: "function" has the model call a tool, "llm" only asks for JSON. By
+        default it is what is known to be the best that the model can do.
+
         Raises:
             ValueError: the answer is no such object; the error has its text.
         """
-        if not self._is_natively_structured:
+        if (output := self._structured_output(output_cls)) is None:
             return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _started(output_cls, prompt, prompt_args)
-        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        return _ended(output_cls, self.chat(messages, **_asking_for(output_cls, llm_kwargs)))
+        messages = output.messages(self._prompted(prompt, prompt_args))
+        return _ended(output.found(self.chat(messages, **output.arguments(llm_kwargs))))
 
     async def astructured_predict(
         self,
@@ -233,11 +238,11 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Model:
         """The same as `structured_predict`, to be awaited."""
-        if not self._is_natively_structured:
+        if (output := self._structured_output(output_cls)) is None:
             return cast("Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _started(output_cls, prompt, prompt_args)
-        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        return _ended(output_cls, await self.achat(messages, **_asking_for(output_cls, llm_kwargs)))
+        messages = output.messages(self._prompted(prompt, prompt_args))
+        return _ended(output.found(await self.achat(messages, **output.arguments(llm_kwargs))))
 
     def _structured_stream_call(
         self,
@@ -246,16 +251,16 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        if not self._is_natively_structured:
+        if (output := self._structured_output(output_cls)) is None:
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
-        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        found = response = None
-        for response in self.stream_chat(messages, **_asking_for(output_cls, llm_kwargs)):
-            if response.delta:
-                found = process_streaming_content_incremental(response, output_cls, found)
-                yield found
-        yield _validated(output_cls, response)
+        response = None
+        messages = output.messages(self._prompted(prompt, prompt_args))
+        with closing(self.stream_chat(messages, **output.arguments(llm_kwargs))) as responses:
+            for response in responses:
+                if (found := output.grown(response)) is not None:
+                    yield found
+        yield output.found(response)
 
     async def _structured_astream_call(
         self,
@@ -264,41 +269,43 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
-        if not self._is_natively_structured:
+        if (output := self._structured_output(output_cls)) is None:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
 
         async def objects() -> AsyncGenerator[Any, None]:
-            found = response = None
-            async for response in await self.astream_chat(messages, **_asking_for(output_cls, llm_kwargs)):
-                if response.delta:
-                    found = process_streaming_content_incremental(response, output_cls, found)
-                    yield found
-            yield _validated(output_cls, response)
+            response = None
+            messages = output.messages(self._prompted(prompt, prompt_args))
+            async with aclosing(await self.astream_chat(messages, **output.arguments(llm_kwargs))) as responses:
+                async for response in responses:
+                    if (found := output.grown(response)) is not None:
+                        yield found
+            yield output.found(response)
 
         return objects()
+
+    def _structured_output(self, output_cls: type[Model]) -> StructuredOutput[Model] | None:
+        """How an object is asked for; None if in a way that is core's."""
+        facts = self.ovhcloud_model
+        match self.pydantic_program_mode:
+            case PydanticProgramMode.DEFAULT if facts.structured_output:
+                return StructuredOutput(output_cls, "json_schema")
+            case PydanticProgramMode.DEFAULT if not facts.tool_calling:
+                return StructuredOutput(output_cls, "prompt")
+            case PydanticProgramMode.DEFAULT | PydanticProgramMode.FUNCTION:
+                return StructuredOutput(output_cls, "function_calling")
+            case PydanticProgramMode.LLM:
+                return StructuredOutput(output_cls, "prompt")
+            case _:
+                return None
+
+    def _prompted(self, prompt: PromptTemplate, prompt_args: Mapping[str, Any]) -> list[ChatMessage]:
+        return self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
 
 
 def _started(output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
     dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args))
 
 
-def _asking_for(output_cls: type[Model], llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    schema = output_cls.model_json_schema()
-    return {**(llm_kwargs or {}), "response_format": json_schema_format(schema, name=output_cls.__name__)}
-
-
-def _ended(output_cls: type[Model], response: ChatResponse) -> Model:
-    found = _validated(output_cls, response)
+def _ended(found: Model) -> Model:
     dispatcher.event(LLMStructuredPredictEndEvent(output=found))
     return found
-
-
-def _validated(output_cls: type[Model], response: ChatResponse | None) -> Model:
-    said = (response.message.content if response else None) or ""
-    try:
-        return output_cls.model_validate_json(said)
-    except ValidationError as error:
-        cut = response is not None and finish_reason(response) == "length"
-        why = "it was cut at max_tokens; raise it, or lower reasoning_effort" if cut else str(error)
-        raise ValueError(f"The answer is no {output_cls.__name__}: {why}. The model said: {said!r}") from error

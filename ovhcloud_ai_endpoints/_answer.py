@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ovhcloud_ai_endpoints._errors import event_error, invalid_response
-from ovhcloud_ai_endpoints._wire import Body, Usage
+from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,8 @@ class Answer:
     body: Body = field(default_factory=dict)  # as it came; empty for a stream
 
 
-def read_answer(body: Body, raw: bytes, exchange: Exchange, *, one_call: bool = False) -> Answer:
+def read_answer(body: Body, raw: bytes, exchange: Exchange, request: ChatRequest) -> Answer:
     """The answer in the body of a chat completion.
-
-    Args:
-        one_call: whether only the first tool call is wanted, which the service can't be told.
 
     Raises:
         OVHCloudError: the body is an error in spite of its status.
@@ -82,7 +79,7 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, *, one_call: bool = 
     if body.get("error"):
         raise event_error(body, body=raw)
     try:
-        messages = tuple(_message(choice, one_call=one_call) for choice in body["choices"])
+        messages = tuple(_message(choice, request) for choice in body["choices"])
         usage = read_usage(body.get("usage"))
     except (AttributeError, KeyError, TypeError) as error:
         raise invalid_response("The answer has an unknown shape", raw) from error
@@ -99,18 +96,18 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, *, one_call: bool = 
     )
 
 
-def _message(choice: Mapping[str, Any], *, one_call: bool) -> Message:
+def _message(choice: Mapping[str, Any], request: ChatRequest) -> Message:
     said = choice["message"]
     calls = []
     for call in said.get("tool_calls") or []:
         function = call.get("function") or {}
-        name, arguments = read_text(function.get("name")), read_arguments(function.get("arguments"))
+        name, arguments = read_tool_name(function, request), read_arguments(function.get("arguments"))
         calls.append(ToolCall(read_text(call.get("id")) or new_tool_call_id(), name, arguments))
     return Message(
         text=read_content(said.get("content")),
         reasoning=read_reasoning(said),
         refusal=read_text(said.get("refusal")),
-        tool_calls=tuple(calls[:1] if one_call else calls),
+        tool_calls=tuple(calls[:1] if request.one_call else calls),
         finish_reason=read_name(choice.get("finish_reason")),
         logprobs=read_logprobs(choice.get("logprobs")),
     )
@@ -126,6 +123,12 @@ def read_content(content: Any) -> str:
 def read_reasoning(said: Mapping[str, Any]) -> str:
     """Reasoning by its name, else by its older one, which some engines still use."""
     return read_text(said.get("reasoning")) or read_text(said.get("reasoning_content"))
+
+
+def read_tool_name(function: Mapping[str, Any], request: ChatRequest) -> str:
+    """The name of the tool that is called, as it was before it was made one that can be sent."""
+    name = read_text(function.get("name"))
+    return request.tool_names.get(name, name)
 
 
 def read_arguments(value: Any) -> str:

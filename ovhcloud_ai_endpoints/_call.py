@@ -28,7 +28,7 @@ from ovhcloud_ai_endpoints._errors import (
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._watch import Watch
-from ovhcloud_ai_endpoints._wire import Body
+from ovhcloud_ai_endpoints._wire import Body, ChatRequest
 
 MAX_ANSWER_BYTES = 128 * 1024 * 1024  # 25 vectors of 4,096 numbers are 2 MB
 MAX_ERROR_BYTES = 64 * 1024
@@ -198,7 +198,7 @@ class Call:
                 raise invalid_response("The answer is not a JSON object", raw, self._headers)
         return value, raw
 
-    def answer(self, now: float, *, one_call: bool) -> Answer:
+    def answer(self, now: float, request: ChatRequest) -> Answer:
         """What a whole answer says.
 
         Raises:
@@ -206,7 +206,7 @@ class Call:
         """
         body, raw = self.body(now)
         with self.telling():
-            return read_answer(body, raw, self.exchange(), one_call=one_call)
+            return read_answer(body, raw, self.exchange(), request)
 
     def vectors(self, now: float, *, count: int) -> tuple[list[list[float]], int]:
         """The vectors of an answer, and how many tokens they took.
@@ -241,11 +241,9 @@ class StreamedCall(Call):
         reply: what has been said so far.
     """
 
-    def __init__(
-        self, settings: Settings, path: str, body: Mapping[str, Any], now: float, *, one_call: bool = False
-    ) -> None:
-        super().__init__(settings, path, body, now)
-        self.reply = Reply(self.model, one_call=one_call)
+    def __init__(self, settings: Settings, path: str, request: ChatRequest, now: float) -> None:
+        super().__init__(settings, path, request.body, now)
+        self.reply = Reply(request)
 
     def read_timeout(self, now: float) -> float | None:
         """Seconds for a single read; none once the stream has begun, since then the watch alone bounds its silence."""

@@ -1,6 +1,6 @@
 """What is sent for a chat completion: only what the gateway accepts, and nothing that was not set.
 
-Pure: wire messages and parameters in, the request's body out.
+Pure: wire messages and parameters in, the request out.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._answer import ToolCall
 from ovhcloud_ai_endpoints._models import wire_name
-from ovhcloud_ai_endpoints._wire import Body, Part, WireMessage, WireToolCall
+from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Part, WireMessage, WireToolCall
 
 PATH = "/chat/completions"
 
@@ -40,9 +40,10 @@ PARAMETERS = frozenset(
 )
 AUDIO_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}
 TOOL_CHOICES = frozenset({"auto", "none", "required"})
+LONGEST_NAME = 64  # of a tool or schema; else status 400
 
 
-def chat_body(
+def chat_request(
     messages: Sequence[WireMessage],
     parameters: Mapping[str, Any],
     *,
@@ -52,8 +53,8 @@ def chat_body(
     stream_usage: bool = True,
     reasoning_passback: Passback = "auto",
     extra_body: Mapping[str, Any] | None = None,
-) -> Body:
-    """The body of a chat completion.
+) -> ChatRequest:
+    """The request for a chat completion.
 
     Args:
         messages: with all the reasoning that is known of them.
@@ -69,6 +70,7 @@ def chat_body(
     """
     check_parameters(parameters)
     messages = merge_system_messages(_with_reasoning(messages, reasoning_passback))
+    one_call = parameters.get("parallel_tool_calls") is False
     body: Body = {"model": wire_name(model, base_url), "messages": messages}
     body |= {name: value for name, value in parameters.items() if value is not None}
     if not body.get("stop"):
@@ -81,7 +83,11 @@ def chat_body(
         body["stream"] = True
         if stream_usage:
             body["stream_options"] = {"include_usage": True}
-    return body | dict(extra_body or {})
+    sent = _sent_names([*tool_names(body.get("tools") or []), *_called_names(messages)])
+    if sent:
+        _rename_tools(body, sent)
+    names = {short: name for name, short in sent.items()}
+    return ChatRequest(body | dict(extra_body or {}), one_call=one_call, tool_names=names)
 
 
 def check_parameters(parameters: Iterable[str]) -> None:
@@ -142,15 +148,9 @@ def tool_names(tools: Sequence[Any]) -> list[str]:
     return [tool["function"]["name"] for tool in tools]
 
 
-def wants_one_call(call: Mapping[str, Any]) -> bool:
-    """Whether the arguments of a call ask for one tool call at a time, which is not sent: the gateway refuses it."""
-    return call.get("parallel_tool_calls") is False
-
-
 def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
     """A `response_format` that makes the model answer with an object of this schema."""
-    named = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer"
-    json_schema: dict[str, Any] = {"name": named, "schema": dict(schema)}
+    json_schema: dict[str, Any] = {"name": _plain_name(name) or "answer", "schema": dict(schema)}
     if strict is not None:
         json_schema["strict"] = strict
     return {"type": "json_schema", "json_schema": json_schema}
@@ -252,3 +252,46 @@ def _settle_tools(body: Body) -> None:
         body["tool_choice"] = choice
     if not tools or body.get("parallel_tool_calls") is False:  # the gateway refuses false
         body.pop("parallel_tool_calls", None)
+
+
+def _plain_name(name: str) -> str:
+    """A name that the gateway takes: letters, digits, _ and -, 64 at most."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:LONGEST_NAME]
+
+
+def _called_names(messages: Iterable[WireMessage]) -> list[str]:
+    return [call["function"]["name"] for message in messages for call in message.get("tool_calls", [])]
+
+
+def _sent_names(names: Sequence[str]) -> dict[str, str]:
+    """What to send for those names that can't be sent as they are; no two become one."""
+    taken = {name for name in names if name == _plain_name(name)}
+    sent: dict[str, str] = {}
+    for name in names:
+        if name in taken or name in sent:
+            continue
+        number, short = 1, _plain_name(name) or "tool"
+        while short in taken or short in sent.values():
+            number += 1
+            short = f"{_plain_name(name)[: LONGEST_NAME - 5]}_{number}"
+        sent[name] = short
+    return sent
+
+
+def _rename_tools(body: Body, sent: Mapping[str, str]) -> None:
+    """Has the tools, the choice and earlier calls under the names that can be sent; what was given stays as it is."""
+
+    def renamed(value: Any) -> Any:
+        function = value["function"]
+        return {**value, "function": {**function, "name": sent.get(function["name"], function["name"])}}
+
+    if "tools" in body:
+        body["tools"] = [renamed(tool) for tool in body["tools"]]
+    if isinstance(body.get("tool_choice"), Mapping):
+        body["tool_choice"] = renamed(body["tool_choice"])
+    body["messages"] = [
+        {**message, "tool_calls": [renamed(call) for call in message["tool_calls"]]}
+        if message.get("tool_calls")
+        else message
+        for message in body["messages"]
+    ]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_body
+from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_request
 from ovhcloud_ai_endpoints._copies import SHARED, picklable, restored
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingUsage
 from ovhcloud_ai_endpoints._models import Model
@@ -29,7 +29,7 @@ from ovhcloud_ai_endpoints._settings import (
     environment_key,
 )
 from ovhcloud_ai_endpoints._tls import Verify
-from ovhcloud_ai_endpoints._wire import Body, WireMessage
+from ovhcloud_ai_endpoints._wire import ChatRequest, WireMessage
 
 NOT_CALLERS = frozenset(
     {
@@ -233,8 +233,10 @@ class ChatOptions(ConnectionOptions):
         names = (name for name in type(self).model_fields if name in PARAMETERS)
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-    def ovhcloud_body(self, messages: Sequence[WireMessage], call: Mapping[str, Any], *, stream: bool = False) -> Body:
-        """The request's body: what is set on this object, and over it the arguments of the call.
+    def ovhcloud_request(
+        self, messages: Sequence[WireMessage], call: Mapping[str, Any], *, stream: bool = False
+    ) -> ChatRequest:
+        """The request: what is set on this object, and over it the arguments of the call.
 
         Raises:
             TypeError: an argument that the service does not know.
@@ -248,7 +250,7 @@ class ChatOptions(ConnectionOptions):
         for name in asked:
             if name in fields and name not in PARAMETERS:
                 raise TypeError(f"{name!r} is set when {type(self).__name__} is made, not in a call")
-        return chat_body(
+        return chat_request(
             messages,
             self.ovhcloud_parameters | asked,
             model=model,

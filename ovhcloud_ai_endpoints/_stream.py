@@ -20,6 +20,7 @@ from ovhcloud_ai_endpoints._answer import (
     read_name,
     read_reasoning,
     read_text,
+    read_tool_name,
     read_usage,
 )
 from ovhcloud_ai_endpoints._errors import (
@@ -29,7 +30,7 @@ from ovhcloud_ai_endpoints._errors import (
     invalid_response,
 )
 from ovhcloud_ai_endpoints._sse import Decoder
-from ovhcloud_ai_endpoints._wire import Event, Usage
+from ovhcloud_ai_endpoints._wire import ChatRequest, Event, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,7 @@ class Reply:
     """A chat stream as it arrives.
 
     Args:
-        model: name of the model that was asked for, for errors.
-        one_call: whether only the first tool call is wanted, which the service can't be told.
+        request: what was asked.
 
     Attributes:
         events: number of events so far; pings are none.
@@ -88,13 +88,12 @@ class Reply:
         usage: tokens, as last said.
     """
 
-    def __init__(self, model: str | None = None, *, one_call: bool = False) -> None:
+    def __init__(self, request: ChatRequest) -> None:
         self.events = 0
         self.id: str | None = None
         self.usage: Usage | None = None
         self._decoder = Decoder()
-        self._asked_model = model
-        self._one_call = one_call
+        self._request = request
         self.model: str | None = None
         self._system_fingerprint: str | None = None
         self._text = ""
@@ -174,7 +173,7 @@ class Reply:
 
     def _add(self, event: Event) -> Delta:
         if event.get("error") or ("choices" not in event and "message" in event):
-            raise event_error(event, body=json.dumps(event).encode(), model=self._asked_model)
+            raise event_error(event, body=json.dumps(event).encode(), model=self._request.body.get("model"))
         try:
             return self._read(event)
         except (AttributeError, KeyError, TypeError) as error:
@@ -205,11 +204,11 @@ class Reply:
 
     @property
     def _kept(self) -> int | None:
-        return 1 if self._one_call else None
+        return 1 if self._request.one_call else None
 
     def _tool_call(self, piece: Mapping[str, Any]) -> ToolCallDelta:
         function = piece.get("function") or {}
-        id_, index, name = read_text(piece.get("id")), piece.get("index"), read_text(function.get("name"))
+        id_, index, name = read_text(piece.get("id")), piece.get("index"), read_tool_name(function, self._request)
         arguments = read_arguments(function.get("arguments"))
         place = self._place(id_, index, name, arguments)
         new = place is None

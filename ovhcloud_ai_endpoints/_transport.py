@@ -29,6 +29,7 @@ from ovhcloud_ai_endpoints._errors import (
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._version import __version__
+from ovhcloud_ai_endpoints._wire import ChatRequest
 
 if TYPE_CHECKING:
     import httpx
@@ -48,20 +49,20 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Answer:
-        """The answer to a chat completion; `one_call` keeps only the first of its tool calls."""
-        return self._post(_chat.PATH, body).answer(time.monotonic(), one_call=one_call)
+    def chat(self, request: ChatRequest) -> Answer:
+        """The answer to a chat completion."""
+        return self._post(_chat.PATH, request.body).answer(time.monotonic(), request)
 
     def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
         """So many vectors, and how many tokens they took."""
         return self._post(_embeddings.PATH, body).vectors(time.monotonic(), count=count)
 
     @contextmanager
-    def stream_chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Iterator["ChatStream"]:
+    def stream_chat(self, request: ChatRequest) -> Iterator["ChatStream"]:
         """The answer to a chat completion as it comes; leaving the block closes the connection."""
         pool = connections(self._settings)
         with pool.slots(self._settings.max_concurrency, _chat.PATH):
-            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic(), one_call=one_call)
+            call = StreamedCall(self._settings, _chat.PATH, request, time.monotonic())
             response = self._open(call, pool.client)
             try:
                 with _translating(call):
@@ -111,20 +112,20 @@ class AsyncClient:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> Answer:
-        """The answer to a chat completion; `one_call` keeps only the first of its tool calls."""
-        return (await self._post(_chat.PATH, body)).answer(time.monotonic(), one_call=one_call)
+    async def chat(self, request: ChatRequest) -> Answer:
+        """The answer to a chat completion."""
+        return (await self._post(_chat.PATH, request.body)).answer(time.monotonic(), request)
 
     async def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
         """So many vectors, and how many tokens they took."""
         return (await self._post(_embeddings.PATH, body)).vectors(time.monotonic(), count=count)
 
     @asynccontextmanager
-    async def stream_chat(self, body: Mapping[str, Any], *, one_call: bool = False) -> AsyncIterator["AsyncChatStream"]:
+    async def stream_chat(self, request: ChatRequest) -> AsyncIterator["AsyncChatStream"]:
         """The answer to a chat completion as it comes; leaving the block closes the connection."""
         pool = await async_connections(self._settings)
         async with pool.slots(self._settings.max_concurrency, _chat.PATH):
-            call = StreamedCall(self._settings, _chat.PATH, body, time.monotonic(), one_call=one_call)
+            call = StreamedCall(self._settings, _chat.PATH, request, time.monotonic())
             response = await self._open(call, pool.client)
             try:
                 with _translating(call):

@@ -3,6 +3,8 @@
 Nothing else: no behaviour.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, TypedDict
 
 
@@ -73,3 +75,17 @@ class Usage(TypedDict, total=False):
 # Bodies are built and read key by key: what is unset is absent, and of what the service sends only some is certain.
 Body = dict[str, Any]
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request for a chat completion, with what has to be known of it to read the answer.
+
+    Attributes:
+        one_call: whether only the first tool call is wanted, which the gateway refuses to be told.
+        tool_names: what tools are called here, by the names under which they are sent, where these differ.
+    """
+
+    body: Body
+    one_call: bool = False
+    tool_names: Mapping[str, str] = field(default_factory=dict)

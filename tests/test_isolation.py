@@ -67,11 +67,12 @@ def test_whole_answer_without_either_framework() -> None:
     code = """
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._transport import Client
+from ovhcloud_ai_endpoints._wire import ChatRequest
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 with LocalEndpoints() as server:
     settings = Settings(base_url=server.base_url)
     body = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
-    print(Client(settings).chat(body).body["object"])
+    print(Client(settings).chat(ChatRequest(body)).body["object"])
 """
     assert run(code, blocked=LANGCHAIN | LLAMA_INDEX | NEVER).strip() == "chat.completion"

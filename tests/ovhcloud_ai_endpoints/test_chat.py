@@ -4,7 +4,7 @@ import pytest
 
 from ovhcloud_ai_endpoints._chat import (
     audio_part,
-    chat_body,
+    chat_request,
     content_of,
     image_part,
     json_schema_format,
@@ -19,7 +19,9 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 
 def body(*, stream: bool = False, stream_usage: bool = True, **parameters: Any) -> dict[str, Any]:
-    sent = chat_body([USER], parameters, model="m", base_url="http://h/v1", stream=stream, stream_usage=stream_usage)
+    sent = chat_request(
+        [USER], parameters, model="m", base_url="http://h/v1", stream=stream, stream_usage=stream_usage
+    ).body
     assert sent.pop("model") == "m"
     assert sent.pop("messages") == [USER]
     return sent
@@ -154,10 +156,29 @@ def test_reasoning_goes_back_by_policy(passback: Any, sent: list[bool]) -> None:
     thought: WireMessage = {"role": "assistant", "content": "a", "reasoning": "hm"}
     messages: list[WireMessage] = [thought, USER, thought, {"role": "tool", "content": "t", "tool_call_id": "1"}]
 
-    found = chat_body(messages, {}, model="m", base_url="http://h", reasoning_passback=passback)["messages"]
+    found = chat_request(messages, {}, model="m", base_url="http://h", reasoning_passback=passback).body["messages"]
 
     assert ["reasoning" in found[at] for at in (0, 2)] == sent
     assert thought["reasoning"] == "hm"
+
+
+def test_tools_are_sent_under_names_that_the_gateway_takes() -> None:
+    names = ["search web", "search_web", "search.web", "x" * 70, "fine"]
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    called = tool_call("1", "météo", {}, place=0)
+    messages: list[WireMessage] = [USER, {"role": "assistant", "content": "", "tool_calls": [called]}]
+
+    request = chat_request(messages, {"tools": tools, "tool_choice": "search.web"}, model="m", base_url="http://h")
+
+    sent = [tool["function"]["name"] for tool in request.body["tools"]]
+    back = [request.tool_names.get(name, name) for name in sent]
+    history = request.body["messages"][1]["tool_calls"][0]["function"]["name"]
+    assert sent == ["search_web_2", "search_web", "search_web_3", "x" * 64, "fine"]
+    assert back == names
+    assert request.body["tool_choice"]["function"]["name"] == "search_web_3"
+    assert (history, request.tool_names[history]) == ("m_t_o", "météo")
+    assert called["function"]["name"] == "météo"
+    assert tools[0]["function"]["name"] == "search web"
 
 
 def test_name_of_a_schema_is_one_that_the_service_takes() -> None:

@@ -125,30 +125,30 @@ def test_empty_key_is_anonymous_even_if_the_environment_has_one(monkeypatch: pyt
 def test_arguments_of_a_call_win_and_none_is_unset() -> None:
     options = ChatOptions(model="m", temperature=0.5, max_tokens=5)
 
-    body = options.ovhcloud_body([], {"max_completion_tokens": 7, "temperature": None, "model": "other"})
+    body = options.ovhcloud_request([], {"max_completion_tokens": 7, "temperature": None, "model": "other"}).body
 
     assert body == {"model": "other", "messages": [], "temperature": 0.5, "max_tokens": 7}
 
 
 def test_argument_of_the_constructor_is_told_apart_from_an_unknown_one() -> None:
     with pytest.raises(TypeError, match="'timeout' is set when ChatOptions is made, not in a call"):
-        ChatOptions(model="m").ovhcloud_body([], {"timeout": 5})
+        ChatOptions(model="m").ovhcloud_request([], {"timeout": 5})
 
 
 def test_two_names_in_a_call_are_an_error() -> None:
     with pytest.raises(TypeError, match="both 'max_tokens'"):
-        ChatOptions(model="m").ovhcloud_body([], {"max_tokens": 1, "max_completion_tokens": 2})
+        ChatOptions(model="m").ovhcloud_request([], {"max_tokens": 1, "max_completion_tokens": 2})
 
 
 def test_unknown_argument_of_a_call_is_an_error() -> None:
     with pytest.raises(TypeError, match=r"no 'top_k'.*extra_body"):
-        ChatOptions(model="m").ovhcloud_body([], {"top_k": 3})
+        ChatOptions(model="m").ovhcloud_request([], {"top_k": 3})
 
 
 def test_extra_body_is_sent_as_it_is() -> None:
     options = ChatOptions(model="m", extra_body={"top_k": 3})
 
-    assert options.ovhcloud_body([], {"extra_body": {"min_p": 0.1}}) == {
+    assert options.ovhcloud_request([], {"extra_body": {"min_p": 0.1}}).body == {
         "model": "m",
         "messages": [],
         "top_k": 3,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ovhcloud_ai_endpoints import InternalServerError, InvalidResponseError, RateLimitError, StreamInterruptedError
 from ovhcloud_ai_endpoints._answer import Exchange, Message, ToolCall, read_answer
 from ovhcloud_ai_endpoints._stream import Reply
+from ovhcloud_ai_endpoints._wire import ChatRequest
 
 DONE = b"data: [DONE]\n\n"
 
@@ -26,7 +27,7 @@ def call(arguments: Any = None, *, id: str | None = None, name: str | None = Non
 
 
 def read(*events: bytes) -> tuple[Reply, Message]:
-    reply = Reply()
+    reply = Reply(ChatRequest({"model": "m"}))
     for data in events:
         list(reply.feed(data))
     list(reply.end())
@@ -134,7 +135,7 @@ class TestToolCalls:
         assert calls(call({"x": "é"}, id="a", name="f")) == [("f", '{"x": "é"}')]
 
     def test_id_and_name_come_once_in_the_deltas(self) -> None:
-        reply = Reply()
+        reply = Reply(ChatRequest({"model": "m"}))
         data = call("{", id="a", name="f") + call("}", id="a", name="f")
 
         pieces = [delta.tool_calls[0] for delta in reply.feed(data)]
@@ -203,7 +204,7 @@ class TestErrorsInTheStream:
             read(b'data: {"message": "upstream is gone"}\n\n')
 
     def test_values_before_the_error_are_not_lost(self) -> None:
-        reply = Reply()
+        reply = Reply(ChatRequest({"model": "m"}))
         deltas = reply.feed(event({"content": "first"}) + b'data: {"error": {"message": "boom"}}\n\n')
 
         assert next(deltas).text == "first"
@@ -226,7 +227,7 @@ class TestErrorsInTheStream:
 
 class TestWholeAnswers:
     def read(self, body: Any) -> Any:
-        return read_answer(body, json.dumps(body).encode(), Exchange())
+        return read_answer(body, json.dumps(body).encode(), Exchange(), ChatRequest({}))
 
     def test_message_without_content_is_empty(self) -> None:
         message = {"role": "assistant", "reasoning": "hm", "tool_calls": []}

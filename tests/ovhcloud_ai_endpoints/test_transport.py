@@ -34,6 +34,7 @@ from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+from ovhcloud_ai_endpoints._wire import ChatRequest
 from ovhcloud_ai_endpoints.testing import CUT, RESET, LocalEndpoints, Pause
 
 PATH = "/chat/completions"
@@ -59,7 +60,7 @@ class Blocking:
         if path != PATH:
             call = self._run(Client, AsyncClient, "_post", path, body)
             return call.body(0)[0], call.exchange()
-        answer = self._run(Client, AsyncClient, "chat", body)
+        answer = self._run(Client, AsyncClient, "chat", ChatRequest(body))
         return answer.body, answer.exchange
 
     def _run(self, kind: Any, async_kind: Any, name: str, *arguments: Any) -> Any:
@@ -72,7 +73,7 @@ class Blocking:
         if self._portal is not None:
             return self._portal.call(self._astream, take, between)
         seen = []
-        with Client(self.settings).stream_chat(STREAM) as deltas:
+        with Client(self.settings).stream_chat(ChatRequest(STREAM)) as deltas:
             for delta in deltas:
                 seen.append(delta)
                 between(delta)
@@ -82,7 +83,7 @@ class Blocking:
 
     async def _astream(self, take: int | None, between: Any) -> tuple[list[Delta], Answer | None]:
         seen = []
-        async with AsyncClient(self.settings).stream_chat(STREAM) as deltas:
+        async with AsyncClient(self.settings).stream_chat(ChatRequest(STREAM)) as deltas:
             async for delta in deltas:
                 seen.append(delta)
                 between(delta)
@@ -324,7 +325,7 @@ class TestErrors:
         with httpx.Client(follow_redirects=True) as given:
             settings = Settings(base_url=server.base_url, http_client=given)
             with pytest.raises(InvalidResponseError, match="redirects"):
-                Client(settings).chat(BODY)
+                Client(settings).chat(ChatRequest(BODY))
 
     def test_text_that_is_no_unicode_is_refused_here(self, server: LocalEndpoints, client: Blocking) -> None:
         with pytest.raises(BadRequestError, match="surrogates"):
@@ -363,7 +364,7 @@ class TestErrors:
         with httpx.Client(transport=httpx.MockTransport(dead)) as given:
             settings = Settings(http_client=given, timeouts=Timeouts(first_event=clock), retry=QUICK)
             with pytest.raises(APIConnectionError, match="Connection timed out"):
-                Client(settings).chat(BODY)
+                Client(settings).chat(ChatRequest(BODY))
 
     def test_proxy_of_the_environment_needs_no_scheme(
         self, server: LocalEndpoints, client: Blocking, monkeypatch: pytest.MonkeyPatch
@@ -544,7 +545,7 @@ def test_slots_bound_what_runs_at_once(server: LocalEndpoints) -> None:
     server.reply("late", pause=0.05, times=6)
 
     async def main() -> None:
-        await asyncio.gather(*(AsyncClient(settings).chat(BODY) for _ in range(6)))
+        await asyncio.gather(*(AsyncClient(settings).chat(ChatRequest(BODY)) for _ in range(6)))
 
     asyncio.run(main())
 
@@ -561,7 +562,7 @@ def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> N
     server.reply("late", pause=0.2, times=3)
 
     async def main() -> None:
-        await asyncio.gather(*(AsyncClient(settings).chat(BODY) for _ in range(3)))
+        await asyncio.gather(*(AsyncClient(settings).chat(ChatRequest(BODY)) for _ in range(3)))
 
     asyncio.run(main())
 
@@ -573,7 +574,7 @@ class TestLifetimes:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
 
         for _ in range(5):
-            asyncio.run(AsyncClient(settings).chat(BODY))
+            asyncio.run(AsyncClient(settings).chat(ChatRequest(BODY)))
 
         assert connections_module._async == {}
         assert len(server.requests) == 5
@@ -583,7 +584,7 @@ class TestLifetimes:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
         for _ in range(3):
             loop = asyncio.new_event_loop()
-            loop.run_until_complete(AsyncClient(settings).chat(BODY))
+            loop.run_until_complete(AsyncClient(settings).chat(ChatRequest(BODY)))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
@@ -606,10 +607,10 @@ class TestLifetimes:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
         server.reply(events=[TEXT, Pause(5)])
 
-        with Client(settings).stream_chat(STREAM) as deltas:
+        with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
             held = iter(deltas)
             next(held)
-        Client(settings).chat(BODY)
+        Client(settings).chat(ChatRequest(BODY))
 
         assert server.hung_up == 1
         held.close()
@@ -620,10 +621,10 @@ class TestLifetimes:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
         server.reply(events=[TEXT, Pause(5)])
 
-        async with AsyncClient(settings).stream_chat(STREAM) as deltas:
+        async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
             held = aiter(deltas)
             await anext(held)
-        await AsyncClient(settings).chat(BODY)
+        await AsyncClient(settings).chat(ChatRequest(BODY))
 
         assert server.hung_up == 1
         await held.aclose()
@@ -636,7 +637,7 @@ class TestLifetimes:
             first = asyncio.Event()
 
             async def read() -> None:
-                async with AsyncClient(settings).stream_chat(STREAM) as deltas:
+                async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
                     async for _ in deltas:
                         first.set()
 
@@ -645,7 +646,7 @@ class TestLifetimes:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             assert task.cancelled()
-            await AsyncClient(settings).chat(BODY)
+            await AsyncClient(settings).chat(ChatRequest(BODY))
 
         asyncio.run(main())
 
@@ -653,7 +654,7 @@ class TestLifetimes:
 
     def test_threads_share_the_client_that_blocks(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        threads = [threading.Thread(target=Client(settings).chat, args=(BODY,)) for _ in range(8)]
+        threads = [threading.Thread(target=Client(settings).chat, args=(ChatRequest(BODY),)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -665,16 +666,16 @@ class TestLifetimes:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
     def test_forked_child_has_connections_of_its_own(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        Client(settings).chat(BODY)
+        Client(settings).chat(ChatRequest(BODY))
 
         child = os.fork()
         if child == 0:
             try:
-                Client(settings).chat(BODY)
+                Client(settings).chat(ChatRequest(BODY))
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
-        Client(settings).chat(BODY)
+        Client(settings).chat(ChatRequest(BODY))
 
         assert [request.connection for request in server.requests] == [1, 2, 1]
 
@@ -682,11 +683,11 @@ class TestLifetimes:
     def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints, library: str) -> None:
         with importlib.import_module(library).Client(headers={"X-Given": "yes"}) as given:
             settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_client=given)
-            Client(settings).chat(BODY)
-            with Client(settings).stream_chat(STREAM) as deltas:
+            Client(settings).chat(ChatRequest(BODY))
+            with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
                 list(deltas)
             server.reply(events=[TEXT, CUT])
-            with pytest.raises(StreamInterruptedError), Client(settings).stream_chat(STREAM) as deltas:
+            with pytest.raises(StreamInterruptedError), Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
                 list(deltas)
 
             assert not given.is_closed
@@ -695,14 +696,14 @@ class TestLifetimes:
     async def test_given_async_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
         async with httpx.AsyncClient(headers={"X-Given": "yes"}) as given:
             settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_async_client=given)
-            await AsyncClient(settings).chat(BODY)
+            await AsyncClient(settings).chat(ChatRequest(BODY))
 
             assert not given.is_closed
         assert server.requests[-1].headers["x-given"] == "yes"
 
     def test_no_alarm_outlives_its_stream(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        with Client(settings).stream_chat(STREAM) as deltas:
+        with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
             list(deltas)
         for thread in threading.enumerate():
             if thread.name == "ovhcloud-alarm":
