@@ -1,11 +1,14 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LangChain."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from typing import ClassVar
 
 from langchain_core.embeddings import Embeddings
+from pydantic import Field
 
 from langchain_ovhcloud._errors import langchain_errors
 from ovhcloud_ai_endpoints._embedding_runs import aembed, aembed_iter, embed, embed_iter
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 
 
@@ -18,10 +21,18 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
 
     Texts are sent in batches, several at once, and their vectors come back in order. The width of a vector is the
     model's: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which can be asked for
-    fewer `dimensions`.
+    fewer `dimensions`. `batch_size` is the number of texts in a request, and never more than the model
+    is known to take.
     """
 
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        **EmbeddingOptions.ALIASES,
+        "chunk_size": "batch_size",
+        "embed_batch_size": "batch_size",
+    }
+
     model: str = "bge-m3"
+    batch_size: int = Field(default=BATCH_SIZE, ge=1)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A vector for each text, in order.
@@ -30,22 +41,22 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
             EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
         """
         with langchain_errors():
-            return embed(texts, self, model=self.model, instruction=self.document_instruction)
+            return embed(self._documents(texts), self)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """The same as `embed_documents`, to be awaited."""
         with langchain_errors():
-            return await aembed(texts, self, model=self.model, instruction=self.document_instruction)
+            return await aembed(self._documents(texts), self)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question."""
         with langchain_errors():
-            return embed([text], self, model=self.model, instruction=self.query_instruction)[0]
+            return embed(self._query(text), self)[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """The same as `embed_query`, to be awaited."""
         with langchain_errors():
-            return (await aembed([text], self, model=self.model, instruction=self.query_instruction))[0]
+            return (await aembed(self._query(text), self))[0]
 
     def embed_iter(self, texts: Iterable[str]) -> Iterator[list[float]]:
         """A vector for each text of an iterable of any length, in order; only a few requests' worth is held at a time.
@@ -55,10 +66,18 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
                 has not given yet is still in it.
         """
         with langchain_errors():
-            yield from embed_iter(texts, self, model=self.model)
+            yield from embed_iter(texts, self, size=self.batch_size, planned=self._documents)
 
     async def aembed_iter(self, texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[list[float]]:
         """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
         with langchain_errors():
-            async for vector in aembed_iter(texts, self, model=self.model):
+            async for vector in aembed_iter(texts, self, size=self.batch_size, planned=self._documents):
                 yield vector
+
+    def _documents(self, texts: list[str], start: int | None = None) -> Run:
+        return self.ovhcloud_run(
+            texts, model=self.model, size=self.batch_size, instruction=self.document_instruction, start=start
+        )
+
+    def _query(self, text: str) -> Run:
+        return self.ovhcloud_run([text], model=self.model, size=1, instruction=self.query_instruction)

@@ -1,16 +1,37 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LlamaIndex."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
+from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
+from llama_index_ovhcloud._cache import VectorCache
 from llama_index_ovhcloud._saved import without_class_name
 from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 
-LARGEST_LIST = 2048  # LlamaIndex's own bound
+LARGEST_BATCH = 2048  # LlamaIndex's own bound
+# What does not change a vector, and so must not change the key under which an ingestion cache has it.
+OPERATIONAL = frozenset(
+    {
+        "timeout",
+        "max_retries",
+        "max_wait",
+        "max_concurrency",
+        "embed_batch_size",
+        "num_workers",
+        "show_progress",
+        "embeddings_cache",
+    }
+)
+
+dispatcher = get_dispatcher(__name__)
 
 
 class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
@@ -20,14 +41,24 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
 
         OVHCloudEmbeddings().get_query_embedding("Where does it run?")  # the key is in OVHCLOUD_API_KEY
 
-    Texts are sent in batches, several at once, and their vectors come back in order. `embed_batch_size` is how many
-    texts LlamaIndex hands over at a time, and large by default; `batch_size` is how many go into one request.
+    Texts are sent in batches, several at once, and their vectors come back in order. The width of a vector is the
+    model's: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which can be asked for
+    fewer `dimensions`. `embed_batch_size` is the number of texts in a request, and never more than the model is known
+    to take; `max_concurrency`, or else `num_workers`, is the number of requests that run at once.
+
+    A `rate_limiter` is asked before each request. An `embeddings_cache` is filled as vectors come, also by a run that
+    fails, so that the same call goes on where it was; the vectors of several models can be in one cache.
     """
 
-    ALIASES: ClassVar[Mapping[str, str]] = {**EmbeddingOptions.ALIASES, "model": "model_name"}
+    ALIASES: ClassVar[Mapping[str, str]] = {
+        **EmbeddingOptions.ALIASES,
+        "model": "model_name",
+        "batch_size": "embed_batch_size",
+        "chunk_size": "embed_batch_size",
+    }
 
     model_name: str = "bge-m3"
-    embed_batch_size: int = Field(default=LARGEST_LIST, gt=0, le=LARGEST_LIST)
+    embed_batch_size: int = Field(default=BATCH_SIZE, gt=0, le=LARGEST_BATCH)
 
     @classmethod
     def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -38,11 +69,50 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
         """The name under which it is serialised."""
         return "OVHCloudEmbeddings"
 
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """What the vectors depend on, and nothing else: an ingestion cache stays good when the key changes.
+
+        An object that `from_dict` makes of it has the defaults of the rest, such as `timeout`.
+        """
+        return {name: value for name, value in super().to_dict(**kwargs).items() if name not in OPERATIONAL}
+
+    def get_query_embedding(self, query: str) -> list[float]:
+        """The vector of a question."""
+        return self._embedded([query], self.query_instruction)[0]
+
+    async def aget_query_embedding(self, query: str) -> list[float]:
+        """The same as `get_query_embedding`, to be awaited."""
+        return (await self._aembedded([query], self.query_instruction))[0]
+
+    def get_text_embedding(self, text: str) -> list[float]:
+        """The vector of a text."""
+        return self._embedded([text], self.document_instruction)[0]
+
+    async def aget_text_embedding(self, text: str) -> list[float]:
+        """The same as `get_text_embedding`, to be awaited."""
+        return (await self._aembedded([text], self.document_instruction))[0]
+
+    def get_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[list[float]]:
+        """A vector for each text, in order.
+
+        Raises:
+            EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
+        """
+        return self._embedded(texts, self.document_instruction, show_progress=show_progress)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[list[float]]:
+        """The same as `get_text_embedding_batch`, to be awaited."""
+        return await self._aembedded(texts, self.document_instruction, show_progress=show_progress)
+
     def _get_query_embedding(self, query: str) -> list[float]:
-        return embed([query], self, model=self.model_name, instruction=self.query_instruction)[0]
+        return embed(self._run([query], self.query_instruction), self)[0]
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return (await aembed([query], self, model=self.model_name, instruction=self.query_instruction))[0]
+        return (await aembed(self._run([query], self.query_instruction), self))[0]
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
@@ -51,7 +121,64 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
         return (await self._aget_text_embeddings([text]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return embed(texts, self, model=self.model_name, instruction=self.document_instruction)
+        return embed(self._run(texts, self.document_instruction), self)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await aembed(texts, self, model=self.model_name, instruction=self.document_instruction)
+        return await aembed(self._run(texts, self.document_instruction), self)
+
+    def _embedded(self, texts: list[str], instruction: str | None, *, show_progress: bool = False) -> list[list[float]]:
+        if not texts:
+            return []
+        cache = VectorCache(self.embeddings_cache, self._vectors_name, [f"{instruction or ''}{text}" for text in texts])
+        with self._event(texts) as vectors:
+            known = cache.known()
+            acquire = None if self.rate_limiter is None else self.rate_limiter.acquire
+            run = self._run(texts, instruction, known)
+            try:
+                vectors.extend(embed(run, self, show_progress=show_progress, acquire=acquire))
+            finally:
+                cache.keep(run.vectors)
+        return vectors
+
+    async def _aembedded(
+        self, texts: list[str], instruction: str | None, *, show_progress: bool = False
+    ) -> list[list[float]]:
+        if not texts:
+            return []
+        cache = VectorCache(self.embeddings_cache, self._vectors_name, [f"{instruction or ''}{text}" for text in texts])
+        with self._event(texts) as vectors:
+            known = await cache.aknown()
+            acquire = None if self.rate_limiter is None else self.rate_limiter.async_acquire
+            run = self._run(texts, instruction, known)
+            try:
+                vectors.extend(await aembed(run, self, show_progress=show_progress, acquire=acquire))
+            finally:
+                await cache.akeep(run.vectors)
+        return vectors
+
+    def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]] | None = None) -> Run:
+        concurrency = None if "max_concurrency" in self.model_fields_set else self.num_workers
+        return self.ovhcloud_run(
+            texts,
+            model=self.model_name,
+            size=self.embed_batch_size,
+            concurrency=concurrency,
+            instruction=instruction,
+            known=known,
+        )
+
+    @property
+    def _vectors_name(self) -> str:
+        """What vectors of this object are called in a cache, which may also hold those of others."""
+        return self.model_name if self.dimensions is None else f"{self.model_name}@{self.dimensions}"
+
+    @contextmanager
+    def _event(self, texts: list[str]) -> Iterator[list[list[float]]]:
+        """Tells core's instrumentation of a call; the list is to be filled with the vectors."""
+        payload = self.to_payload()
+        vectors: list[list[float]] = []
+        dispatcher.event(EmbeddingStartEvent(model_dict=payload))
+        with self.callback_manager.event(CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}) as event:
+            yield vectors
+            event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
+        dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))

@@ -6,8 +6,9 @@ No I/O: `Run` says which request is next and takes what was answered; `_embeddin
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ovhcloud_ai_endpoints._errors import (
@@ -42,38 +43,41 @@ class EmbeddingUsage:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The texts of one request.
+    """The texts of one request, and their positions in the whole input."""
 
-    Attributes:
-        start: position of the first in the whole input.
-    """
-
-    start: int
+    positions: tuple[int, ...]
     texts: tuple[str, ...]
 
 
-def batches(texts: Sequence[str], *, size: int, instruction: str = "") -> Iterator[Batch]:
+def batches(
+    texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset()
+) -> Iterator[Batch]:
     """The texts, in order, in batches that the service takes: by number and by bytes.
 
     A text that is too large alone is a batch of its own, for the service to refuse with its own words.
 
+    Args:
+        known: positions of texts that are left out.
+
     Raises:
         TypeError: something that is not a text, such as a list of tokens.
     """
-    batch: list[str] = []
+    batch: dict[int, str] = {}
     weight = 0
     before = _weight(instruction)
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"The service embeds texts; number {position} is of type {type(text).__name__}.")
+        if position in known:
+            continue
         own = before + _weight(text)
         if batch and (len(batch) == size or weight + own > MAX_BATCH_BYTES):
-            yield Batch(position - len(batch), tuple(batch))
-            batch, weight = [], 0
-        batch.append(text)
+            yield Batch(tuple(batch), tuple(batch.values()))
+            batch, weight = {}, 0
+        batch[position] = text
         weight += own
     if batch:
-        yield Batch(len(texts) - len(batch), tuple(batch))
+        yield Batch(tuple(batch), tuple(batch.values()))
 
 
 def _weight(text: str) -> int:
@@ -134,34 +138,61 @@ class Run:
     """One list of texts on its way to vectors, by several workers at once.
 
     Args:
-        instruction: what the requests put before each text.
+        size: texts in a request, if the model is known to take as many.
+        concurrency: requests at once, at most.
+        instruction: put before each text that is sent.
         start: position of the first text in a longer input, if this is a part of one, so that an error must say where.
+        known: vectors that there are already, by position.
 
     Attributes:
         batches: the requests that it takes.
-        tokens: how many were read so far; 0 if the service does not say.
+        workers: how many of them are to run at once.
+        total: number of texts.
+        known: how many vectors there were already.
+        vectors: all that there are so far, by position.
+        on_progress: called with the number of texts that were embedded by a request.
     """
 
     def __init__(
         self,
         texts: Sequence[str],
         *,
-        size: int,
+        model: str,
+        base_url: str,
+        size: int = BATCH_SIZE,
+        concurrency: int = 1,
         instruction: str = "",
-        body: Callable[[Sequence[str]], Body],
-        on_progress: Callable[[int], object] | None = None,
+        dimensions: int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
         start: int | None = None,
+        known: Mapping[int, list[float]] | None = None,
     ) -> None:
-        self.batches = list(batches(texts, size=size, instruction=instruction))
-        self.tokens = 0
+        self.vectors = dict(known or {})
+        self.total, self.known = len(texts), len(self.vectors)
+        size = batch_size(size, model)
+        self.batches = list(batches(texts, size=size, instruction=instruction, known=self.vectors.keys()))
+        self.workers = min(concurrency, len(self.batches))
+        self.on_progress: Callable[[int], object] | None = None
+        self._body = partial(
+            embedding_body,
+            model=model,
+            base_url=base_url,
+            instruction=instruction,
+            dimensions=dimensions,
+            extra_body=extra_body,
+        )
+        self._model = model
+        self._tokens = 0
         self._texts = texts
         self._start = start
-        self._body = body
-        self._on_progress = on_progress
         self._pending = iter(self.batches)
-        self._vectors: dict[int, list[float]] = {}
         self._error: BaseException | None = None
         self._lock = threading.Lock()
+
+    @property
+    def usage(self) -> EmbeddingUsage:
+        """What it took so far."""
+        return EmbeddingUsage(self._model, len(self.vectors) - self.known, len(self.batches), self._tokens)
 
     def next_batch(self) -> tuple[Batch, Body] | None:
         """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""
@@ -176,13 +207,13 @@ class Run:
             InvalidResponseError: they are not as wide as those before.
         """
         with self._lock:
-            width = len(next(iter(self._vectors.values()), found[0]))
+            width = len(next(iter(self.vectors.values()), found[0]))
             if len(found[0]) != width:
                 raise InvalidResponseError(f"The vectors are {len(found[0])} wide, those before were {width}")
-            self._vectors |= dict(enumerate(found, batch.start))
-            self.tokens += tokens
-            if self._on_progress:
-                self._on_progress(len(batch.texts))
+            self.vectors |= dict(zip(batch.positions, found, strict=True))
+            self._tokens += tokens
+            if self.on_progress:
+                self.on_progress(len(batch.texts))
 
     def fail(self, error: BaseException) -> None:
         """Stops the run: requests on their way are waited for, no other is begun. The first error counts."""
@@ -197,20 +228,20 @@ class Run:
             OVHCloudError: a request failed, and none had succeeded.
         """
         is_part = self._start is not None
-        if isinstance(self._error, Exception) and (self._vectors or is_part):
+        if isinstance(self._error, Exception) and (len(self.vectors) > self.known or is_part):
             raise self._interrupted(self._error) from self._error
         if self._error:
             raise self._error
-        return [self._vectors[position] for position in range(len(self._texts))]
+        return [self.vectors[position] for position in range(len(self._texts))]
 
     def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:
         start = self._start or 0
         said = error.message if isinstance(error, OVHCloudError) else repr(error)
         ours = EmbeddingsInterruptedError(
-            f"{len(self._vectors)} of {len(self._texts)} texts are embedded, then: {said} "
+            f"{len(self.vectors)} of {len(self._texts)} texts are embedded, then: {said} "
             "This error's vectors and remaining hold both; embed what remains to go on.",
-            vectors={start + place: vector for place, vector in self._vectors.items()},
-            remaining={start + place: text for place, text in enumerate(self._texts) if place not in self._vectors},
+            vectors={start + place: vector for place, vector in self.vectors.items()},
+            remaining={start + place: text for place, text in enumerate(self._texts) if place not in self.vectors},
         )
         if isinstance(error, OVHCloudError):
             ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after

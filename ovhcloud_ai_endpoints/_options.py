@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_request
 from ovhcloud_ai_endpoints._copies import SHARED, picklable, restored
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingUsage
+from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage, Run
 from ovhcloud_ai_endpoints._models import Model
 from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._retry import Retry
@@ -263,27 +263,49 @@ class ChatOptions(ConnectionOptions):
 
 
 class EmbeddingOptions(ConnectionOptions):
-    """What an embedding model is asked for.
+    """What an embedding model is asked for; `max_concurrency` is the number of requests that run at once.
 
-    `max_concurrency` is the number of requests that run at once, `batch_size` the texts in one of them, which is never
-    more than the model is known to take.
+    The model's name and the number of texts in a request are fields of the classes, under the frameworks' own names.
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {
         **ConnectionOptions.ALIASES,
-        "chunk_size": "batch_size",
         "text_instruction": "document_instruction",
         "show_progress_bar": "show_progress",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
     dimensions: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=BATCH_SIZE, ge=1)
     query_instruction: str | None = None
     document_instruction: str | None = None
     show_progress: bool = False
     on_usage: Callable[[EmbeddingUsage], object] | None = Field(default=None, exclude=True, repr=False)
     extra_body: dict[str, Any] | None = None
+
+    def ovhcloud_run(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        size: int,
+        concurrency: int | None = None,
+        instruction: str | None = None,
+        start: int | None = None,
+        known: Mapping[int, list[float]] | None = None,
+    ) -> Run:
+        """A run of requests for these texts, as `Run` describes it."""
+        return Run(
+            texts,
+            model=model,
+            base_url=self.base_url,
+            size=size,
+            concurrency=concurrency or self.max_concurrency,
+            instruction=instruction or "",
+            dimensions=self.dimensions,
+            extra_body=self.extra_body,
+            start=start,
+            known=known,
+        )
 
 
 def _frames_to_the_caller() -> int:

@@ -20,9 +20,16 @@ def test_batches_keep_order_and_size(texts: list[str], size: int) -> None:
 
     assert [text for batch in found for text in batch.texts] == texts
     assert all(0 < len(batch.texts) <= size for batch in found)
-    assert [batch.start for batch in found] == [
-        sum(len(other.texts) for other in found[:at]) for at in range(len(found))
-    ]
+    assert [position for batch in found for position in batch.positions] == list(range(len(texts)))
+
+
+@given(st.lists(st.text(max_size=30), max_size=40), st.sets(st.integers(0, 39)), st.integers(1, 9))
+def test_batches_leave_out_what_is_known(texts: list[str], known: set[int], size: int) -> None:
+    found = list(batches(texts, size=size, known=known))
+
+    sent = {position: text for batch in found for position, text in zip(batch.positions, batch.texts, strict=True)}
+    assert sent == {position: text for position, text in enumerate(texts) if position not in known}
+    assert all(0 < len(batch.texts) <= size for batch in found)
 
 
 @pytest.mark.parametrize("letter", ["a", "é", '"', "\x00", "🎉"])
@@ -100,11 +107,8 @@ def test_error_with_status_200_is_an_error() -> None:
         read_vectors({"error": {"message": "boom"}}, b'{"error":{"message":"boom"}}', count=1)
 
 
-def run(count: int, size: int = 2) -> Run:
-    def request(texts: Any) -> Any:
-        return embedding_body(texts, model="m", base_url="http://h", dimensions=None)
-
-    return Run([f"text {at}" for at in range(count)], size=size, body=request)
+def run(count: int, size: int = 2, **options: Any) -> Run:
+    return Run([f"text {at}" for at in range(count)], model="m", base_url="http://h", size=size, **options)
 
 
 def test_run_gives_vectors_in_order_and_adds_up_tokens() -> None:
@@ -118,7 +122,7 @@ def test_run_gives_vectors_in_order_and_adds_up_tokens() -> None:
     embedding.take(first[0], [[1.0], [2.0]], 3)
 
     assert embedding.result() == [[1.0], [2.0], [3.0]]
-    assert embedding.tokens == 6
+    assert (embedding.usage.texts, embedding.usage.requests, embedding.usage.tokens) == (3, 2, 6)
 
 
 def test_run_that_fails_keeps_what_is_done() -> None:
@@ -134,6 +138,27 @@ def test_run_that_fails_keeps_what_is_done() -> None:
     assert caught.value.vectors == {0: [1.0], 1: [2.0]}
     assert caught.value.remaining == {2: "text 2", 3: "text 3"}
     assert caught.value.status == 500
+
+
+def test_run_goes_on_from_what_is_known() -> None:
+    embedding = run(4, known={1: [1.5], 3: [3.5]})
+    batch = embedding.next_batch()
+    assert batch is not None
+    assert batch[1]["input"] == ["text 0", "text 2"]
+
+    embedding.take(batch[0], [[0.0], [2.0]], 3)
+
+    assert embedding.next_batch() is None
+    assert embedding.result() == [[0.0], [1.5], [2.0], [3.5]]
+    assert embedding.usage.texts == 2
+
+
+def test_run_that_adds_nothing_to_what_is_known_raises_what_happened() -> None:
+    embedding = run(2, known={0: [1.0]})
+    embedding.fail(BadRequestError("no"))
+
+    with pytest.raises(BadRequestError):
+        embedding.result()
 
 
 @pytest.mark.parametrize("usage", [5, "x", {"total_tokens": "3"}, None])

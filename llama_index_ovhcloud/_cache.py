@@ -1,0 +1,64 @@
+"""The vectors of a LlamaIndex `embeddings_cache`, under keys and in a form that core's own classes use.
+
+Core's key is the bare text, so that vectors of another model, of a question or of a document would be taken for each
+other. Here the key is the text with its instruction, and an entry names the model of each of its vectors.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+COLLECTION = "embeddings"
+
+
+class VectorCache:
+    """The cached vectors of one list of texts.
+
+    Args:
+        store: a `BaseKVStore`, or None for a cache that holds nothing.
+        name: of the vectors that are meant.
+        keys: of the texts, in order.
+    """
+
+    def __init__(self, store: Any, name: str, keys: Sequence[str]) -> None:
+        self._store = store
+        self._name = name
+        self._keys = keys
+        self._entries: dict[str, dict[str, Any]] = {}
+
+    def known(self) -> dict[int, list[float]]:
+        """The vectors that there are, by position."""
+        for key in self._wanted():
+            self._entries[key] = self._store.get(key, collection=COLLECTION) or {}
+        return self._found()
+
+    async def aknown(self) -> dict[int, list[float]]:
+        """The same as `known`, to be awaited."""
+        for key in self._wanted():
+            self._entries[key] = await self._store.aget(key, collection=COLLECTION) or {}
+        return self._found()
+
+    def keep(self, vectors: Mapping[int, list[float]]) -> None:
+        """Adds the vectors that were not there."""
+        for key, entry in self._new(vectors):
+            self._store.put(key, entry, collection=COLLECTION)
+
+    async def akeep(self, vectors: Mapping[int, list[float]]) -> None:
+        """The same as `keep`, to be awaited."""
+        for key, entry in self._new(vectors):
+            await self._store.aput(key, entry, collection=COLLECTION)
+
+    def _wanted(self) -> Sequence[str]:
+        return [] if self._store is None else list(dict.fromkeys(self._keys))
+
+    def _found(self) -> dict[int, list[float]]:
+        entries = enumerate(self._entries.get(key, {}) for key in self._keys)
+        return {position: entry[self._name] for position, entry in entries if self._name in entry}
+
+    def _new(self, vectors: Mapping[int, list[float]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        if self._store is None:
+            return
+        for position, vector in vectors.items():
+            key = self._keys[position]
+            if self._name not in self._entries[key]:
+                self._entries[key] = {self._name: vector, **self._entries[key]}
+                yield key, self._entries[key]
