@@ -1,9 +1,10 @@
 """LlamaIndex's messages as the wire has them.
 
-Pure but for reading the image files that a message names. Nothing is fetched from a URL.
+Pure but for reading the files that a message names. Nothing is fetched from a URL.
 """
 
 import base64
+import mimetypes
 from collections.abc import Mapping, Sequence
 from io import IOBase
 from pathlib import Path
@@ -27,6 +28,8 @@ from llama_index.core.base.llms.types import (
 from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
+TEXTUAL = ("json", "xml", "yaml", "toml", "javascript")  # how types end that are text, though they don't begin so
+UNTITLED = "input_document"  # LlamaIndex's own title for a document that was given none
 ROLES: Mapping[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
@@ -67,50 +70,80 @@ def _parts(block: Any, at: int, place: int) -> list[Part]:
     where = f"Block {place} of message {at}"
     match block:
         case TextBlock():
-            return [{"type": "text", "text": block.text}] if block.text else []
+            return [_text(block.text)] if block.text else []
+        case ImageBlock(url=url) if url is not None:
+            return [image_part(url=str(url), detail=block.detail)]
         case ImageBlock():
-            return [image_part(url=_image_url(block, where), detail=block.detail)]
+            raw = _raw(block.image, block.path, None, f"{where}, an image,")
+            kind = block.image_mimetype or filetype.guess_mime(raw)
+            if not kind:
+                raise ValueError(f"{where} is an image of a kind that is not recognised; set image_mimetype")
+            return [image_part(url=data_url(_base64(raw), kind), detail=block.detail)]
         case AudioBlock():
-            data = base64.b64encode(block.resolve_audio().read()).decode()
-            return [audio_part(data=data, mime_type=f"audio/{block.format or 'wav'}")]
-        case DocumentBlock() if (block.document_mimetype or "").startswith("text/"):
-            return [{"type": "text", "text": block.resolve_document().read().decode()}]
+            raw = _raw(block.audio, block.path, block.url, f"{where}, a sound,")
+            return [audio_part(data=_base64(raw), mime_type=f"audio/{block.format or 'wav'}")]
+        case DocumentBlock():
+            return [_text(_document(block, f"{where}, a document,"))]
         case CitableBlock():
-            header: Part = {"type": "text", "text": f"{block.title} ({block.source})"}
+            header = _text(f"{block.title} ({block.source})")
             return [header, *(part for inner in block.content for part in _parts(inner, at, place))]
+        case CitationBlock(cited_content=TextBlock(text=cited)):
+            return [_text(f'\n["{cited}", {block.title}, {block.source}]')]
+        case CitationBlock():
+            return [_text(f"\n[{block.title}, {block.source}]"), *_parts(block.cited_content, at, place)]
         case ThinkingBlock() | ToolCallBlock():
             return []  # a field of the message, not of its content
-        case CachePoint() | CitationBlock():
-            return []  # marks for other services, and nothing that a model reads
-        case DocumentBlock():
-            kind = block.document_mimetype or "a type that is not said"
-            raise ValueError(
-                f"{where} is a document of {kind}, which no model here reads. "
-                "Extract its text, or give its pages as images."
-            )
+        case CachePoint():
+            return []  # a mark for other services, and nothing that a model reads
     raise ValueError(
         f"{where} is a {type(block).__name__}, which no model here reads. Give text or image blocks instead."
     )
 
 
-def _image_url(block: ImageBlock, where: str) -> str:
-    if block.url is not None:
-        return str(block.url)
-    if isinstance(block.image, bytes):  # which LlamaIndex keeps as base64
-        data, raw = block.image.decode(), base64.b64decode(block.image)
-    else:
-        if isinstance(block.image, IOBase):
-            block.image.seek(0)
-            raw = block.image.read()
-        elif block.path is not None:
-            raw = Path(block.path).read_bytes()
-        else:
-            raise ValueError(f"{where} is an image without image, path or url")
-        data = base64.b64encode(raw).decode()
-    mime_type = block.image_mimetype or filetype.guess_mime(raw)
-    if not mime_type:
-        raise ValueError(f"{where} is an image of a kind that is not recognised; set image_mimetype")
-    return data_url(data, mime_type)
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _document(block: DocumentBlock, where: str) -> str:
+    """The text of a document, under its title if it has one."""
+    raw = _raw(block.data, block.path, block.url, where)
+    kind = block.document_mimetype or mimetypes.guess_type(str(block.path or block.url or ""))[0]
+    is_text = kind is None or kind.startswith("text/") or kind.endswith(TEXTUAL)
+    try:
+        text = raw.decode("utf-8-sig") if is_text else None
+    except UnicodeDecodeError as error:
+        if kind is not None:
+            raise ValueError(f"{where} is no text in UTF-8; give it as one") from error
+        text = None
+    if text is None or (kind is None and "\0" in text):
+        raise ValueError(
+            f"{where} is of {kind or 'an unknown type'}, which no model here reads. "
+            "Extract its text, or give its pages as images."
+        )
+    return text if block.title in {None, UNTITLED} else f"{block.title}\n{text}"
+
+
+def _raw(data: bytes | IOBase | None, path: Any, url: Any, where: str) -> bytes:
+    """The bytes of a block, whatever it holds them in."""
+    if isinstance(data, bytes):  # which LlamaIndex keeps as base64
+        return base64.b64decode(data)
+    if isinstance(data, IOBase):
+        data.seek(0)
+        read: bytes = data.read()
+        return read
+    if path is not None:
+        return Path(path).read_bytes()
+    match str(url or "").partition(";base64,"):
+        case (head, _, encoded) if head.startswith("data:") and encoded:
+            return base64.b64decode(encoded)
+        case ("", _, _):
+            raise ValueError(f"{where} holds neither data nor a path")
+        case _:
+            raise ValueError(f"{where} is at {url}, and nothing is fetched here. Read it, and give its bytes.")
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
 
 
 def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:

@@ -1,7 +1,5 @@
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import settings
@@ -33,35 +31,6 @@ def environ(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> LocalEnd
     for name, value in server.environ.items():
         monkeypatch.setenv(name, value)
     return server
-
-
-@pytest.fixture
-def eight_at_once() -> Iterator[str]:
-    """The base_url of a server whose embeddings come only once eight requests wait for them, else as status 400."""
-    arrived = threading.Barrier(8, timeout=10)
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # the name that http.server calls
-            self.rfile.read(int(self.headers["Content-Length"]))
-            try:
-                arrived.wait()
-            except threading.BrokenBarrierError:
-                self.send_error(400)
-                return
-            body = b'{"data": [{"embedding": [1.0]}]}'
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Not into the tests' output."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as httpd:
-        threading.Thread(target=httpd.serve_forever, args=(0.01,)).start()
-        yield f"http://127.0.0.1:{httpd.server_port}/v1"
-        httpd.shutdown()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,7 @@
 """Scripted answers: what the local AI Endpoints sends instead of what its rules would say."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,14 @@ CUT: Final = _End("CUT")  # the connection is closed before the answer has ended
 Step = bytes | Pause | _End
 
 
+@dataclass(frozen=True)
+class Hold:
+    """What is waited for before anything is sent."""
+
+    seconds: float = 0.0
+    until: Callable[[], bool] | None = None
+
+
 EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
@@ -40,11 +48,11 @@ class Said:
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    pause: float = 0.0
+    hold: Hold = field(default_factory=Hold)
 
     @property
     def is_scripted(self) -> bool:
-        """Whether anything is said, or only headers and a pause are set."""
+        """Whether anything is said, or only headers and when to send them are set."""
         return self.text is not None or self.reasoning is not None or bool(self.tool_calls)
 
 
@@ -55,7 +63,7 @@ class Scripted:
     steps: Iterable[Step]
     status: int | None = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    pause: float = 0.0
+    hold: Hold = field(default_factory=Hold)
 
 
 def event(value: Any) -> Step:

@@ -23,6 +23,7 @@ from ovhcloud_ai_endpoints.testing._script import (
     CUT,
     EVENT_STREAM,
     RESET,
+    Hold,
     Pause,
     Said,
     Scripted,
@@ -33,6 +34,7 @@ from ovhcloud_ai_endpoints.testing._script import (
 )
 
 API_KEY = "local-key"
+HOLD_SECONDS = 0.005  # how often it is asked whether an answer may go
 STATUS_OF_REFUSED_TEMPLATE = 400  # a guess: seen is only what a stream does
 
 
@@ -99,6 +101,7 @@ class LocalEndpoints:
         events: Sequence[Any] | None = None,
         raw: Sequence[Step] | None = None,
         pause: float = 0.0,
+        until: Callable[[], bool] | None = None,
         times: int = 1,
     ) -> None:
         """Sets the next answer, or the next `times` answers; several calls queue up.
@@ -112,19 +115,21 @@ class LocalEndpoints:
             events: a stream's events: dicts, texts such as "[DONE]", raw bytes, `Pause`, `CUT`, `RESET`.
             raw: everything on the connection, status line included: bytes, `Pause`, `CUT`, `RESET`.
             pause: seconds of silence before anything is sent.
+            until: asked again and again before anything is sent, which happens once it is true.
         """
         headers = dict(headers or {})
+        hold = Hold(pause, until)
         scripted: Said | Scripted
         if raw is not None:
-            scripted = Scripted(list(raw), status=None, pause=pause)
+            scripted = Scripted(list(raw), status=None, hold=hold)
         elif events is not None:
-            scripted = Scripted([event(one) for one in events], status, {**EVENT_STREAM, **headers}, pause)
+            scripted = Scripted([event(one) for one in events], status, {**EVENT_STREAM, **headers}, hold)
         elif body is not None or status != 200:
             content, kind = content_of(body, status)
-            scripted = Scripted([content], status, {"Content-Type": kind, **headers}, pause)
+            scripted = Scripted([content], status, {"Content-Type": kind, **headers}, hold)
         else:
             calls = tuple(tool_call(place, *call) for place, call in enumerate(tool_calls))
-            scripted = Said(text, reasoning, calls, finish_reason, usage, headers, pause)
+            scripted = Said(text, reasoning, calls, finish_reason, usage, headers, hold)
         self._replies.extend([scripted] * times)
 
     def reset(self) -> None:
@@ -247,8 +252,10 @@ class _Connection:
 
     async def _send(self, answer: Scripted) -> bool:
         """Sends an answer; False if the connection is over."""
-        if answer.pause:
-            await self._pause(answer.pause)
+        if answer.hold.seconds:
+            await self._pause(answer.hold.seconds)
+        while answer.hold.until and not answer.hold.until():
+            await self._pause(HOLD_SECONDS)
         if answer.status is not None:
             await self._write(self._http.send(_head(answer.status, answer)))
         for step in answer.steps:
@@ -311,13 +318,13 @@ def _spoken(request: Request, said: Said) -> Scripted:
         return Scripted([json.dumps(_completions.models()).encode()], 200, as_json)
     asked = request.json
     if request.path.startswith("/v1/embeddings"):
-        return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.pause)
+        return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.hold)
     thinks = model(asked["model"]).reasoning and asked.get("reasoning_effort") != "none"
-    said = said if said.is_scripted else replace(answer(asked, thinks=thinks), headers=said.headers, pause=said.pause)
+    said = said if said.is_scripted else replace(answer(asked, thinks=thinks), headers=said.headers, hold=said.hold)
     if asked.get("stream"):
-        return Scripted(_completions.events(asked, said), 200, {**EVENT_STREAM, **said.headers}, said.pause)
+        return Scripted(_completions.events(asked, said), 200, {**EVENT_STREAM, **said.headers}, said.hold)
     if _completions.has_empty_stream(asked):
         body: dict[str, Any] = {"error": {"message": "System message must be at the beginning."}}
         return Scripted([json.dumps(body).encode()], STATUS_OF_REFUSED_TEMPLATE, as_json)
     body = _completions.completion(asked, said)
-    return Scripted([json.dumps(body, ensure_ascii=False).encode()], 200, as_json, said.pause)
+    return Scripted([json.dumps(body, ensure_ascii=False).encode()], 200, as_json, said.hold)

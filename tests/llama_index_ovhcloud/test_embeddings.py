@@ -1,12 +1,17 @@
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
 
 from llama_index_ovhcloud import OVHCloudEmbeddings
-from ovhcloud_ai_endpoints import EmbeddingsInterruptedError
+from ovhcloud_ai_endpoints import BadRequestError, EmbeddingsInterruptedError
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")
@@ -14,51 +19,109 @@ pytestmark = pytest.mark.usefixtures("environ")
 
 @pytest.fixture(params=["sync", "async"])
 def embed_batch(request: pytest.FixtureRequest) -> Any:
-    def embed(embeddings: OVHCloudEmbeddings, texts: list[str]) -> list[list[float]]:
+    def embed(embeddings: OVHCloudEmbeddings, texts: list[str], **kwargs: Any) -> list[list[float]]:
         if request.param == "sync":
-            return embeddings.get_text_embedding_batch(texts)
-        return asyncio.run(embeddings.aget_text_embedding_batch(texts))
+            return embeddings.get_text_embedding_batch(texts, **kwargs)
+        return asyncio.run(embeddings.aget_text_embedding_batch(texts, **kwargs))
 
     return embed
 
 
-def test_many_texts_are_batches_in_order(server: LocalEndpoints, embed_batch: Any) -> None:
-    texts = [f"text number\n{at}" for at in range(130)]
+def test_index_is_embedded_with_eight_requests_at_once(server: LocalEndpoints) -> None:
+    nodes = [TextNode(text="x", id_=str(at)) for at in range(200)]
+    server.reply(until=lambda: len(server.requests) >= 8, times=8)
 
-    found = embed_batch(OVHCloudEmbeddings(), texts)
+    index = VectorStoreIndex(nodes, embed_model=OVHCloudEmbeddings())
 
-    assert sorted(len(request.json["input"]) for request in server.requests) == [5, 25, 25, 25, 25, 25]
-    assert found[77] == OVHCloudEmbeddings().get_text_embedding(texts[77])
-    assert {text for request in server.requests for text in request.json["input"]} == set(texts)
-
-
-def test_index_is_embedded_with_several_requests_at_once(eight_at_once: str) -> None:
-    nodes = [TextNode(text="x", id_=str(at)) for at in range(8)]
-
-    index = VectorStoreIndex(nodes, embed_model=OVHCloudEmbeddings(batch_size=1, base_url=eight_at_once))
-
-    assert len(index.vector_store.to_dict()["embedding_dict"]) == 8
+    assert len(index.vector_store.to_dict()["embedding_dict"]) == 200
+    assert len(server.requests) == 8
 
 
-def test_queries_and_texts_have_their_own_instructions(server: LocalEndpoints) -> None:
-    embeddings = OVHCloudEmbeddings(query_instruction="Q: ", text_instruction="D: ")
+@pytest.mark.parametrize("options", [{"num_workers": 3}, {"max_concurrency": 3, "num_workers": 9}])
+def test_workers_are_as_many_as_asked_for(server: LocalEndpoints, embed_batch: Any, options: Any) -> None:
+    most = 0
 
-    embeddings.get_query_embedding("x")
-    asyncio.run(embeddings.aget_query_embedding("x"))
-    embeddings.get_text_embedding("y")
-    asyncio.run(embeddings.aget_text_embedding("y"))
+    def three_wait() -> bool:
+        nonlocal most
+        most = max(most, len(server.requests))
+        return most >= 3
 
-    assert [request.json["input"] for request in server.requests] == [["Q: x"], ["Q: x"], ["D: y"], ["D: y"]]
+    server.reply(until=three_wait, times=3)
+    embed_batch(OVHCloudEmbeddings(embed_batch_size=1, **options), ["x"] * 3)
+
+    assert OVHCloudEmbeddings(**options)._run(["x"] * 300, None).workers == 3
+    assert most == 3
 
 
-def test_failure_on_the_way_loses_nothing(server: LocalEndpoints, embed_batch: Any) -> None:
-    server.reply(body={"data": [{"embedding": [1.0]}]})
+def test_failure_on_the_way_loses_nothing_of_any_length(server: LocalEndpoints, embed_batch: Any) -> None:
+    texts = [f"text {at}" for at in range(2_100)]
+    server.reply(times=83)
     server.reply(status=500)
 
-    with pytest.raises(EmbeddingsInterruptedError) as caught:
-        embed_batch(OVHCloudEmbeddings(batch_size=1, max_concurrency=1, max_retries=0), ["a", "b"])
+    with pytest.raises(EmbeddingsInterruptedError, match="2075 of 2100") as caught:
+        embed_batch(OVHCloudEmbeddings(max_concurrency=1, max_retries=0), texts)
 
-    assert caught.value.remaining == {1: "b"}
+    assert caught.value.remaining == {at: texts[at] for at in range(2_075, 2_100)}
+
+
+def test_run_goes_on_where_it_failed_if_there_is_a_cache(server: LocalEndpoints, embed_batch: Any) -> None:
+    texts = ["a", "b", "c", "d", "a"]
+    embeddings = OVHCloudEmbeddings(
+        embeddings_cache=SimpleKVStore(), embed_batch_size=1, max_concurrency=1, max_retries=0
+    )
+    server.reply(times=2)
+    server.reply(status=500)
+    with pytest.raises(EmbeddingsInterruptedError, match="2 of 5"):
+        embed_batch(embeddings, texts)
+    server.requests.clear()
+
+    found = embed_batch(embeddings, texts)
+
+    assert [request.json["input"] for request in server.requests] == [["c"], ["d"]]
+    assert found == [OVHCloudEmbeddings().get_text_embedding(text) for text in texts]
+
+
+def test_run_that_is_cancelled_keeps_what_is_done_in_the_cache(server: LocalEndpoints) -> None:
+    embeddings = OVHCloudEmbeddings(embeddings_cache=SimpleKVStore(), embed_batch_size=1, max_concurrency=1)
+    server.reply()
+    server.reply(pause=10)
+
+    async def main() -> None:
+        task = asyncio.create_task(embeddings.aget_text_embedding_batch(["a", "b"]))
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+    assert list(embeddings.embeddings_cache.get("a", collection="embeddings")) == ["bge-m3"]
+    assert embeddings.embeddings_cache.get("b", collection="embeddings") is None
+
+
+def test_failure_that_adds_nothing_to_the_cache_is_raised_as_it_is(server: LocalEndpoints, embed_batch: Any) -> None:
+    embeddings = OVHCloudEmbeddings(embeddings_cache=SimpleKVStore())
+    embed_batch(embeddings, ["a"])
+    server.reply(status=400)
+
+    with pytest.raises(BadRequestError):
+        embed_batch(embeddings, ["a", "b"])
+
+
+def test_cache_of_another_class_is_not_believed_but_kept(server: LocalEndpoints, embed_batch: Any) -> None:
+    cache = SimpleKVStore()
+    cache.put("a", {"5f0c": [0.5]}, collection="embeddings")
+
+    found = embed_batch(OVHCloudEmbeddings(embeddings_cache=cache), ["a"])
+
+    assert cache.get("a", collection="embeddings") == {"bge-m3": found[0], "5f0c": [0.5]}
+
+
+def test_cache_knows_questions_from_documents(server: LocalEndpoints) -> None:
+    embeddings = OVHCloudEmbeddings(embeddings_cache=SimpleKVStore(), query_instruction="Q: ")
+
+    assert embeddings.get_text_embedding("a") != embeddings.get_query_embedding("a")
 
 
 @pytest.mark.parametrize("name", ["model", "model_name"])
@@ -66,9 +129,47 @@ def test_model_has_both_names(name: str) -> None:
     assert OVHCloudEmbeddings(**{name: "Qwen3-Embedding-8B"}).model_name == "Qwen3-Embedding-8B"
 
 
-def test_is_saved_and_loaded_without_its_key() -> None:
-    embeddings = OVHCloudEmbeddings(api_key="sk-hidden", dimensions=64)
-    saved = embeddings.to_dict()
+@pytest.mark.parametrize("name", ["embed_batch_size", "batch_size", "chunk_size"])
+def test_size_of_a_batch_has_the_names_of_both_frameworks(server: LocalEndpoints, name: str) -> None:
+    OVHCloudEmbeddings(**{name: 2}).get_text_embedding_batch(["x"] * 4)
 
-    assert "sk-hidden" not in str(saved) + repr(embeddings)
-    assert OVHCloudEmbeddings.from_dict(saved).to_dict() == saved
+    assert [len(request.json["input"]) for request in server.requests] == [2, 2]
+
+
+def test_copy_has_all_settings_though_what_is_saved_has_not() -> None:
+    embeddings = OVHCloudEmbeddings(dimensions=64, timeout=5, num_workers=2)
+
+    assert embeddings.model_copy().timeout == 5
+    assert embeddings.model_dump()["num_workers"] == 2
+    assert set(OVHCloudEmbeddings().to_dict()) == {
+        "base_url",
+        "class_name",
+        "dimensions",
+        "document_instruction",
+        "extra_body",
+        "model_name",
+        "query_instruction",
+    }
+
+
+@pytest.mark.timeout(60)  # two processes import LlamaIndex
+def test_ingestion_may_have_processes_of_its_own(server: LocalEndpoints, tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(
+        """
+from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.schema import TextNode
+from llama_index_ovhcloud import OVHCloudEmbeddings
+
+if __name__ == "__main__":
+    pipeline = IngestionPipeline(transformations=[OVHCloudEmbeddings()])
+    nodes = pipeline.run(nodes=[TextNode(text=str(at)) for at in range(4)], num_workers=2)
+    print([len(node.embedding) for node in nodes])
+"""
+    )
+    environ = {**os.environ, **server.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    ran = subprocess.run([sys.executable, str(app)], env=environ, capture_output=True, text=True, check=False)
+
+    assert ran.stdout.strip() == "[1024, 1024, 1024, 1024]", ran.stderr
+    assert {request.api_key for request in server.requests} == {server.api_key}

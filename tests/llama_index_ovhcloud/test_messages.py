@@ -28,6 +28,9 @@ URL = f"data:image/png;base64,{PNG}"
 IMAGE = {"type": "image_url", "image_url": {"url": URL}}
 
 
+CITATION = CitationBlock(cited_content=TextBlock(text="c"), source="S", title="T", additional_location_info={})
+
+
 def content(*blocks: Any, role: str = "user") -> Any:
     return wire_messages([ChatMessage(role=role, blocks=list(blocks))])[0]["content"]
 
@@ -94,7 +97,13 @@ def test_url_of_an_image_is_not_fetched() -> None:
         ([TextBlock(text="a"), CachePoint(cache_control={"type": "ephemeral"})], "a"),
         ([DocumentBlock(data=b"# hi", document_mimetype="text/markdown")], "# hi"),
         ([CitableBlock(title="T", source="S", content=[TextBlock(text="c")])], "T (S)\nc"),
-        ([CitationBlock(cited_content=TextBlock(text="c"), source="S", title="T", additional_location_info={})], ""),
+        ([DocumentBlock(data="\ufeffé".encode())], "é"),
+        (
+            [DocumentBlock(data=BytesIO(b'{"a": 1}'), document_mimetype="application/json", title="a.json")],
+            'a.json\n{"a": 1}',
+        ),
+        ([DocumentBlock(url=f"data:text/plain;base64,{base64.b64encode(b'hi').decode()}")], "hi"),
+        ([CITATION], '\n["c", T, S]'),
         ([], ""),
     ],
 )
@@ -108,9 +117,37 @@ def test_sound_is_passed_on() -> None:
     assert sound == [{"type": "input_audio", "input_audio": {"data": "UklGRgA=", "format": "wav"}}]
 
 
+def test_citation_stands_behind_what_the_assistant_said() -> None:
+    assert content(TextBlock(text="It rains."), CITATION, role="assistant") == 'It rains.\n["c", T, S]'
+
+
+def test_cited_image_is_sent() -> None:
+    cited = CitationBlock(cited_content=ImageBlock(url=URL), source="S", title="T", additional_location_info={})
+
+    assert content(cited) == [{"type": "text", "text": "\n[T, S]"}, IMAGE]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.md", "notes.csv", "notes"])
+def test_document_of_a_file_is_its_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("Le café", "utf-8")
+
+    assert content(DocumentBlock(path=path)) == "Le café"
+
+
+@pytest.mark.parametrize("kind", [AudioBlock, DocumentBlock])
+def test_nothing_is_fetched(kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"http://203\.0\.113\.1/x\.txt, and nothing is fetched"):
+        content(kind(url="http://203.0.113.1/x.txt"))
+
+
 @pytest.mark.parametrize(
     ("block", "said"),
     [
+        (ImageBlock(), "neither data nor a path"),
+        (DocumentBlock(data="é".encode("latin-1"), document_mimetype="text/plain"), "no text in UTF-8"),
+        (DocumentBlock(data=b"a\x00b"), "an unknown type"),
+        (DocumentBlock(data=b"\xff\xfe\x80"), "an unknown type"),
         (VideoBlock(video=b"x", video_mimetype="video/mp4"), "VideoBlock"),
         (DocumentBlock(data=b"%PDF-1.7", document_mimetype="application/pdf"), "application/pdf.*as images"),
     ],

@@ -1,0 +1,27 @@
+"""What LlamaIndex expects of its models, as tests: core has no such suite.
+
+Subclass `LLMTests` or `EmbeddingTests` in a test file and say in `make` how an object is made:
+
+    class TestMyLLM(LLMTests):
+        def make(self, server, **options):
+            return MyLLM(model="gpt-oss-120b", api_base=server.base_url, api_key=server.api_key, **options)
+
+Everything goes over a socket, to a local AI Endpoints that refuses what the real one is documented to refuse; `make`
+is called with options that core's base classes have for every model, such as `rate_limiter`, and a few that all
+providers have: `model`, `max_retries`, `api_key`.
+"""
+
+from standard.answers import AnswerTests
+from standard.content import ContentTests
+from standard.embeddings import EmbeddingTests
+from standard.lifecycles import LifecycleTests
+from standard.objects import ObjectTests
+from standard.structured import StructuredOutputTests
+from standard.tools import ToolTests
+
+
+class LLMTests(AnswerTests, ContentTests, LifecycleTests, ObjectTests, StructuredOutputTests, ToolTests):
+    """All that is expected of a function calling LLM."""
+
+
+__all__ = ["EmbeddingTests", "LLMTests"]
