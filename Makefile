@@ -8,7 +8,7 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: demo test live floors lint format
+.PHONY: demo test live floors peers lint format
 
 demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
@@ -25,6 +25,16 @@ floors:  ## every test with the lowest versions of the frameworks that are allow
 	.venv-floors/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-floors/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint tests/floors.txt
 	.venv-floors/bin/python -m pytest
+
+peers:  ## LlamaIndex's standard suite on the other classes that people use; writes the tables of docs/llama-index-suite.md
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-peers/bin/python -m pip install --quiet --editable ".[llama-index]" --group peers
+	-.venv-peers/bin/python -m pytest -qq --tb=no -c /dev/null --rootdir=. -o pythonpath=tests/llama_index_ovhcloud --noconftest \
+		--timeout=20 --junitxml=.venv-peers/peers.xml tests/llama_index_ovhcloud/standard/peers.py > .venv-peers/log
+	.venv-peers/bin/python -m pytest -qq -c /dev/null --rootdir=. -o pythonpath=tests/llama_index_ovhcloud --noconftest \
+		--timeout=20 --junitxml=.venv-peers/ours.xml tests/llama_index_ovhcloud/test_standard.py
+	.venv-peers/bin/python tests/llama_index_ovhcloud/standard/table.py docs/llama-index-suite.md .venv-peers/ours.xml .venv-peers/peers.xml
 
 lint: .venv/installed  ## style, types
 	$(BIN)/ruff check

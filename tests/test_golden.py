@@ -166,6 +166,6 @@ def test_signatures_are_the_golden_ones() -> None:
 def test_vocabulary_is_the_same_in_both_frameworks() -> None:
     """But for what is a framework's own word."""
     found = signatures()
-    own = {"n", "streaming", "model", "model_name", "embed_batch_size"}
+    own = {"n", "streaming", "model", "model_name", "batch_size", "embed_batch_size"}
     for kind in ("ChatOVHCloud", "OVHCloudEmbeddings"):
         assert set(found[f"langchain_ovhcloud.{kind}"]) - own == set(found[f"llama_index_ovhcloud.{kind}"]) - own

@@ -187,10 +187,19 @@ class LocalEndpoints:
         if refusal is not None:
             headers = {"Content-Type": refusal.content_type, **headers, **refusal.headers}
             return Scripted([refusal.body], refusal.status, headers)
-        scripted = self._replies.popleft() if self._replies else Said()
+        scripted = self._scripted(request)
         if isinstance(scripted, Said):
             scripted = _spoken(request, scripted)
         return replace(scripted, headers={**headers, **scripted.headers})
+
+    def _scripted(self, request: Request) -> Said | Scripted:
+        """The next of the script; what a model says is for the next chat, and waits while texts are embedded."""
+        is_chat = request.path.startswith("/v1/chat/completions")
+        for place, scripted in enumerate(self._replies):
+            if is_chat or not isinstance(scripted, Said) or not scripted.is_scripted:
+                del self._replies[place]
+                return scripted
+        return Said()
 
 
 class _Connection:

@@ -9,6 +9,7 @@ import pytest
 from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
+from standard.lifecycles import until
 
 from llama_index_ovhcloud import OVHCloudEmbeddings
 from ovhcloud_ai_endpoints import BadRequestError, EmbeddingsInterruptedError
@@ -88,8 +89,7 @@ def test_run_that_is_cancelled_keeps_what_is_done_in_the_cache(server: LocalEndp
 
     async def main() -> None:
         task = asyncio.create_task(embeddings.aget_text_embedding_batch(["a", "b"]))
-        while len(server.requests) < 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(server.requests) == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -159,6 +159,8 @@ def test_ingestion_may_have_processes_of_its_own(server: LocalEndpoints, tmp_pat
         """
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
+from standard.lifecycles import until
+
 from llama_index_ovhcloud import OVHCloudEmbeddings
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Content blocks, in messages of each role."""
 
 import base64
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ class ContentTests(Suite):
         assert server.requests == []
 
     def test_video_is_an_error_that_names_it(self, server: LocalEndpoints, llm: Any) -> None:
-        with pytest.raises(ValueError, match="(?i)video"):
+        with pytest.raises(ValueError, match=r"(?i)video"):
             self.user(server, llm, VideoBlock(video=b"\x00\x00\x00\x18ftypmp42", video_mimetype="video/mp4"))
         assert server.requests == []
 
@@ -168,13 +169,11 @@ class ContentTests(Suite):
         wav = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40)
         message = ChatMessage(role=MessageRole.USER, blocks=[AudioBlock(audio=wav)])
 
-        try:
+        with contextlib.suppress(Exception):  # the service may refuse it, in each provider's words
             llm.chat([message])
-        except ValueError as error:
-            assert "udio" in str(error)  # a refusal that says so is right too
-        except Exception:  # noqa: BLE001 - the service's own refusal, in each provider's words
-            part = server.requests[-1].json["messages"][0]["content"][0]
-            assert part["input_audio"] == {"data": base64.b64encode(wav).decode(), "format": "wav"}
+
+        part = server.requests[-1].json["messages"][0]["content"][0]
+        assert part["input_audio"] == {"data": base64.b64encode(wav).decode(), "format": "wav"}
 
     @pytest.mark.parametrize("role", [MessageRole.SYSTEM, MessageRole.USER, MessageRole.ASSISTANT])
     def test_empty_message_is_no_failure(self, server: LocalEndpoints, llm: Any, role: MessageRole) -> None:

@@ -29,6 +29,14 @@ def wait_until(fact: Any) -> None:
         time.sleep(0.01)
 
 
+async def until(fact: Any) -> None:
+    """The same without blocking the loop."""
+    for _ in range(200):
+        if fact():
+            return
+        await asyncio.sleep(0.01)
+
+
 class LifecycleTests(Suite):
     def test_each_loop_is_one_request(self, server: LocalEndpoints, llm: Any) -> None:
         for _ in range(5):
@@ -92,10 +100,7 @@ class LifecycleTests(Suite):
             responses = await llm.astream_chat(HELLO)
             await anext(responses)
             await responses.aclose()
-            for _ in range(200):
-                if server.hung_up:
-                    break
-                await asyncio.sleep(0.01)
+            await until(lambda: server.hung_up)
 
         asyncio.run(main())
 
@@ -106,8 +111,7 @@ class LifecycleTests(Suite):
 
         async def main() -> None:
             task = asyncio.create_task(llm.achat(HELLO))
-            while not server.requests:
-                await asyncio.sleep(0.01)
+            await until(lambda: server.requests)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

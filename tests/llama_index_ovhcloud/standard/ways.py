@@ -1,4 +1,4 @@
-"""The ways in which a model can be asked, so that each test is written once; and what the tests need of core's hooks."""
+"""The ways in which a model can be asked, so that each test is written once; and what tests need of core's hooks."""
 
 import asyncio
 import threading
