@@ -3,6 +3,7 @@
 Pure. Tool calls stand in blocks and in `additional_kwargs["tool_calls"]`, because core reads both.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -30,18 +31,19 @@ def chat_response(answer: Answer) -> ChatResponse:
     return ChatResponse(
         message=_chat_message(message, answer.usage),
         raw=answer.body,
-        logprobs=_logprobs(message),
+        logprobs=_logprobs(message.logprobs),
         additional_kwargs=_said_beside(answer.usage, answer.exchange),
     )
 
 
 def chat_response_chunk(reply: Reply, delta: Delta) -> ChatResponse:
-    """What has been said so far, and what an event added."""
+    """What has been said so far, and what an event added: `delta`, `thinking_delta` and `logprobs`."""
     message = reply.message
     return ChatResponse(
         message=_chat_message(message, None),
         delta=delta.text + delta.refusal,
         raw=_raw(reply, message),
+        logprobs=_logprobs(delta.logprobs),
         additional_kwargs={"thinking_delta": delta.reasoning} if delta.reasoning else {},
     )
 
@@ -53,7 +55,7 @@ def last_chat_response(reply: Reply, answer: Answer) -> ChatResponse:
         message=_chat_message(message, answer.usage),
         delta="",
         raw={**_raw(reply, message), "usage": answer.usage},
-        logprobs=_logprobs(message),
+        logprobs=_logprobs(message.logprobs),
         additional_kwargs=_said_beside(answer.usage, answer.exchange),
     )
 
@@ -141,9 +143,9 @@ def _raw(reply: Reply, message: Message) -> dict[str, Any]:
     return {"id": reply.id, "model": reply.model, "object": "chat.completion.chunk", "choices": [choice]}
 
 
-def _logprobs(message: Message) -> list[list[LogProb]] | None:
+def _logprobs(said: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
     """For each token its alternatives, or the token itself where none were asked for."""
-    tokens = (message.logprobs or {}).get("content")
+    tokens = (said or {}).get("content")
     if not tokens:
         return None
     return [[_logprob(choice) for choice in token.get("top_logprobs") or [token]] for token in tokens]

@@ -57,6 +57,11 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
         "chunk_size": "embed_batch_size",
     }
 
+    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        **EmbeddingOptions.WITHOUT_MEANING,
+        "mode": "query_instruction and text_instruction tell questions from documents",
+    }
+
     model_name: str = "bge-m3"
     embed_batch_size: int = Field(default=BATCH_SIZE, gt=0, le=LARGEST_BATCH)
 

@@ -59,7 +59,10 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
 
     WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         **ChatOptions.WITHOUT_MEANING,
+        "audio_config": "no model here speaks",
+        "modalities": "no model here speaks",
         "n": "a response here has one answer",
+        "strict": "the service holds answers to a schema as it is",
         "streaming": "stream_chat and stream_complete stream",
         "profile": "context_window and is_function_calling_model say what is known of the model",
     }
@@ -102,7 +105,11 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """The answer as it comes: each response holds all so far, and in `delta` what is new."""
+        """The answer as it comes: each response holds all so far, and in `delta` what is new.
+
+        Reasoning that is new is in `additional_kwargs["thinking_delta"]`. `logprobs` are those of what is new, and in
+        the last response those of the whole answer, beside its usage and finish reason in `raw`.
+        """
         return self._stream_chat(messages, **kwargs)
 
     @llm_chat_callback()

@@ -1,7 +1,7 @@
 """Structured output: every method by every kind of schema, whole, streamed and with the message."""
 
 import asyncio
-from typing import Any, TypedDict
+from typing import Any, Generic, TypedDict, TypeVar
 
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -15,6 +15,7 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints
 pytestmark = pytest.mark.usefixtures("environ")
 NOTE = "The subject is streams. The priority is 2."
 WANTED = {"subject": "streams", "priority": 2}
+T = TypeVar("T")
 
 
 class Ticket(BaseModel):
@@ -176,3 +177,20 @@ def test_tracing_knows_the_schema_and_the_service_does_not(server: LocalEndpoint
     structured.batch([NOTE, NOTE])
 
     assert all("ls_structured_output_format" not in str(request.json) for request in server.requests)
+
+
+class Box(BaseModel, Generic[T]):
+    """Holds one thing."""
+
+    content: T
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_generic_class_is_found_by_a_tool(server: LocalEndpoints, streamed: bool) -> None:
+    model = ChatOVHCloud(model="gpt-oss-120b").with_structured_output(Box[int], method="function_calling")
+    server.reply(tool_calls=[("Box_int_", {"content": 7})])
+
+    found = list(model.stream("7?"))[-1] if streamed else model.invoke("7?")
+
+    assert found == Box[int](content=7)
+    assert server.requests[-1].json["tools"][0]["function"]["name"] == "Box_int_"
