@@ -1,0 +1,126 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovhcloud_ai_endpoints._arguments import Arguments
+
+PLACE = {"type": "object", "properties": {"city": {"type": "string"}, "near": {"$ref": "#/$defs/Place"}}}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "place": PLACE,
+        "maybe": {"type": ["object", "null"]},
+        "tags": {"type": "array", "items": {"type": "object"}},
+        "options": {"anyOf": [{"type": "array"}, {"type": "null"}]},
+        "text": {"type": "string"},
+        "either": {"anyOf": [{"type": "object"}, {"type": "string"}]},
+        "anything": {},
+    },
+    "additionalProperties": {"type": "array"},
+    "$defs": {"Place": PLACE},
+}
+ROME = {"city": "Rome"}
+
+
+def read(text: str, schema: dict[str, Any] = SCHEMA, size: int = 1) -> str:
+    arguments = Arguments(schema)
+    pieces = [arguments.feed(text[at : at + size]) for at in range(0, len(text), size)]
+    return "".join(pieces) + arguments.end()
+
+
+@pytest.mark.parametrize("size", [1, 3, 999])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("place", ROME),
+        ("place", {"city": 'a "quoted" \\ one\n'}),
+        ("maybe", ROME),
+        ("tags", [ROME]),
+        ("options", [1, "x"]),
+        ("more", [1]),
+    ],
+)
+def test_what_is_encoded_twice_is_undone(name: str, value: Any, size: int) -> None:
+    text = json.dumps({"text": "before", name: json.dumps(value), "anything": 1})
+
+    assert json.loads(read(text, size=size)) == {"text": "before", name: value, "anything": 1}
+
+
+def test_it_is_undone_at_any_depth() -> None:
+    inner = json.dumps({"city": "Rome", "near": json.dumps({"city": "Ostia"})})
+
+    assert json.loads(read(json.dumps({"place": inner}))) == {"place": {"city": "Rome", "near": {"city": "Ostia"}}}
+    assert json.loads(read(json.dumps({"tags": [json.dumps(ROME), ROME]}))) == {"tags": [ROME, ROME]}
+
+
+def test_the_whole_may_be_encoded_twice() -> None:
+    assert json.loads(read(json.dumps(json.dumps({"place": ROME})))) == {"place": ROME}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": '{"city": "Rome"}'},
+        {"either": '{"city": "Rome"}'},
+        {"anything": '{"city": "Rome"}'},
+        {"place": "Rome"},
+        {"place": '["Rome"]'},
+        {"place": '{"city": '},
+        {"tags": '{"a": 1}'},
+        {"place": {"place": "{}"}},
+    ],
+)
+def test_anything_else_is_left_as_it_is(value: Any) -> None:
+    text = json.dumps(value, indent=2)
+
+    assert read(text) == text
+
+
+@pytest.mark.parametrize("schema", [None, {}, {"type": "object"}, {"properties": 5}, {"$ref": "#/$defs/a"}])
+def test_schema_may_say_nothing(schema: Any) -> None:
+    text = '{"a": "{}", "b": ["[]"]}'
+
+    assert read(text, schema) == text
+
+
+def test_what_is_cut_is_not_lost() -> None:
+    text = '{"place": "{\\"city\\": \\"Ro'
+
+    assert read(text) == text
+
+
+def _written(values: list[str]) -> str:
+    """An array, or an object with one key after the other, of JSON texts."""
+    names = list(SCHEMA["properties"])
+    inside = ", ".join(f'"{name}": {value}' for name, value in zip(names, values, strict=False))
+    return f"[{', '.join(values)}]" if len(values) == 1 else f"{{{inside}}}"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(SCHEMA["properties"])), inner),
+    max_leaves=8,
+)
+
+
+@given(VALUES, st.integers(1, 7))
+def test_pieces_give_what_the_whole_gives(value: Any, size: int) -> None:
+    text = json.dumps(value)
+
+    assert read(text, size=size) == read(text, size=len(text))
+    json.loads(read(text, size=size))
+
+
+@given(st.text(alphabet='{}[]":,\\ab ', max_size=40), st.integers(1, 5))
+def test_any_text_goes_through(text: str, size: int) -> None:
+    assert read(text, size=size) == read(text, size=max(1, len(text)))
+
+
+@given(
+    st.recursive(st.just('"{}"') | st.just("1"), lambda inner: st.lists(inner, max_size=3).map(_written), max_leaves=6)
+)
+def test_what_was_json_is_json(text: str) -> None:
+    json.loads(read(text))
