@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ovhcloud_ai_endpoints._arguments import Arguments
 from ovhcloud_ai_endpoints._errors import event_error, invalid_response
+from ovhcloud_ai_endpoints._think import ThinkTags
 from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Usage
 
 
@@ -23,9 +25,12 @@ class ToolCall:
 
     def parsed(self) -> dict[str, Any] | None:
         """The arguments, or None if they aren't a JSON object; an empty text or null is an empty object."""
+        text = self.arguments.strip()
+        if text and text[-1] not in "}l":  # of an object or null; what is still coming is not read again and again
+            return None
         try:
             # Models write line ends into strings as they are, so only the structure must be right.
-            value = json.loads(self.arguments, strict=False) if self.arguments.strip() else {}
+            value = json.loads(text, strict=False) if text else {}
         except (ValueError, RecursionError):
             return None
         if value is None:
@@ -98,14 +103,23 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: ChatRequest
 
 def _message(choice: Mapping[str, Any], request: ChatRequest) -> Message:
     said = choice["message"]
-    calls = []
+    calls: list[ToolCall] = []
     for call in said.get("tool_calls") or []:
         function = call.get("function") or {}
-        name, arguments = read_tool_name(function, request), read_arguments(function.get("arguments"))
-        calls.append(ToolCall(read_text(call.get("id")) or new_tool_call_id(), name, arguments))
+        name = read_tool_name(function, request)
+        arguments = Arguments(request.parameters.get(name))
+        text = arguments.feed(read_arguments(function.get("arguments"))) + arguments.end()
+        id_ = read_text(call.get("id"))
+        is_new = id_ and all(id_ != other.id for other in calls)
+        calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
+    text, reasoning = read_content(said.get("content")), read_reasoning(said)
+    if not reasoning:
+        tags = ThinkTags()
+        (text, reasoning), (more_text, more_reasoning) = tags.feed(text), tags.end()
+        text, reasoning = text + more_text, reasoning + more_reasoning
     return Message(
-        text=read_content(said.get("content")),
-        reasoning=read_reasoning(said),
+        text=text,
+        reasoning=reasoning,
         refusal=read_text(said.get("refusal")),
         tool_calls=tuple(calls[:1] if request.one_call else calls),
         finish_reason=read_name(choice.get("finish_reason")),

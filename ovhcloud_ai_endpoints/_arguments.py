@@ -1,4 +1,4 @@
-r"""Arguments of a tool call as they come, with objects and lists that a model has encoded twice taken out of their text.
+r"""Arguments of a tool call as they come; objects and lists that a model has encoded twice become such again.
 
 Pure. Some models write `{"place": "{\"city\": \"Rome\"}"}` where the schema says that `place` is an object. That is
 undone where the schema says object or array and nothing that a text could be, and left as it is anywhere else.

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._answer import ToolCall
 from ovhcloud_ai_endpoints._models import wire_name
+from ovhcloud_ai_endpoints._schema import readable
 from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Part, WireMessage, WireToolCall
 
 PATH = "/chat/completions"
@@ -83,11 +84,12 @@ def chat_request(
         body["stream"] = True
         if stream_usage:
             body["stream_options"] = {"include_usage": True}
-    sent = _sent_names([*tool_names(body.get("tools") or []), *_called_names(messages)])
+    parameters_of = _read_schemas(body)
+    sent = _sent_names([*parameters_of, *_called_names(messages)])
     if sent:
         _rename_tools(body, sent)
     names = {short: name for name, short in sent.items()}
-    return ChatRequest(body | dict(extra_body or {}), one_call=one_call, tool_names=names)
+    return ChatRequest(body | dict(extra_body or {}), one_call=one_call, tool_names=names, parameters=parameters_of)
 
 
 def check_parameters(parameters: Iterable[str]) -> None:
@@ -252,6 +254,22 @@ def _settle_tools(body: Body) -> None:
         body["tool_choice"] = choice
     if not tools or body.get("parallel_tool_calls") is False:  # the gateway refuses false
         body.pop("parallel_tool_calls", None)
+
+
+def _read_schemas(body: Body) -> dict[str, Mapping[str, Any]]:
+    """Has the schemas in a form that models can read; gives those of the tools' parameters by the tools' names."""
+    tools = []
+    for tool in body.get("tools", []):
+        function = tool["function"]
+        if isinstance(function.get("parameters"), Mapping):
+            function = {**function, "parameters": readable(function["parameters"])}
+        tools.append({**tool, "function": function})
+    if tools:
+        body["tools"] = tools
+    match body.get("response_format"):
+        case {"type": "json_schema", "json_schema": {"schema": {} as schema, **rest}}:
+            body["response_format"] = {"type": "json_schema", "json_schema": {**rest, "schema": readable(schema)}}
+    return {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
 
 
 def _plain_name(name: str) -> str:

@@ -5,7 +5,7 @@ Pure: bytes in, `Delta`s and a `Message` out. The state of a stream lives in its
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ovhcloud_ai_endpoints._answer import (
@@ -23,6 +23,7 @@ from ovhcloud_ai_endpoints._answer import (
     read_tool_name,
     read_usage,
 )
+from ovhcloud_ai_endpoints._arguments import Arguments
 from ovhcloud_ai_endpoints._errors import (
     InvalidResponseError,
     StreamInterruptedError,
@@ -30,6 +31,7 @@ from ovhcloud_ai_endpoints._errors import (
     invalid_response,
 )
 from ovhcloud_ai_endpoints._sse import Decoder
+from ovhcloud_ai_endpoints._think import ThinkTags
 from ovhcloud_ai_endpoints._wire import ChatRequest, Event, Usage
 
 
@@ -62,6 +64,7 @@ class _GrowingCall:
     id: str
     name: str = ""
     arguments: str = ""
+    reader: Arguments = field(default_factory=Arguments)
     sent: int = 0  # how many of its letters are in deltas
 
     def unsent(self) -> str:
@@ -96,6 +99,7 @@ class Reply:
         self._request = request
         self.model: str | None = None
         self._system_fingerprint: str | None = None
+        self._tags = ThinkTags()
         self._text = ""
         self._reasoning = ""
         self._refusal = ""
@@ -154,6 +158,7 @@ class Reply:
         """
         for event in self._decoder.end():
             yield self._add(event)
+        yield self._held_back()
         if not self.is_complete:
             raise self.interrupted("The stream ended before the answer did")
         if self._finish_reason is None and not (self._text or self._reasoning or self._refusal or self._calls):
@@ -163,6 +168,7 @@ class Reply:
 
     def interrupted(self, problem: str) -> StreamInterruptedError:
         """The error for a stream that was lost, with what had arrived."""
+        self._held_back()
         message = self.message
         error = StreamInterruptedError(
             f"{problem}. {len(message.text)} characters of text had arrived; they are in this error's partial. "
@@ -191,6 +197,10 @@ class Reply:
         self._finish_reason = read_name(choice.get("finish_reason")) or self._finish_reason
         said = choice.get("delta") or choice.get("message") or {}
         text, reasoning = read_content(said.get("content")), read_reasoning(said)
+        if reasoning:
+            text = self._tags.off() + text
+        else:
+            text, reasoning = self._tags.feed(text)
         refusal = read_text(said.get("refusal"))
         logprobs = read_logprobs(choice.get("logprobs"))
         self._text += text
@@ -201,6 +211,18 @@ class Reply:
         calls = [self._tool_call(piece) for piece in said.get("tool_calls") or []]
         kept = tuple(call for call in calls if self._kept is None or call.index < self._kept)
         return Delta(text, reasoning, refusal, kept, logprobs)
+
+    def _held_back(self) -> Delta:
+        """What could not be given out before the end was known."""
+        text, reasoning = self._tags.end()
+        self._text += text
+        self._reasoning += reasoning
+        pieces = []
+        for place, call in enumerate(self._calls[: self._kept]):
+            call.arguments += call.reader.end()
+            if unsent := call.unsent():
+                pieces.append(ToolCallDelta(place, None, None, unsent))
+        return Delta(text, reasoning, tool_calls=tuple(pieces))
 
     @property
     def _kept(self) -> int | None:
@@ -221,8 +243,9 @@ class Reply:
         if index is not None:
             self._by_index[index] = place
         named = name if name and not call.name else None
-        call.name = call.name or name
-        call.arguments += arguments
+        if named:
+            call.name, call.reader = name, Arguments(self._request.parameters.get(name))
+        call.arguments += call.reader.feed(arguments)
         return ToolCallDelta(place, call.id if new else None, named, call.unsent())
 
     def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:

@@ -84,8 +84,10 @@ class ChatRequest:
     Attributes:
         one_call: whether only the first tool call is wanted, which the gateway refuses to be told.
         tool_names: what tools are called here, by the names under which they are sent, where these differ.
+        parameters: the schemas of the tools' parameters, by what they are called here.
     """
 
     body: Body
     one_call: bool = False
     tool_names: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -292,3 +292,117 @@ def test_any_cutting_of_a_stream_gives_the_whole(
     assert message.text == "".join(text for kind, text in texts if kind == "content")
     assert message.reasoning == "".join(text for kind, text in texts if kind == "reasoning")
     assert [(call.name, call.parsed()) for call in message.tool_calls] == wanted
+
+
+PARAMETERS = {"f": {"type": "object", "properties": {"place": {"type": "object"}, "tags": {"type": "array"}}}}
+REQUEST = ChatRequest({"model": "m"}, parameters=PARAMETERS)
+
+
+def cut(text: str, places: list[int]) -> list[str]:
+    """A text in pieces."""
+    at = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
+    return [text[start:end] for start, end in pairwise(at)]
+
+
+class TestRepairs:
+    """What open models get wrong, whole and in any pieces."""
+
+    @given(
+        reasoning=st.text(max_size=20),
+        content=st.text(alphabet="<think>/ ab\n", max_size=30),
+        arguments=st.lists(
+            st.sampled_from(
+                [
+                    "",
+                    "null",
+                    "{}",
+                    '{"x": 1}',
+                    '{"place": "{\\"a\\": 1}"}',
+                    '{"tags": "[1]", "x": "[1]"}',
+                    '{"x": "cut',
+                    "7",
+                ]
+            ),
+            max_size=3,
+        ),
+        places=st.lists(st.integers(0, 99), max_size=8),
+    )
+    def test_any_cutting_gives_the_message_of_the_whole(
+        self, reasoning: str, content: str, arguments: list[str], places: list[int]
+    ) -> None:
+        calls = [
+            {"id": f"id{at}", "type": "function", "function": {"name": "f", "arguments": text}}
+            for at, text in enumerate(arguments)
+        ]
+        said = {"role": "assistant", "content": content, "reasoning": reasoning, "tool_calls": calls}
+        whole = {"choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}
+        events = [event({"reasoning": part}) for part in cut(reasoning, places)]
+        events += [event({"content": part}) for part in cut(content, places)]
+        for at, text in enumerate(arguments):
+            head = {"index": at, "id": f"id{at}", "function": {"name": "f", "arguments": ""}}
+            events.append(event({"tool_calls": [head]}))
+            events += [
+                event({"tool_calls": [{"index": at, "function": {"arguments": part}}]}) for part in cut(text, places)
+            ]
+        reply, deltas = Reply(REQUEST), []
+        for data in [*events, event({}, finish="stop"), DONE]:
+            deltas += list(reply.feed(data))
+        deltas += list(reply.end())
+
+        try:
+            expected = read_answer(whole, b"", Exchange(), REQUEST).messages[0]
+        except InvalidResponseError:
+            expected = Message(finish_reason="stop")
+
+        assert reply.message == expected
+        assert "".join(delta.text for delta in deltas) == expected.text
+        assert "".join(delta.reasoning for delta in deltas) == expected.reasoning
+
+    @given(
+        st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "index": st.none() | st.integers(-2, 3),
+                    "id": st.none() | st.sampled_from(["", "a", "b"]),
+                    "type": st.just("function"),
+                    "function": st.none()
+                    | st.fixed_dictionaries(
+                        {},
+                        optional={
+                            "name": st.none() | st.sampled_from(["", "f", "g"]),
+                            "arguments": st.none() | st.text(alphabet='{}":1,', max_size=5) | st.just({"x": 1}),
+                        },
+                    ),
+                },
+            ),
+            max_size=8,
+        )
+    )
+    def test_accumulating_never_raises(self, pieces: list[dict[str, Any]]) -> None:
+        reply, deltas = Reply(REQUEST), []
+        for piece in pieces:
+            deltas += list(reply.feed(event({"tool_calls": [piece]})))
+        deltas += list(reply.feed(event({"content": "x"}, finish="tool_calls") + DONE)) + list(reply.end())
+
+        calls = reply.message.tool_calls
+        assert len({call.id for call in calls}) == len(calls)
+        assert all(call.id for call in calls)
+        for at, call in enumerate(calls):
+            sent = "".join(piece.arguments for delta in deltas for piece in delta.tool_calls if piece.index == at)
+            assert call.arguments.endswith(sent) or sent == call.arguments
+
+    def test_equal_ids_of_a_whole_answer_become_different_ones(self) -> None:
+        calls = [{"id": "same", "function": {"name": "f", "arguments": "{}"}}] * 2
+        body = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
+
+        ids = [call.id for call in read_answer(body, b"", Exchange(), REQUEST).messages[0].tool_calls]
+
+        assert ids[0] == "same"
+        assert len(set(ids)) == 2
+
+    def test_what_is_held_back_is_in_an_interrupted_stream(self) -> None:
+        reply = Reply(REQUEST)
+        list(reply.feed(call('{"place": "{\\"ci', id="a", name="f")))
+
+        assert reply.interrupted("Lost").partial.tool_calls[0].arguments == '{"place": "{\\"ci'

@@ -1,0 +1,58 @@
+"""Reasoning that a server has left in the content, between `<think>` and `</think>` at its beginning.
+
+Pure.
+"""
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+class ThinkTags:
+    """Takes the content of one answer apart, piece by piece; a tag may be split over pieces.
+
+    Only an answer that begins with the tag is taken apart, so that one about such tags is not. If the end is missing,
+    because the answer was cut, all of it is reasoning.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._state = "start"
+
+    def feed(self, content: str) -> tuple[str, str]:
+        """What is new of the text and of the reasoning."""
+        if self._state == "text" and not self._held:
+            return content, ""
+        self._held += content
+        text = thought = ""
+        if self._state == "start":
+            begun = self._held.lstrip()
+            if OPEN.startswith(begun):
+                return "", ""
+            self._state = "thought" if begun.startswith(OPEN) else "text"
+            self._held = begun.removeprefix(OPEN).lstrip("\n") if self._state == "thought" else self._held
+        if self._state == "thought":
+            thought, tag, rest = self._held.partition(CLOSE)
+            if not tag:
+                keep = _beginning_of(CLOSE, thought)
+                self._held = thought[len(thought) - keep :]
+                return "", thought[: len(thought) - keep]
+            self._state, self._held = "after", rest
+        if self._state == "after":
+            self._held = self._held.lstrip("\n")
+            self._state = "text" if self._held else "after"
+        text, self._held = self._held, ""
+        return text, thought
+
+    def off(self) -> str:
+        """No more is taken apart, since the reasoning comes in a field of its own; the text that was held back."""
+        self._state, held, self._held = "text", self._held, ""
+        return held
+
+    def end(self) -> tuple[str, str]:
+        """What was held back, when the content has ended."""
+        held, self._held = self._held, ""
+        return ("", held) if self._state == "thought" else (held, "")
+
+
+def _beginning_of(tag: str, text: str) -> int:
+    """How many letters at the end of a text may be the beginning of a tag."""
+    return next((count for count in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:count])), 0)
