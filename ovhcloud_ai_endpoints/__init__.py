@@ -4,6 +4,7 @@ The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhc
 demos is in `ovhcloud_ai_endpoints.testing`.
 """
 
+from ovhcloud_ai_endpoints._catalogue import alist_models, list_models
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
     APITimeoutError,
@@ -20,7 +21,7 @@ from ovhcloud_ai_endpoints._errors import (
     RateLimitError,
     StreamInterruptedError,
 )
-from ovhcloud_ai_endpoints._models import Model, list_models, model
+from ovhcloud_ai_endpoints._models import Model, model
 from ovhcloud_ai_endpoints._settings import Timeouts
 from ovhcloud_ai_endpoints._version import __version__
 
@@ -45,6 +46,7 @@ __all__ = [
     "StreamInterruptedError",
     "Timeouts",
     "__version__",
+    "alist_models",
     "list_models",
     "model",
 ]

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -41,6 +42,7 @@ class Call:
     """From the first attempt to the end of a whole answer.
 
     Attributes:
+        method: of the request, which without a body is GET.
         content: the body to send.
         watch: the clocks.
     """
@@ -48,7 +50,8 @@ class Call:
     def __init__(self, settings: Settings, path: str, body: Mapping[str, Any], now: float) -> None:
         self.settings = settings
         self.url = settings.base_url + path
-        self.content = encoded(body)
+        self.method = "POST" if body else "GET"
+        self.content = encoded(body) if body else b""
         self.watch = Watch(settings.timeouts, now)
         self.model: str | None = body.get("model")
         self._secret = ""
@@ -187,16 +190,26 @@ class Call:
         Raises:
             InvalidResponseError: it is none.
         """
+        raw = bytes(self._body)
+        value = self.json(now)
+        with self.telling():
+            if not isinstance(value, dict):
+                raise invalid_response("The answer is not a JSON object", raw, self._headers)
+        return value, raw
+
+    def json(self, now: float) -> Any:
+        """The JSON of a whole answer.
+
+        Raises:
+            InvalidResponseError: it is none.
+        """
         self.watch.event(now)
         raw = bytes(self._body)
         with self.telling():
             try:
-                value = from_json(raw)
+                return from_json(raw)
             except ValueError as error:
                 raise invalid_response("The answer is not JSON", raw, self._headers) from error
-            if not isinstance(value, dict):
-                raise invalid_response("The answer is not a JSON object", raw, self._headers)
-        return value, raw
 
     def answer(self, now: float, request: ChatRequest) -> Answer:
         """What a whole answer says.
@@ -217,6 +230,13 @@ class Call:
         body, raw = self.body(now)
         with self.telling():
             return read_vectors(body, raw, count=count)
+
+    def date(self) -> str | None:
+        """The day on which it was answered, as YYYY-MM-DD; None if the service did not say."""
+        try:
+            return parsedate_to_datetime(self._headers["date"]).date().isoformat()
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def exchange(self) -> Exchange:
         """What is known of the call itself."""

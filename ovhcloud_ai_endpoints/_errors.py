@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from ovhcloud_ai_endpoints._models import is_retired, nearest_names
 from ovhcloud_ai_endpoints._models import model as model_facts
+from ovhcloud_ai_endpoints._models import nearest_names, replacement
 
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._answer import Message
@@ -304,8 +304,9 @@ def _advice_for_not_found(model: str | None, url: str) -> str:
         return (
             f"{facts.id} is known as a model of kind {facts.kind!r}; is it used as that, or has it been retired?{where}"
         )
-    known = "has been retired" if is_retired(model) else "is not known"
-    return f"The model {model!r} {known}; the nearest names are {', '.join(nearest_names(model))}.{where}"
+    if instead := replacement(model):
+        return f"The model {model!r} has been retired; use {instead}, for example.{where}"
+    return f"The model {model!r} is not known; the nearest names are {', '.join(nearest_names(model))}.{where}"
 
 
 def _field(body: bytes, name: str) -> str | None:

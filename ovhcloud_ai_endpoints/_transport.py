@@ -51,11 +51,16 @@ class Client:
 
     def chat(self, request: ChatRequest) -> Answer:
         """The answer to a chat completion."""
-        return self._post(_chat.PATH, request.body).answer(time.monotonic(), request)
+        return self._send(_chat.PATH, request.body).answer(time.monotonic(), request)
 
     def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
         """So many vectors, and how many tokens they took."""
-        return self._post(_embeddings.PATH, body).vectors(time.monotonic(), count=count)
+        return self._send(_embeddings.PATH, body).vectors(time.monotonic(), count=count)
+
+    def get(self, path: str) -> tuple[Any, str | None]:
+        """The JSON at a path, and the day on which the service said it."""
+        call = self._send(path, {})
+        return call.json(time.monotonic()), call.date()
 
     @contextmanager
     def stream_chat(self, request: ChatRequest) -> Iterator["ChatStream"]:
@@ -74,7 +79,7 @@ class Client:
             finally:
                 response.close()
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Call:
+    def _send(self, path: str, body: Mapping[str, Any]) -> Call:
         pool = connections(self._settings)
         with pool.slots(self._settings.max_concurrency, path):
             call = Call(self._settings, path, body, time.monotonic())
@@ -114,11 +119,16 @@ class AsyncClient:
 
     async def chat(self, request: ChatRequest) -> Answer:
         """The answer to a chat completion."""
-        return (await self._post(_chat.PATH, request.body)).answer(time.monotonic(), request)
+        return (await self._send(_chat.PATH, request.body)).answer(time.monotonic(), request)
 
     async def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
         """So many vectors, and how many tokens they took."""
-        return (await self._post(_embeddings.PATH, body)).vectors(time.monotonic(), count=count)
+        return (await self._send(_embeddings.PATH, body)).vectors(time.monotonic(), count=count)
+
+    async def get(self, path: str) -> tuple[Any, str | None]:
+        """The JSON at a path, and the day on which the service said it."""
+        call = await self._send(path, {})
+        return call.json(time.monotonic()), call.date()
 
     @asynccontextmanager
     async def stream_chat(self, request: ChatRequest) -> AsyncIterator["AsyncChatStream"]:
@@ -137,7 +147,7 @@ class AsyncClient:
             finally:
                 await response.aclose()
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Call:
+    async def _send(self, path: str, body: Mapping[str, Any]) -> Call:
         pool = await async_connections(self._settings)
         async with pool.slots(self._settings.max_concurrency, path):
             call = Call(self._settings, path, body, time.monotonic())
@@ -294,7 +304,7 @@ def _request(call: Call, client: "httpx.Client | httpx.AsyncClient", headers: di
     connect, read = call.connect_timeout(now), call.read_timeout(now)
     headers = {"User-Agent": USER_AGENT, **headers}
     return client.build_request(
-        "POST", call.url, content=call.content, headers=headers, timeout=(connect, read, read, None)
+        call.method, call.url, content=call.content or None, headers=headers, timeout=(connect, read, read, None)
     )
 
 

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ovhcloud_ai_endpoints._models import list_models, model
+from ovhcloud_ai_endpoints._models import bundled_models, model
 from ovhcloud_ai_endpoints.testing._gateway import SYSTEM_FIRST_MODELS, prompt_tokens, served, tokens
 from ovhcloud_ai_endpoints.testing._script import Said
 from ovhcloud_ai_endpoints.testing._vectors import vector
+
+CATEGORIES = {"embedding": "Embeddings", "guard": "LLM Guard"}
 
 
 def completion(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:
@@ -96,9 +98,38 @@ def models() -> dict[str, Any]:
                 "completion": f"{found.usd_per_million_tokens.get('output', 0) / 1e6:.10f}",
             },
         }
-        for found in list_models()
+        for found in bundled_models()
     ]
     return {"object": "list", "data": data}
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """What the catalogue behind the web site has: a page's slug as `id`, and the model's name as `name`."""
+    return [
+        {
+            "id": re.sub(r"[^a-z0-9]+", "-", found.id.lower()),
+            "name": found.id,
+            "category": {"embedding": "Embeddings", "guard": "LLM Guard"}.get(
+                found.kind, "Large Language Models (LLM)"
+            ),
+            "tags": [""],
+            "metadata": {
+                "aliases": list(found.aliases),
+                "model_specs": {
+                    "capabilities": {
+                        "function_calling": found.tool_calling,
+                        "input_modality": ["text", "image"] if found.image_inputs else ["text"],
+                        "reasoning": found.reasoning,
+                        "response_format": ["raw_text", *(["json_schema"] if found.structured_output else [])],
+                    },
+                    "model_parameters": {"params": []},
+                },
+                "publishing_information": {"model_eol_date": "None", "knowledge_cutoff": "31/06/2024"},
+            },
+        }
+        for found in bundled_models()
+        if found.kind in {"chat", "guard", "embedding"}
+    ]
 
 
 def has_empty_stream(chat: Mapping[str, Any]) -> bool:

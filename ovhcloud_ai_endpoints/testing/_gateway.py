@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ovhcloud_ai_endpoints._models import Model, list_models
+from ovhcloud_ai_endpoints._models import Model, bundled_models
 from ovhcloud_ai_endpoints.testing._requests import Request
 
 MAX_BODY_BYTES = 2_000_000  # "2 MB", OVHcloud's capabilities guide
-PATHS = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET"}
+CATALOGUE = "/rest/v1/models_v2"  # which the service has on a host of its own
+PATHS = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET", CATALOGUE: "GET"}
 EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
 
 # Guesses
@@ -190,7 +191,7 @@ class Gateway:
             return _json(404, NOT_FOUND_BODY), {}
         if len(request.body) > MAX_BODY_BYTES:
             return _json(413, TOO_LARGE_BODY), {}
-        if path == "/v1/models":
+        if path in {"/v1/models", CATALOGUE}:
             return None, {}  # asks for no key and detects no wrong one
         if request.api_key is not None and request.api_key not in self.api_keys:
             return _json(403, {"message": FORBIDDEN}), {}
@@ -230,7 +231,7 @@ FORBIDDEN = (  # as captured on 2026-10-06, with its two blanks
 
 def served(name: str) -> Model | None:
     """The model of this name or alias, in just this casing."""
-    return next((model for model in list_models() if name in {model.id, *model.aliases}), None)
+    return next((model for model in bundled_models() if name in {model.id, *model.aliases}), None)
 
 
 def _check_chat(body: Any, *, is_strict: bool) -> Refusal | None:

@@ -17,7 +17,7 @@ from ovhcloud_ai_endpoints._models import model
 from ovhcloud_ai_endpoints._settings import BASE_URL_VARIABLE, KEY_VARIABLES
 from ovhcloud_ai_endpoints.testing import _completions
 from ovhcloud_ai_endpoints.testing._answers import answer
-from ovhcloud_ai_endpoints.testing._gateway import Gateway
+from ovhcloud_ai_endpoints.testing._gateway import CATALOGUE, Gateway
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import (
     CUT,
@@ -325,6 +325,8 @@ def _spoken(request: Request, said: Said) -> Scripted:
     as_json = {"Content-Type": "application/json", **said.headers}
     if request.path.startswith("/v1/models"):
         return Scripted([json.dumps(_completions.models()).encode()], 200, as_json)
+    if request.path == CATALOGUE:
+        return Scripted([json.dumps(_completions.catalogue()).encode()], 200, as_json)
     asked = request.json
     if request.path.startswith("/v1/embeddings"):
         return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.hold)

@@ -233,7 +233,9 @@ class TestErrors:
 
 
 class TestTheObject:
-    @pytest.mark.parametrize("facts", [facts for facts in service.list_models() if facts.kind == "chat"], ids=str)
+    @pytest.mark.parametrize(
+        "facts", [facts for facts in service.list_models(offline=True) if facts.kind == "chat"], ids=str
+    )
     def test_knows_each_model(self, facts: service.Model) -> None:
         metadata = ChatOVHCloud(model=facts.id).metadata
 

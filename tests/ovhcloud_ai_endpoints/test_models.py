@@ -1,12 +1,12 @@
 import pytest
 
 import ovhcloud_ai_endpoints as service
-from ovhcloud_ai_endpoints._models import is_retired, nearest_names, wire_name
+from ovhcloud_ai_endpoints._models import nearest_names, replacement, retired_models, wire_name
 from ovhcloud_ai_endpoints._settings import BASE_URL
 
 
 def test_catalogue_is_whole() -> None:
-    models = service.list_models()
+    models = service.list_models(offline=True)
 
     assert sum(model.kind == "chat" for model in models) == 12
     assert {model.id for model in models if model.kind == "embedding"} == {
@@ -42,9 +42,47 @@ def test_nearest_names_are_the_likeliest() -> None:
     assert "Meta-Llama-3_3-70B-Instruct" in nearest_names("llama-3.3-70b-instruct")
 
 
-def test_retired_models_are_not_served() -> None:
-    assert is_retired("qwen3-32b")
-    assert not [model.id for model in service.list_models() if is_retired(model.id)]
+def test_retired_models_are_replaced_by_such_as_stay() -> None:
+    served = {model.id: model for model in service.list_models(offline=True)}
+    instead = replacement("qwen3-32b")
+
+    assert instead == "Qwen3.6-27B"
+    assert all(served[name].status == "live" for name in retired_models(served=served).values())
+    assert not set(retired_models(served=served)) & set(served)
+    for model in served.values():
+        assert (model.status == "grace") == (model.replaced_by is not None)
+        assert model.replaced_by is None or served[model.replaced_by].status == "live"
+
+
+def test_cost_is_in_dollars_at_a_date() -> None:
+    model = service.model("gpt-oss-120b")
+
+    assert model.cost(input_tokens=1_000_000, output_tokens=500_000) == pytest.approx(0.09 + 0.47 / 2)
+    assert model.cost() == 0
+    assert model.prices_as_of == "2026-10-05"
+
+
+@pytest.mark.parametrize("name", ["new-model", "mistral@latest", "whisper-large-v3"])
+def test_cost_of_what_has_no_price_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match="is not known"):
+        service.model(name).cost(input_tokens=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("Mistral-7B-Instruct-v0.3", "mistral"),
+        ("mistral@latest?context_size>100000", "mistral"),
+        ("mistralai/Mixtral-8x7B", "mistral"),
+        ("Meta-Llama-3_3-70B-Instruct", "llama"),
+        ("llama@biggest", "llama"),
+        ("Qwen3.6-27B", "qwen"),
+        ("openai/gpt-oss-20b", "gpt-oss"),
+        ("DeepSeek-R1", ""),
+    ],
+)
+def test_family_is_told_by_the_name(name: str, family: str) -> None:
+    assert service.Model(id=name).family == family
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class Blocking:
 
     def post(self, body: dict[str, Any] = BODY, path: str = PATH) -> tuple[dict[str, Any], Exchange]:
         if path != PATH:
-            call = self._run(Client, AsyncClient, "_post", path, body)
+            call = self._run(Client, AsyncClient, "_send", path, body)
             return call.body(0)[0], call.exchange()
         answer = self._run(Client, AsyncClient, "chat", ChatRequest(body))
         return answer.body, answer.exchange

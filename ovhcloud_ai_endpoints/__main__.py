@@ -1,0 +1,47 @@
+"""What can be asked from a shell.
+
+python -m ovhcloud_ai_endpoints models              the models that the service lists
+python -m ovhcloud_ai_endpoints models --offline    those of the bundled catalogue
+python -m ovhcloud_ai_endpoints models --refresh    with what OVHcloud's web site says of them
+python -m ovhcloud_ai_endpoints models --refresh --json    as a new models.json
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from ovhcloud_ai_endpoints._catalogue import list_models
+from ovhcloud_ai_endpoints._errors import OVHCloudError
+from ovhcloud_ai_endpoints._listing import document, table
+from ovhcloud_ai_endpoints._models import Model, catalogue_date, retired_models
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ovhcloud_ai_endpoints", description="OVHcloud AI Endpoints")
+    commands = parser.add_subparsers(dest="command", required=True)
+    models = commands.add_parser("models", help="print the models and what is known of each")
+    models.add_argument("--offline", action="store_true", help="ask nobody: the bundled catalogue")
+    models.add_argument("--refresh", action="store_true", help="ask OVHcloud's web catalogue, too")
+    models.add_argument("--json", action="store_true", help="as a new models.json instead of a table")
+    chosen = parser.parse_args(arguments)
+    try:
+        found = list_models(refresh=chosen.refresh, offline=chosen.offline)
+    except OVHCloudError as error:
+        print(f"{error}\nThe bundled catalogue of {catalogue_date()} is printed with --offline.", file=sys.stderr)
+        return 1
+    if chosen.json:
+        retired = retired_models(served={model.id for model in found})
+        print(json.dumps(document(found, retired, date=_date(found)), indent=1, ensure_ascii=False))
+    else:
+        print(table(found))
+    return 0
+
+
+def _date(models: Sequence[Model]) -> str:
+    """The day of the list: that of its newest price."""
+    return max((model.prices_as_of or "" for model in models), default="") or catalogue_date()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
