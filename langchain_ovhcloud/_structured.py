@@ -19,6 +19,8 @@ from langchain_core.output_parsers import (
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.utils.json import parse_json_markdown
 
+from ovhcloud_ai_endpoints._answer import CUT_ANSWER
+
 
 def pydantic_parser(schema: Any) -> BaseOutputParser[Any]:
     """Gives instances of a pydantic class, from text."""
@@ -118,6 +120,6 @@ def _finish_reason(result: list[Generation]) -> str | None:
 
 def _failure(result: list[Generation], problem: str) -> OutputParserException:
     if _finish_reason(result) == "length":
-        problem += ", because it was cut at max_tokens; raise it, or lower reasoning_effort"
+        problem += f", because {CUT_ANSWER}"
     text = result[0].text
     return OutputParserException(f"{problem}. The model said: {text!r}", llm_output=text)

@@ -60,5 +60,5 @@ class VectorCache:
         for position, vector in vectors.items():
             key = self._keys[position]
             if self._name not in self._entries[key]:
-                self._entries[key] = {self._name: vector, **self._entries[key]}
+                self._entries[key] = {**self._entries[key], self._name: vector}
                 yield key, self._entries[key]

@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from llama_index.core.tools import ToolMetadata
 
 from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
@@ -49,6 +50,12 @@ def wire_messages(messages: Sequence[ChatMessage]) -> list[WireMessage]:
         ValueError: a block that the service can't be given; it says which and what to do.
     """
     return [_wire_message(message, at) for at, message in enumerate(messages)]
+
+
+def wire_tool(metadata: ToolMetadata) -> dict[str, Any]:
+    """A tool in the wire's form, under its own name, which need not be one that can be sent."""
+    tool: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)
+    return {**tool, "function": {**tool["function"], "name": metadata.get_name()}}
 
 
 def _wire_message(message: ChatMessage, at: int) -> WireMessage:

@@ -24,6 +24,8 @@ from ovhcloud_ai_endpoints._answer import Answer, Exchange, Message
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._wire import Usage
 
+CHUNK = "chat.completion.chunk"  # what a response of a stream is
+
 
 def chat_response(answer: Answer) -> ChatResponse:
     """A whole answer."""
@@ -42,19 +44,19 @@ def chat_response_chunk(reply: Reply, delta: Delta) -> ChatResponse:
     return ChatResponse(
         message=_chat_message(message, None),
         delta=delta.text + delta.refusal,
-        raw=_raw(reply, message),
+        raw=_raw(reply.id, reply.model, message),
         logprobs=_logprobs(delta.logprobs),
         additional_kwargs={"thinking_delta": delta.reasoning} if delta.reasoning else {},
     )
 
 
-def last_chat_response(reply: Reply, answer: Answer) -> ChatResponse:
+def last_chat_response(answer: Answer) -> ChatResponse:
     """The end of a stream: the whole message once more, with usage and finish reason."""
     message = answer.messages[0]
     return ChatResponse(
         message=_chat_message(message, answer.usage),
         delta="",
-        raw={**_raw(reply, message), "usage": answer.usage},
+        raw={**_raw(answer.id, answer.model, message), "usage": answer.usage},
         logprobs=_logprobs(message.logprobs),
         additional_kwargs=_said_beside(answer.usage, answer.exchange),
     )
@@ -77,12 +79,12 @@ def tool_selections(response: ChatResponse) -> list[ToolSelection]:
     While a stream goes on, arguments are as far as they have come. At its end, those that are no JSON object are empty,
     so that a tool says what it lacks, instead of being run with what was cut.
     """
-    may_be_cut = finish_reason(response) is None
+    is_partial = _is_partial(response)
     return [
         ToolSelection(
             tool_id=block.tool_call_id or "",
             tool_name=block.tool_name,
-            tool_kwargs=_arguments(block.tool_kwargs, may_be_cut=may_be_cut),
+            tool_kwargs=_arguments(block.tool_kwargs, is_partial=is_partial),
         )
         for block in response.message.blocks
         if isinstance(block, ToolCallBlock)
@@ -117,11 +119,18 @@ def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
     )
 
 
-def _arguments(value: dict[str, Any] | str, *, may_be_cut: bool) -> dict[str, Any]:
+def _is_partial(response: ChatResponse) -> bool:
+    """Whether more of a stream is to come; its last response is the one with the usage."""
+    raw = response.raw
+    return isinstance(raw, dict) and raw.get("object") == CHUNK and "usage" not in raw
+
+
+def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, Any]:
+    """The arguments of a block, in which they are a text as long as they are no object."""
     if isinstance(value, dict):
         return value
     try:
-        found = from_json(value, allow_partial="trailing-strings" if may_be_cut else "off") if value.strip() else {}
+        found = from_json(value, allow_partial="trailing-strings") if is_partial else {}
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -138,9 +147,9 @@ def _said_beside(usage: Usage | None, exchange: Exchange) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _raw(reply: Reply, message: Message) -> dict[str, Any]:
+def _raw(id_: str | None, model: str | None, message: Message) -> dict[str, Any]:
     choice = {"index": 0, "delta": {}, "finish_reason": message.finish_reason}
-    return {"id": reply.id, "model": reply.model, "object": "chat.completion.chunk", "choices": [choice]}
+    return {"id": id_, "model": model, "object": CHUNK, "choices": [choice]}
 
 
 def _logprobs(said: Mapping[str, Any] | None) -> list[list[LogProb]] | None:

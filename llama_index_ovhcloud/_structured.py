@@ -5,6 +5,7 @@ There is an object or an error with the model's text, never None.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Generic, Literal
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
@@ -15,12 +16,14 @@ from llama_index.core.types import Model
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from llama_index_ovhcloud._messages import wire_tool
 from llama_index_ovhcloud._results import finish_reason
+from ovhcloud_ai_endpoints._answer import CUT_ANSWER
 from ovhcloud_ai_endpoints._chat import json_schema_format
 
 Method = Literal["json_schema", "function_calling", "prompt"]
 
-ANSWERED_ALREADY = frozenset({"tool_required", "tool_choice", "allow_parallel_tool_calls"})  # as core's programs say
+SETTLED = frozenset({"tool_required", "tool_choice", "allow_parallel_tool_calls"})  # as core's programs say
 
 
 class StructuredOutput(Generic[Model]):
@@ -34,8 +37,11 @@ class StructuredOutput(Generic[Model]):
     def __init__(self, output_cls: type[Model], method: Method) -> None:
         self._output_cls = output_cls
         self._method = method
-        self._flexible = create_flexible_model(output_cls)
-        self._grown: Any = None
+        self._partial: Any = None
+
+    @cached_property
+    def _flexible(self) -> type[FlexibleModel]:
+        return create_flexible_model(self._output_cls)
 
     def messages(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         """The messages to send; what was given stays as it is."""
@@ -46,7 +52,7 @@ class StructuredOutput(Generic[Model]):
 
     def arguments(self, llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
         """What `chat` is called with beside the messages."""
-        rest = {name: value for name, value in (llm_kwargs or {}).items() if name not in ANSWERED_ALREADY}
+        rest = {name: value for name, value in (llm_kwargs or {}).items() if name not in SETTLED}
         match self._method:
             case "json_schema":
                 schema = self._output_cls.model_json_schema()
@@ -58,40 +64,38 @@ class StructuredOutput(Generic[Model]):
             case "prompt":
                 return rest
 
-    def found(self, response: ChatResponse | None) -> Model:
+    def parse(self, response: ChatResponse) -> Model:
         """The object of a whole answer.
 
         Raises:
             ValueError: it is none; the error has its text.
         """
-        said = "" if response is None else self._said(response)
+        said = self._said(response)
         text = said if self._method != "prompt" else said[said.find("{") : said.rfind("}") + 1]
         try:
             return self._output_cls.model_validate_json(text)
         except ValidationError as error:
-            cut = response is not None and finish_reason(response) == "length"
-            why = "it was cut at max_tokens; raise it, or lower reasoning_effort" if cut else str(error)
-            raise ValueError(
-                f"The answer is no {self._output_cls.__name__}: {why}. The model said: {said!r}"
-            ) from error
+            why = CUT_ANSWER if finish_reason(response) == "length" else str(error)
+            name = self._output_cls.__name__
+            raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from error
 
-    def grown(self, response: ChatResponse) -> Model | FlexibleModel | None:
+    def parse_partial(self, response: ChatResponse) -> Model | FlexibleModel | None:
         """What there is of the object, None if that is no more than before.
 
         It is an instance of the class as soon as it can be, and before that of one with the same fields, all optional.
         """
         said = self._said(response)
         try:
-            found = from_json(said[max(said.find("{"), 0) :], allow_partial="trailing-strings")
+            partial = from_json(said[max(said.find("{"), 0) :], allow_partial="trailing-strings")
         except ValueError:
             return None
-        if not isinstance(found, dict) or found == self._grown:
+        if not isinstance(partial, dict) or partial == self._partial:
             return None
-        self._grown = found
+        self._partial = partial
         try:
-            return self._output_cls.model_validate(found)
+            return self._output_cls.model_validate(partial)
         except ValidationError:
-            return self._flexible.model_validate(found)
+            return self._flexible.model_validate(partial)
 
     def _said(self, response: ChatResponse) -> str:
         """The text that holds the object: the arguments of the tool, or else what the model says."""
@@ -101,9 +105,3 @@ class StructuredOutput(Generic[Model]):
                     kwargs = block.tool_kwargs
                     return kwargs if isinstance(kwargs, str) else json.dumps(kwargs, ensure_ascii=False)
         return response.message.content or ""
-
-
-def wire_tool(metadata: Any) -> dict[str, Any]:
-    """A tool in the wire's form, under its own name, which need not be one that can be sent."""
-    tool: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)
-    return {**tool, "function": {**tool["function"], "name": metadata.get_name()}}

@@ -1,17 +1,18 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LlamaIndex."""
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # passed on from elsewhere
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
-from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from llama_index_ovhcloud._cache import VectorCache
-from llama_index_ovhcloud._saved import without_class_name
+from llama_index_ovhcloud._saved import Saved
 from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
@@ -34,7 +35,7 @@ OPERATIONAL = frozenset(
 dispatcher = get_dispatcher(__name__)
 
 
-class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
+class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     """An embedding model of OVHcloud AI Endpoints.
 
         from llama_index_ovhcloud import OVHCloudEmbeddings
@@ -44,10 +45,11 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
     Texts are sent in batches, several at once, and their vectors come back in order. The width of a vector is the
     model's: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which can be asked for
     fewer `dimensions`. `embed_batch_size` is the number of texts in a request, and never more than the model is known
-    to take; `max_concurrency`, or else `num_workers`, is the number of requests that run at once.
+    to take; `num_workers`, or else `max_concurrency`, is the number of requests that run at once.
 
-    A `rate_limiter` is asked before each request. An `embeddings_cache` is filled as vectors come, also by a run that
-    fails, so that the same call goes on where it was; the vectors of several models can be in one cache.
+    A `rate_limiter` is asked before each request, though not before it is tried again. An `embeddings_cache` is filled
+    at the end of a run, also of one that fails or is cancelled, so that the same call goes on where it was; the vectors
+    of several models can be in one cache.
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {
@@ -64,10 +66,6 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
 
     model_name: str = "bge-m3"
     embed_batch_size: int = Field(default=BATCH_SIZE, gt=0, le=LARGEST_BATCH)
-
-    @classmethod
-    def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-        return super()._ovhcloud_renamed(without_class_name(arguments), known)
 
     @classmethod
     def class_name(cls) -> str:
@@ -114,31 +112,24 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
         return await self._aembedded(texts, self.document_instruction, show_progress=show_progress)
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return embed(self._run([query], self.query_instruction), self)[0]
+        return self.get_query_embedding(query)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return (await aembed(self._run([query], self.query_instruction), self))[0]
+        return await self.aget_query_embedding(query)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return (await self._aget_text_embeddings([text]))[0]
+        return self.get_text_embedding(text)
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return embed(self._run(texts, self.document_instruction), self)
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await aembed(self._run(texts, self.document_instruction), self)
+        return self.get_text_embedding_batch(texts)
 
     def _embedded(self, texts: list[str], instruction: str | None, *, show_progress: bool = False) -> list[list[float]]:
         if not texts:
             return []
-        cache = VectorCache(self.embeddings_cache, self._vectors_name, [f"{instruction or ''}{text}" for text in texts])
+        cache = self._cache(texts, instruction)
         with self._event(texts) as vectors:
-            known = cache.known()
+            run = self._run(texts, instruction, cache.known())
             acquire = None if self.rate_limiter is None else self.rate_limiter.acquire
-            run = self._run(texts, instruction, known)
             try:
                 vectors.extend(embed(run, self, show_progress=show_progress, acquire=acquire))
             finally:
@@ -150,32 +141,32 @@ class OVHCloudEmbeddings(EmbeddingOptions, BaseEmbedding):
     ) -> list[list[float]]:
         if not texts:
             return []
-        cache = VectorCache(self.embeddings_cache, self._vectors_name, [f"{instruction or ''}{text}" for text in texts])
+        cache = self._cache(texts, instruction)
         with self._event(texts) as vectors:
-            known = await cache.aknown()
+            run = self._run(texts, instruction, await cache.aknown())
             acquire = None if self.rate_limiter is None else self.rate_limiter.async_acquire
-            run = self._run(texts, instruction, known)
             try:
                 vectors.extend(await aembed(run, self, show_progress=show_progress, acquire=acquire))
             finally:
                 await cache.akeep(run.vectors)
         return vectors
 
-    def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]] | None = None) -> Run:
-        concurrency = None if "max_concurrency" in self.model_fields_set else self.num_workers
+    def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]]) -> Run:
         return self.ovhcloud_run(
             texts,
             model=self.model_name,
             size=self.embed_batch_size,
-            concurrency=concurrency,
+            concurrency=self.num_workers or self.max_concurrency,
             instruction=instruction,
             known=known,
         )
 
-    @property
-    def _vectors_name(self) -> str:
-        """What vectors of this object are called in a cache, which may also hold those of others."""
-        return self.model_name if self.dimensions is None else f"{self.model_name}@{self.dimensions}"
+    def _cache(self, texts: list[str], instruction: str | None) -> VectorCache:
+        """The vectors that are cached, under what is sent, and named by all else that they depend on."""
+        name = self.model_name if self.dimensions is None else f"{self.model_name}@{self.dimensions}"
+        if self.extra_body:
+            name += f"+{json.dumps(self.extra_body, sort_keys=True)}"
+        return VectorCache(self.embeddings_cache, name, [f"{instruction or ''}{text}" for text in texts])
 
     @contextmanager
     def _event(self, texts: list[str]) -> Iterator[list[list[float]]]:

@@ -1,6 +1,6 @@
 """`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LlamaIndex."""
 
-from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -17,15 +17,15 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # passed on from elsewhere
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
-from llama_index_instrumentation import get_dispatcher
 
-from llama_index_ovhcloud._messages import wire_messages
+from llama_index_ovhcloud._messages import wire_messages, wire_tool
 from llama_index_ovhcloud._results import (
     chat_response,
     chat_response_chunk,
@@ -33,8 +33,8 @@ from llama_index_ovhcloud._results import (
     last_chat_response,
     tool_selections,
 )
-from llama_index_ovhcloud._saved import without_class_name
-from llama_index_ovhcloud._structured import StructuredOutput, wire_tool
+from llama_index_ovhcloud._saved import Saved
+from llama_index_ovhcloud._structured import StructuredOutput
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints._wire import ChatRequest
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 dispatcher = get_dispatcher(__name__)
 
 
-class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
+class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
     """A chat model of OVHcloud AI Endpoints.
 
         from llama_index_ovhcloud import ChatOVHCloud
@@ -68,10 +68,6 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
     }
 
     @classmethod
-    def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-        return super()._ovhcloud_renamed(without_class_name(arguments), known)
-
-    @classmethod
     def class_name(cls) -> str:
         """The name under which it is serialised."""
         return "ChatOVHCloud"
@@ -90,8 +86,8 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
 
     def to_payload(self) -> dict[str, Any]:
         """What instrumentation is told of this object; never a secret."""
-        facts = self.metadata.model_dump()
-        return {"class_name": self.class_name(), **facts, "model": self.model, "temperature": self.temperature}
+        metadata = self.metadata.model_dump()
+        return {"class_name": self.class_name(), **metadata, "model": self.model, "temperature": self.temperature}
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -162,7 +158,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             with Client(self.ovhcloud_settings).stream_chat(request) as deltas:
                 for delta in deltas:
                     yield chat_response_chunk(deltas.reply, delta)
-                yield last_chat_response(deltas.reply, deltas.answer())
+                yield last_chat_response(deltas.answer())
 
         return responses()
 
@@ -173,7 +169,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             async with AsyncClient(self.ovhcloud_settings).stream_chat(request) as deltas:
                 async for delta in deltas:
                     yield chat_response_chunk(deltas.reply, delta)
-                yield last_chat_response(deltas.reply, deltas.answer())
+                yield last_chat_response(deltas.answer())
 
         return responses()
 
@@ -200,8 +196,8 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             messages.append(user_msg)
         choice = kwargs.pop("tool_choice", None) or ("required" if tool_required else None)
         wire = [wire_tool(tool.metadata) for tool in tools]
-        several = {"parallel_tool_calls": None if allow_parallel_tool_calls else False}
-        return {"messages": messages, "tools": wire, "tool_choice": choice, **several, **kwargs}
+        parallel = None if allow_parallel_tool_calls else False
+        return {"messages": messages, "tools": wire, "tool_choice": choice, "parallel_tool_calls": parallel, **kwargs}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -235,7 +231,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _started(output_cls, prompt, prompt_args)
         messages = output.messages(self._prompted(prompt, prompt_args))
-        return _ended(output.found(self.chat(messages, **output.arguments(llm_kwargs))))
+        return _ended(output.parse(self.chat(messages, **output.arguments(llm_kwargs))))
 
     async def astructured_predict(
         self,
@@ -249,7 +245,7 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             return cast("Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
         _started(output_cls, prompt, prompt_args)
         messages = output.messages(self._prompted(prompt, prompt_args))
-        return _ended(output.found(await self.achat(messages, **output.arguments(llm_kwargs))))
+        return _ended(output.parse(await self.achat(messages, **output.arguments(llm_kwargs))))
 
     def _structured_stream_call(
         self,
@@ -261,13 +257,12 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
         if (output := self._structured_output(output_cls)) is None:
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
-        response = None
         messages = output.messages(self._prompted(prompt, prompt_args))
         with closing(self.stream_chat(messages, **output.arguments(llm_kwargs))) as responses:
             for response in responses:
-                if (found := output.grown(response)) is not None:
-                    yield found
-        yield output.found(response)
+                if (partial := output.parse_partial(response)) is not None:
+                    yield partial
+        yield output.parse(response)
 
     async def _structured_astream_call(
         self,
@@ -280,13 +275,12 @@ class ChatOVHCloud(ChatOptions, FunctionCallingLLM):
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
 
         async def objects() -> AsyncGenerator[Any, None]:
-            response = None
             messages = output.messages(self._prompted(prompt, prompt_args))
             async with aclosing(await self.astream_chat(messages, **output.arguments(llm_kwargs))) as responses:
                 async for response in responses:
-                    if (found := output.grown(response)) is not None:
-                        yield found
-            yield output.found(response)
+                    if (partial := output.parse_partial(response)) is not None:
+                        yield partial
+            yield output.parse(response)
 
         return objects()
 

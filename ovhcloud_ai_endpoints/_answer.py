@@ -14,6 +14,8 @@ from ovhcloud_ai_endpoints._errors import event_error, invalid_response
 from ovhcloud_ai_endpoints._think import ThinkTags
 from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Usage
 
+CUT_ANSWER = "it was cut at max_tokens; raise it, or lower reasoning_effort"
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:

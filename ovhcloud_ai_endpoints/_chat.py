@@ -288,7 +288,7 @@ def _sent_names(names: Sequence[str]) -> dict[str, str]:
     for name in names:
         if name in taken or name in sent:
             continue
-        number, short = 1, _plain_name(name) or "tool"
+        number, short = 1, _plain_name(name)
         while short in taken or short in sent.values():
             number += 1
             short = f"{_plain_name(name)[: LONGEST_NAME - 5]}_{number}"

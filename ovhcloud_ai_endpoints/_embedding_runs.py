@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 
 from ovhcloud_ai_endpoints._embeddings import Run
@@ -36,7 +37,7 @@ def embed(
         EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
         OVHCloudError: nothing could be embedded.
     """
-    client = Client(options.ovhcloud_settings)
+    client = Client(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
     with _progress(run, shown=options.show_progress or show_progress):
         if run.workers < 2:
             _work(client, run, acquire)
@@ -54,7 +55,7 @@ async def aembed(
     acquire: Callable[[], Awaitable[object]] | None = None,
 ) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
-    client = AsyncClient(options.ovhcloud_settings)
+    client = AsyncClient(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
     with _progress(run, shown=options.show_progress or show_progress), _stopping(run):
         await asyncio.gather(*(_awork(client, run, acquire) for _ in range(run.workers)))
     return _vectors(run, options)

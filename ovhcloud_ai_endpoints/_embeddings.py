@@ -146,6 +146,7 @@ class Run:
 
     Attributes:
         batches: the requests that it takes.
+        concurrency: how many of them may run at once.
         workers: how many of them are to run at once.
         total: number of texts.
         known: how many vectors there were already.
@@ -171,7 +172,7 @@ class Run:
         self.total, self.known = len(texts), len(self.vectors)
         size = batch_size(size, model)
         self.batches = list(batches(texts, size=size, instruction=instruction, known=self.vectors.keys()))
-        self.workers = min(concurrency, len(self.batches))
+        self.concurrency, self.workers = concurrency, min(concurrency, len(self.batches))
         self.on_progress: Callable[[int], object] | None = None
         self._body = partial(
             embedding_body,
@@ -191,7 +192,7 @@ class Run:
 
     @property
     def usage(self) -> EmbeddingUsage:
-        """What it took so far."""
+        """What it takes: all its requests, and the texts and tokens that are done."""
         return EmbeddingUsage(self._model, len(self.vectors) - self.known, len(self.batches), self._tokens)
 
     def next_batch(self) -> tuple[Batch, Body] | None:

@@ -60,17 +60,8 @@ class ConnectionOptions(BaseModel):
     }
     WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "api_version": "the version is part of base_url",
-        "check_embedding_ctx_length": "texts are always sent as texts",
-        "encoding_format": "vectors are always floats",
-        "is_chat_model": "every model here is",
         "organization": "a key belongs to one project",
-        "should_use_structured_outputs": "what is known of the model decides",
-        "safe_mode": "the service has no such field",
         "reuse_client": "connections are always shared",
-        "skip_empty": "texts are sent as they are",
-        "tokenizer": "no tokenizer is used",
-        "tiktoken_enabled": "no tokenizer is used",
-        "tiktoken_model_name": "no tokenizer is used",
         "user": "the service has no such field",
     }
 
@@ -202,6 +193,13 @@ class ChatOptions(ConnectionOptions):
         "stop_sequences": "stop",
         "random_seed": "seed",
     }
+    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        **ConnectionOptions.WITHOUT_MEANING,
+        "is_chat_model": "every model here is",
+        "should_use_structured_outputs": "what is known of the model decides",
+        "tokenizer": "no tokenizer is used",
+        "safe_mode": "the service has no such field",
+    }
 
     model: str = Field(min_length=1)
     temperature: float | None = None
@@ -272,6 +270,14 @@ class EmbeddingOptions(ConnectionOptions):
         **ConnectionOptions.ALIASES,
         "text_instruction": "document_instruction",
         "show_progress_bar": "show_progress",
+    }
+    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        **ConnectionOptions.WITHOUT_MEANING,
+        "check_embedding_ctx_length": "texts are always sent as texts",
+        "encoding_format": "vectors are always floats",
+        "skip_empty": "texts are sent as they are",
+        "tiktoken_enabled": "no tokenizer is used",
+        "tiktoken_model_name": "no tokenizer is used",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)

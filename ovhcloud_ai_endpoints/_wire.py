@@ -1,6 +1,6 @@
-"""What goes over the wire, as types: the parts of the API's JSON that we send and read.
+"""What goes over the wire, as types: the parts of the API's JSON that we send and read, and a request as a value.
 
-Nothing else: no behaviour.
+No behaviour.
 """
 
 from collections.abc import Mapping

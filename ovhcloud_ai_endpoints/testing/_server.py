@@ -106,7 +106,8 @@ class LocalEndpoints:
     ) -> None:
         """Sets the next answer, or the next `times` answers; several calls queue up.
 
-        A request that the gateway refuses is refused all the same, and uses no script up.
+        A request that the gateway refuses is refused all the same, and uses no script up. What a model says waits for
+        the next chat, whatever is embedded before.
 
         Args:
             text: with `reasoning`, `tool_calls`, `finish_reason`, `usage`: what the model says, whole or as a stream.
@@ -131,6 +132,11 @@ class LocalEndpoints:
             calls = tuple(tool_call(place, *call) for place, call in enumerate(tool_calls))
             scripted = Said(text, reasoning, calls, finish_reason, usage, headers, hold)
         self._replies.extend([scripted] * times)
+
+    @property
+    def unplayed(self) -> int:
+        """How many answers of the script are still to come."""
+        return len(self._replies)
 
     def reset(self) -> None:
         """Forgets what was received, and the scripts that were not played."""
@@ -311,6 +317,10 @@ class _HungUpError(Exception):
     """The client closed its connection before the answer had ended."""
 
 
+def _what_is_said(said: Said) -> dict[str, Any]:
+    return {"text": said.text, "reasoning": said.reasoning, "tool_calls": said.tool_calls}
+
+
 def _head(status: int, answer: Scripted) -> h11.Response:
     steps = answer.steps
     framing = {"Transfer-Encoding": "chunked"}
@@ -331,7 +341,7 @@ def _spoken(request: Request, said: Said) -> Scripted:
     if request.path.startswith("/v1/embeddings"):
         return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.hold)
     thinks = model(asked["model"]).reasoning and asked.get("reasoning_effort") != "none"
-    said = said if said.is_scripted else replace(answer(asked, thinks=thinks), headers=said.headers, hold=said.hold)
+    said = said if said.is_scripted else replace(said, **_what_is_said(answer(asked, thinks=thinks)))
     if asked.get("stream"):
         return Scripted(_completions.events(asked, said), 200, {**EVENT_STREAM, **said.headers}, said.hold)
     if _completions.has_empty_stream(asked):

@@ -173,6 +173,7 @@ class TestFunctionAgent:
         answer, events = run(FunctionAgent(tools=[now], llm=llm), "Say")
 
         thoughts = "".join(event.thinking_delta or "" for event in events if isinstance(event, AgentStream))
+        assert str(answer) == ""
         assert thoughts == "Thinking and thinking"
         assert answer.raw["choices"][0]["finish_reason"] == "length"
 

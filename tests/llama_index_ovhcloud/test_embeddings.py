@@ -1,7 +1,9 @@
 import asyncio
 import os
+import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +40,29 @@ def test_index_is_embedded_with_eight_requests_at_once(server: LocalEndpoints) -
     assert len(server.requests) == 8
 
 
-@pytest.mark.parametrize("options", [{"num_workers": 3}, {"max_concurrency": 3, "num_workers": 9}])
+@pytest.mark.parametrize(
+    "options", [{"num_workers": 12}, {"max_concurrency": 12}, {"max_concurrency": 3, "num_workers": 12}]
+)
 def test_workers_are_as_many_as_asked_for(server: LocalEndpoints, embed_batch: Any, options: Any) -> None:
-    most = 0
+    embeddings = pickle.loads(pickle.dumps(OVHCloudEmbeddings(embed_batch_size=1, **options)))
+    server.reply(until=lambda: len(server.requests) >= 12, times=12)
 
-    def three_wait() -> bool:
-        nonlocal most
-        most = max(most, len(server.requests))
-        return most >= 3
+    assert len(embed_batch(embeddings, ["x"] * 12)) == 12
 
-    server.reply(until=three_wait, times=3)
-    embed_batch(OVHCloudEmbeddings(embed_batch_size=1, **options), ["x"] * 3)
 
-    assert OVHCloudEmbeddings(**options)._run(["x"] * 300, None).workers == 3
-    assert most == 3
+def test_workers_are_no_more_than_asked_for(server: LocalEndpoints, embed_batch: Any) -> None:
+    deadline = time.monotonic() + 0.3
+    waiting: list[int] = []
+
+    def is_over() -> bool:
+        if time.monotonic() > deadline:
+            waiting.append(len(server.requests))
+        return bool(waiting)
+
+    server.reply(until=is_over, times=12)
+    embed_batch(OVHCloudEmbeddings(embed_batch_size=1, num_workers=3), ["x"] * 12)
+
+    assert waiting[0] == 3
 
 
 def test_failure_on_the_way_loses_nothing_of_any_length(server: LocalEndpoints, embed_batch: Any) -> None:
@@ -115,7 +126,19 @@ def test_cache_of_another_class_is_not_believed_but_kept(server: LocalEndpoints,
 
     found = embed_batch(OVHCloudEmbeddings(embeddings_cache=cache), ["a"])
 
-    assert cache.get("a", collection="embeddings") == {"bge-m3": found[0], "5f0c": [0.5]}
+    assert list(cache.get("a", collection="embeddings").items()) == [("5f0c", [0.5]), ("bge-m3", found[0])]
+
+
+def test_cache_knows_what_vectors_depend_on(server: LocalEndpoints) -> None:
+    cache = SimpleKVStore()
+    options: list[dict[str, Any]] = [{}, {"dimensions": 64}, {"extra_body": {"dimensions": 32}}]
+
+    widths = [
+        len(OVHCloudEmbeddings(model="Qwen3-Embedding-8B", embeddings_cache=cache, **one).get_text_embedding("a"))
+        for one in options
+    ]
+
+    assert widths == [4096, 64, 32]
 
 
 def test_cache_knows_questions_from_documents(server: LocalEndpoints) -> None:
@@ -159,8 +182,6 @@ def test_ingestion_may_have_processes_of_its_own(server: LocalEndpoints, tmp_pat
         """
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
-from standard.lifecycles import until
-
 from llama_index_ovhcloud import OVHCloudEmbeddings
 
 if __name__ == "__main__":
@@ -169,9 +190,9 @@ if __name__ == "__main__":
     print([len(node.embedding) for node in nodes])
 """
     )
-    environ = {**os.environ, **server.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-    ran = subprocess.run([sys.executable, str(app)], env=environ, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, str(app)], env={**os.environ, **server.environ}, capture_output=True, text=True, check=False
+    )
 
     assert ran.stdout.strip() == "[1024, 1024, 1024, 1024]", ran.stderr
     assert {request.api_key for request in server.requests} == {server.api_key}

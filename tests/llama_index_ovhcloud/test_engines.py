@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,6 +34,17 @@ pytestmark = pytest.mark.usefixtures("environ")
 NODES = [TextNode(text="The cat sat on the mat."), TextNode(text="A stream that is cut raises an error.")]
 QUESTION = "What does a stream raise that is cut?"
 ANSWER = "A stream that is cut raises an error."
+
+
+@pytest.fixture(autouse=True)
+def _loop() -> Iterator[None]:
+    """The loop that core's blocking methods run their tasks in, which they would make and never close."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

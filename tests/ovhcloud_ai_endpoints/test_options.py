@@ -94,7 +94,7 @@ def test_warning_points_at_the_line_that_can_be_changed() -> None:
     assert caught[0].filename == __file__
 
 
-@pytest.mark.parametrize("name", ["user", "reuse_client", "check_embedding_ctx_length"])
+@pytest.mark.parametrize("name", ["user", "reuse_client", "tokenizer"])
 def test_argument_without_meaning_is_a_warning(name: str) -> None:
     with pytest.warns(UserWarning, match=f"ignores '{name}'"):
         ChatOptions(model="m", **{name: False})

@@ -34,7 +34,28 @@ def test_failure_is_for_whatever_comes_next(server: LocalEndpoints) -> None:
 
 
 def test_answers_may_wait_for_other_requests(server: LocalEndpoints) -> None:
-    server.reply("together", until=lambda: len(server.requests) >= 3, times=3)
+    waiting: list[int] = []
 
+    def three_wait() -> bool:
+        waiting.append(len(server.requests))
+        return waiting[-1] >= 3
+
+    server.reply("together", until=three_wait, times=3)
     with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(lambda _: chat(server), range(3))) == ["together"] * 3
+        first = pool.submit(chat, server)
+        while not waiting:
+            pass
+        assert not first.done()
+        others = [pool.submit(chat, server) for _ in range(2)]
+
+        assert [answer.result() for answer in (first, *others)] == ["together"] * 3
+
+
+def test_how_an_answer_ends_may_be_all_that_is_scripted(server: LocalEndpoints) -> None:
+    server.reply(finish_reason="length", usage={"total_tokens": 7})
+
+    body = post(server, "/chat/completions", model="gpt-oss-20b", messages=[{"role": "user", "content": "Hello"}])
+
+    assert body["choices"][0]["finish_reason"] == "length"
+    assert body["usage"] == {"total_tokens": 7}
+    assert server.unplayed == 0

@@ -6,9 +6,10 @@ Subclass `LLMTests` or `EmbeddingTests` in a test file and say in `make` how an 
         def make(self, server, **options):
             return MyLLM(model="gpt-oss-120b", api_base=server.base_url, api_key=server.api_key, **options)
 
-Everything goes over a socket, to a local AI Endpoints that refuses what the real one is documented to refuse; `make`
-is called with options that core's base classes have for every model, such as `rate_limiter`, and a few that all
-providers have: `model`, `max_retries`, `api_key`.
+Everything goes over a socket, to a local AI Endpoints that refuses what the real one is documented to refuse. The
+options that `make` is called with are those of core's base classes, such as `rate_limiter`, and a few that providers
+have in common: `model`, `api_key`, `max_retries`, `timeout`, `context_window`, `is_function_calling_model`, and for
+embeddings `query_instruction` and `text_instruction`, as core's own integration for Hugging Face names them.
 """
 
 from standard.answers import AnswerTests

@@ -209,12 +209,13 @@ class EmbeddingTests(Suite):
     def test_is_pickled_with_limiter_and_cache(self, server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OVHCLOUD_API_KEY", server.api_key)
         limiter = Limiter()
-        model = self.make(server, rate_limiter=limiter)
-        model.get_text_embedding("x")
+        model = self.make(server, rate_limiter=limiter, embeddings_cache=SimpleKVStore())
+        model.get_text_embedding("y")
 
         other = pickle.loads(pickle.dumps(model))
 
         assert other.get_text_embedding("x") == model.get_text_embedding("x")
+        assert model.rate_limiter is limiter
         assert limiter.acquired == 2
 
     def test_key_is_shown_nowhere(self, server: LocalEndpoints, model: Any, embed: Callable[..., Any]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
@@ -202,8 +202,6 @@ class ToolTests(Suite):
         assert sent[-1]["tool_call_id"] == sent[-2]["tool_calls"][0]["id"]
 
     def test_agent_thinks_aloud(self, server: LocalEndpoints, llm: Any) -> None:
-        from llama_index.core.agent.workflow import AgentStream
-
         server.reply("Done", reasoning="Nothing to do")
 
         async def main() -> str:
