@@ -4,7 +4,7 @@ Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core 
 content blocks through the translator that is registered here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, UsageMetadata
@@ -19,7 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_ovhcloud._messages import PROVIDER
-from ovhcloud_ai_endpoints._answer import Answer, Message
+from ovhcloud_ai_endpoints._answer import Answer, Message, facts_of, reasoning_tokens
 from ovhcloud_ai_endpoints._stream import Delta, ToolCallDelta
 from ovhcloud_ai_endpoints._wire import Usage
 
@@ -106,8 +106,7 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
     if cached is not None:
         counted["input_token_details"] = InputTokenDetails(cache_read=cached)
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    if thought is not None:
+    if (thought := reasoning_tokens(usage)) is not None:
         counted["output_token_details"] = OutputTokenDetails(reasoning=thought)
     return counted
 
@@ -140,19 +139,11 @@ def _beside_content(said: Message | Delta) -> dict[str, str]:
 
 
 def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
-    exchange = answer.exchange
-    said: Mapping[str, Any] = {
-        "finish_reason": message.finish_reason,
-        "system_fingerprint": answer.system_fingerprint,
-        "logprobs": message.logprobs,
-        "request_id": exchange.request_id,
-        "time_to_first_event": exchange.first_event_after,
-        "warning": exchange.warning,
-    }
+    said = {"finish_reason": message.finish_reason, "logprobs": message.logprobs}
     return {
         "model_provider": PROVIDER,
         "model_name": answer.model or "",
-        "attempts": exchange.attempts,
+        **facts_of(answer, message),
         **{name: value for name, value in said.items() if value is not None},
     }
 

@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from ovhcloud_ai_endpoints._answer import Answer, Exchange, Message
+from ovhcloud_ai_endpoints._answer import Answer, Message, facts_of, reasoning_tokens
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._wire import Usage
 
@@ -34,7 +34,7 @@ def chat_response(answer: Answer) -> ChatResponse:
         message=_chat_message(message, answer.usage),
         raw=answer.body,
         logprobs=_logprobs(message.logprobs),
-        additional_kwargs=_said_beside(answer.usage, answer.exchange),
+        additional_kwargs=_said_beside(answer),
     )
 
 
@@ -58,7 +58,7 @@ def last_chat_response(answer: Answer) -> ChatResponse:
         delta="",
         raw={**_raw(answer.id, answer.model, message), "usage": answer.usage},
         logprobs=_logprobs(message.logprobs),
-        additional_kwargs=_said_beside(answer.usage, answer.exchange),
+        additional_kwargs=_said_beside(answer),
     )
 
 
@@ -102,8 +102,7 @@ def finish_reason(response: ChatResponse) -> str | None:
 def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
     blocks: list[ContentBlock] = []
     if message.reasoning:
-        thought = ((usage or {}).get("completion_tokens_details") or {}).get("reasoning_tokens")
-        blocks.append(ThinkingBlock(content=message.reasoning, num_tokens=thought))
+        blocks.append(ThinkingBlock(content=message.reasoning, num_tokens=reasoning_tokens(usage)))
     text = message.text + message.refusal  # LlamaIndex has no place of its own for a refusal
     if text or not message.tool_calls:
         blocks.append(TextBlock(text=text))
@@ -136,15 +135,11 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
     return found if isinstance(found, dict) else {}
 
 
-def _said_beside(usage: Usage | None, exchange: Exchange) -> dict[str, Any]:
-    facts = {
-        **{name: (usage or {}).get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")},
-        "request_id": exchange.request_id,
-        "attempts": exchange.attempts,
-        "time_to_first_event": exchange.first_event_after,
-        "warning": exchange.warning,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
+def _said_beside(answer: Answer) -> dict[str, Any]:
+    usage = answer.usage or {}
+    counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    said = {name: count for name, count in counts.items() if count is not None}
+    return said | facts_of(answer, answer.messages[0])
 
 
 def _raw(id_: str | None, model: str | None, message: Message) -> dict[str, Any]:

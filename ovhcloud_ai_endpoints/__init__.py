@@ -22,6 +22,7 @@ from ovhcloud_ai_endpoints._errors import (
     StreamInterruptedError,
 )
 from ovhcloud_ai_endpoints._models import Model, model
+from ovhcloud_ai_endpoints._notices import EmptyAnswerWarning, ModelDeprecationWarning
 from ovhcloud_ai_endpoints._settings import Timeouts
 from ovhcloud_ai_endpoints._version import __version__
 
@@ -35,9 +36,11 @@ __all__ = [
     "BadRequestError",
     "ContextOverflowError",
     "EmbeddingsInterruptedError",
+    "EmptyAnswerWarning",
     "InternalServerError",
     "InvalidResponseError",
     "Model",
+    "ModelDeprecationWarning",
     "NotFoundError",
     "OVHCloudError",
     "PayloadTooLargeError",

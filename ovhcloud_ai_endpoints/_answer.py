@@ -51,6 +51,12 @@ class Message:
     finish_reason: str | None = None
     logprobs: Mapping[str, Any] | None = None
 
+    @property
+    def is_only_reasoning(self) -> bool:
+        """Whether max_tokens was used up before there was an answer."""
+        said = self.text or self.refusal or self.tool_calls
+        return bool(self.reasoning) and not said and self.finish_reason == "length"
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -74,6 +80,25 @@ class Answer:
     usage: Usage | None = None
     exchange: Exchange = field(default_factory=Exchange)
     body: Body = field(default_factory=dict)  # as it came; empty for a stream
+
+
+def facts_of(answer: Answer, message: Message) -> dict[str, Any]:
+    """What is known of an answer and of its call, for those who look after an app; what isn't is left out."""
+    exchange = answer.exchange
+    facts: dict[str, Any] = {
+        "system_fingerprint": answer.system_fingerprint,
+        "request_id": exchange.request_id,
+        "attempts": exchange.attempts,
+        "time_to_first_event": exchange.first_event_after,
+        "warning": exchange.warning,
+        "only_reasoning": message.is_only_reasoning or None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def reasoning_tokens(usage: Usage | None) -> int | None:
+    """How many tokens the reasoning took; None if it isn't said."""
+    return ((usage or {}).get("completion_tokens_details") or {}).get("reasoning_tokens")
 
 
 def read_answer(body: Body, raw: bytes, exchange: Exchange, request: ChatRequest) -> Answer:

@@ -26,6 +26,7 @@ from ovhcloud_ai_endpoints._errors import (
     request_id,
     status_error,
 )
+from ovhcloud_ai_endpoints._notices import notice
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._watch import Watch
@@ -219,7 +220,9 @@ class Call:
         """
         body, raw = self.body(now)
         with self.telling():
-            return read_answer(body, raw, self.exchange(), request)
+            answer = read_answer(body, raw, self.exchange(), request)
+        notice(str(self.model), answer.exchange.warning, answer)
+        return answer
 
     def vectors(self, now: float, *, count: int) -> tuple[list[list[float]], int]:
         """The vectors of an answer, and how many tokens they took.
@@ -229,7 +232,9 @@ class Call:
         """
         body, raw = self.body(now)
         with self.telling():
-            return read_vectors(body, raw, count=count)
+            found = read_vectors(body, raw, count=count)
+        notice(str(self.model), self.exchange().warning)
+        return found
 
     def date(self) -> str | None:
         """The day on which it was answered, as YYYY-MM-DD; None if the service did not say."""
@@ -317,7 +322,9 @@ class StreamedCall(Call):
 
     def whole(self) -> Answer:
         """The whole answer, once the deltas have ended."""
-        return self.reply.answer(self.exchange())
+        answer = self.reply.answer(self.exchange())
+        notice(str(self.model), answer.exchange.warning, answer)
+        return answer
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._answer import ToolCall
+from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._models import wire_name
 from ovhcloud_ai_endpoints._schema import readable
+from ovhcloud_ai_endpoints._templates import fitting
 from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Part, WireMessage, WireToolCall
 
 PATH = "/chat/completions"
@@ -70,7 +72,7 @@ def chat_request(
         ValueError: a tool choice that names no tool.
     """
     check_parameters(parameters)
-    messages = merge_system_messages(_with_reasoning(messages, reasoning_passback))
+    messages = fitting(_with_reasoning(messages, reasoning_passback), model_facts(model))
     one_call = parameters.get("parallel_tool_calls") is False
     body: Body = {"model": wire_name(model, base_url), "messages": messages}
     body |= {name: value for name, value in parameters.items() if value is not None}
@@ -207,18 +209,6 @@ def with_schema(messages: Sequence[WireMessage], schema: Mapping[str, Any]) -> l
     return [{"role": "system", "content": asked}, *messages]
 
 
-def merge_system_messages(messages: Sequence[WireMessage]) -> list[WireMessage]:
-    """The same messages; several system messages become one, the first.
-
-    Templates of Qwen3.5 and 3.6 answer a second one with an empty stream (docker-agent, pull request 3343).
-    """
-    system = [message for message in messages if message["role"] == "system"]
-    if len(system) < 2:
-        return list(messages)
-    others = [message for message in messages if message["role"] != "system"]
-    return [{"role": "system", "content": _joined(message["content"] for message in system)}, *others]
-
-
 def _with_reasoning(messages: Sequence[WireMessage], passback: Passback) -> list[WireMessage]:
     """The messages, with reasoning on those only on which it goes back."""
     if passback == "always":
@@ -232,17 +222,6 @@ def _without_reasoning(message: WireMessage) -> WireMessage:
     rest = message.copy()
     rest.pop("reasoning", None)
     return rest
-
-
-def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:
-    listed = list(contents)
-    texts = [content for content in listed if isinstance(content, str)]
-    if len(texts) == len(listed):
-        return "\n\n".join(texts)
-    parts: list[Part] = []
-    for content in listed:
-        parts += [{"type": "text", "text": content}] if isinstance(content, str) else content
-    return parts
 
 
 def _settle_tools(body: Body) -> None:

@@ -5,7 +5,6 @@ warning, and anything else is an error that names the nearest argument.
 """
 
 import difflib
-import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from ovhcloud_ai_endpoints._copies import SHARED, picklable, restored
 from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage, Run
 from ovhcloud_ai_endpoints._models import Model
 from ovhcloud_ai_endpoints._models import model as model_facts
+from ovhcloud_ai_endpoints._notices import frames_to_the_caller
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import (
     CHAT_CONCURRENCY,
@@ -30,17 +30,6 @@ from ovhcloud_ai_endpoints._settings import (
 )
 from ovhcloud_ai_endpoints._tls import Verify
 from ovhcloud_ai_endpoints._wire import ChatRequest, WireMessage
-
-NOT_CALLERS = frozenset(
-    {
-        "ovhcloud_ai_endpoints",
-        "langchain_ovhcloud",
-        "llama_index_ovhcloud",
-        "langchain_core",
-        "llama_index",
-        "pydantic",
-    }
-)
 
 
 class ConnectionOptions(BaseModel):
@@ -103,7 +92,7 @@ class ConnectionOptions(BaseModel):
             meant = name if name in known else cls.ALIASES.get(name, name)
             if meant not in known and name in cls.WITHOUT_MEANING:
                 text = f"{cls.__name__} ignores {name!r}: {cls.WITHOUT_MEANING[name]}"
-                warnings.warn(text, UserWarning, stacklevel=_frames_to_the_caller())
+                warnings.warn(text, UserWarning, stacklevel=frames_to_the_caller())
             elif read.get(meant, value) != value:
                 raise TypeError(f"{cls.__name__} got both {names[meant]!r} and {name!r}, which are one argument")
             else:
@@ -312,11 +301,3 @@ class EmbeddingOptions(ConnectionOptions):
             start=start,
             known=known,
         )
-
-
-def _frames_to_the_caller() -> int:
-    """How far up, from who calls this, the code is that is neither ours nor a framework's."""
-    frame, count = sys._getframe(1), 1  # noqa: SLF001 - as `warnings` does it from Python 3.12 on
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in NOT_CALLERS:
-        frame, count = frame.f_back, count + 1
-    return count

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from ovhcloud_ai_endpoints import _notices
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 settings.register_profile("machine may be busy", deadline=None)
@@ -16,6 +17,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("OVH", "LANGCHAIN_", "LANGSMITH_", "LC_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told() -> None:
+    """What is told once in a process is told once in each test."""
+    _notices._told.clear()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ovhcloud_ai_endpoints._models import bundled_models, model
-from ovhcloud_ai_endpoints.testing._gateway import SYSTEM_FIRST_MODELS, prompt_tokens, served, tokens
+from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
 from ovhcloud_ai_endpoints.testing._script import Said
 from ovhcloud_ai_endpoints.testing._vectors import vector
 
@@ -53,6 +53,10 @@ def events(chat: Mapping[str, Any], said: Said) -> Iterator[bytes]:
     deltas += [{"content": piece} for piece in _pieces(spoken.text or "")]
     for index, (id_, name, arguments) in enumerate(spoken.tool_calls):
         first = {"index": index, "id": id_, "type": "function", "function": {"name": name, "arguments": ""}}
+        if model(resolved(chat)).family == "mistral":  # whose calls come whole
+            function = {"name": name, "arguments": arguments}
+            deltas.append({"role": "assistant", "tool_calls": [{**first, "function": function}]})
+            continue
         deltas.append({"role": "assistant", "tool_calls": [first]})
         for piece in _pieces(arguments):
             deltas.append({"role": "assistant", "tool_calls": [{"index": index, "function": {"arguments": piece}}]})
@@ -135,7 +139,7 @@ def catalogue() -> list[dict[str, Any]]:
 def has_empty_stream(chat: Mapping[str, Any]) -> bool:
     """Whether the template of the model refuses the order of the roles, which a stream shows by being empty."""
     late = [message["role"] for message in chat["messages"][1:]]
-    return "system" in late and resolved(chat).startswith(SYSTEM_FIRST_MODELS)
+    return "system" in late and model(resolved(chat)).system_first
 
 
 def resolved(chat: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ under the heading "Guesses"; the live suite is to settle them.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -31,7 +32,6 @@ TOO_MANY_INPUTS_STATUS = 400
 DIMENSIONS_REFUSED_WHERE_FIXED = True
 EMPTY_TOOLS_REFUSED = True  # newer engines do
 REMOTE_IMAGES_REFUSED = True
-SYSTEM_FIRST_MODELS = ("Qwen3.5", "Qwen3.6")  # a second system message gives an empty stream
 UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # but for reasoning_content, which is seen to be ignored
 
 
@@ -277,11 +277,25 @@ def _refused_by_model(chat: _Chat, model: Model) -> str | None:
         return f"tool_choice names {chat.tool_choice.function.name}, which is not among the tools"
     if chat.response_format and chat.response_format.type != "text" and not model.structured_output:
         return f"{model.id} does not support response_format"
+    if problem := _refused_by_template(chat, model):
+        return problem
     for message in chat.messages:
         for call in message.tool_calls or []:
             if not _is_object(call.function.arguments):
                 return f"the arguments of {call.function.name} are not a JSON object"
     return _refused_images(chat, model) or _overflow(chat, model)
+
+
+def _refused_by_template(chat: _Chat, model: Model) -> str | None:
+    calls = [message.tool_calls or [] for message in chat.messages]
+    ids = [call.id for made in calls for call in made]
+    ids += [message.tool_call_id for message in chat.messages if message.tool_call_id]
+    wrong = [id_ for id_ in ids if not re.fullmatch("[a-zA-Z0-9]{9}", id_)]
+    if model.family == "mistral" and wrong:
+        return f"Tool call id was {wrong[0]} but must be a-z, A-Z, 0-9, with a length of 9."
+    if model.family == "llama" and any(len(made) > 1 for made in calls):
+        return "This model only supports single tool-calls at once!"
+    return None
 
 
 def _refused_images(chat: _Chat, model: Model) -> str | None:

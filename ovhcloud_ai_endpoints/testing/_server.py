@@ -317,8 +317,12 @@ class _HungUpError(Exception):
     """The client closed its connection before the answer had ended."""
 
 
-def _what_is_said(said: Said) -> dict[str, Any]:
-    return {"text": said.text, "reasoning": said.reasoning, "tool_calls": said.tool_calls}
+def _what_is_said(said: Said, name: str) -> dict[str, Any]:
+    """What the rules say, with tool calls as models of this family make them."""
+    calls = said.tool_calls
+    if model(name).family == "mistral":
+        calls = tuple((f"tool{place:05}", *call[1:]) for place, call in enumerate(calls))
+    return {"text": said.text, "reasoning": said.reasoning, "tool_calls": calls}
 
 
 def _head(status: int, answer: Scripted) -> h11.Response:
@@ -341,7 +345,7 @@ def _spoken(request: Request, said: Said) -> Scripted:
     if request.path.startswith("/v1/embeddings"):
         return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.hold)
     thinks = model(asked["model"]).reasoning and asked.get("reasoning_effort") != "none"
-    said = said if said.is_scripted else replace(said, **_what_is_said(answer(asked, thinks=thinks)))
+    said = said if said.is_scripted else replace(said, **_what_is_said(answer(asked, thinks=thinks), asked["model"]))
     if asked.get("stream"):
         return Scripted(_completions.events(asked, said), 200, {**EVENT_STREAM, **said.headers}, said.hold)
     if _completions.has_empty_stream(asked):

@@ -346,7 +346,7 @@ class TestErrors:
     def test_every_error_of_the_service_has_a_twin(self) -> None:
         errors = {value for name in service.__all__ if isinstance(value := getattr(service, name), type)}
 
-        assert set(TWINS) == {error for error in errors if issubclass(error, Exception)}
+        assert set(TWINS) == {error for error in errors if issubclass(error, service.OVHCloudError)}
 
     def test_errors_of_a_key_function_come_as_they_are(self) -> None:
         class ExpiredError(service.AuthenticationError):

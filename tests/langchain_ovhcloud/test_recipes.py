@@ -72,6 +72,7 @@ def test_two_turns_about_the_weather() -> None:
     assert not second.tool_calls
 
 
+@pytest.mark.filterwarnings("ignore::ovhcloud_ai_endpoints.ModelDeprecationWarning")  # it is about to go
 @pytest.mark.usefixtures("environ")
 def test_local_image(server: LocalEndpoints) -> None:
     url = f"data:image/png;base64,{base64.b64encode(PICTURE.read_bytes()).decode()}"

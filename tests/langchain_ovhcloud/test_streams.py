@@ -155,10 +155,10 @@ class TestTools:
             """F."""
             return x
 
-        model.bind_tools([f], strict=True, temperature=0.5).bind(seed=7).invoke("Hello", max_tokens=9)
+        model.bind_tools([f], strict=True, temperature=0.5).bind(seed=7).invoke("Hello", max_tokens=99)
 
         body = server.requests[-1].json
-        assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 9)
+        assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 7, 99)
         assert body["tools"][0]["function"]["strict"] is True
 
 

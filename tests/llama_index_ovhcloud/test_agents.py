@@ -165,6 +165,7 @@ class TestFunctionAgent:
         assert [message["role"] for message in sent] == ["system", "user", "assistant", "tool", "assistant", "user"]
         assert "session_id" not in str(sent)
 
+    @pytest.mark.filterwarnings("ignore::ovhcloud_ai_endpoints.EmptyAnswerWarning")
     def test_answer_without_text_is_empty_but_shows_its_thoughts(
         self, server: LocalEndpoints, llm: ChatOVHCloud
     ) -> None:
@@ -199,7 +200,7 @@ class TestReActAgent:
     def test_works_with_a_model_without_tools(self, server: LocalEndpoints) -> None:
         for step in self.STEPS:
             server.reply(step)
-        llm = ChatOVHCloud(model="Mistral-7B-Instruct-v0.3", is_function_calling_model=False)
+        llm = ChatOVHCloud(model="Qwen2.5-VL-72B-Instruct")
 
         assert str(run(ReActAgent(tools=[get_weather], llm=llm), "Weather in Oslo?")[0]) == "It is sunny."
 

@@ -8,7 +8,6 @@ from ovhcloud_ai_endpoints._chat import (
     content_of,
     image_part,
     json_schema_format,
-    merge_system_messages,
     tool_call,
     tool_choice_for,
 )
@@ -88,26 +87,6 @@ def test_choice_of_no_tool_names_those_there_are(choice: Any) -> None:
 def test_unknown_parameter_names_the_nearest() -> None:
     with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
         body(temprature=1)
-
-
-def test_several_system_messages_become_the_first() -> None:
-    messages: list[WireMessage] = [
-        {"role": "system", "content": "a"},
-        USER,
-        {"role": "system", "content": [image_part(url="u")]},
-    ]
-
-    assert merge_system_messages(messages) == [
-        {"role": "system", "content": [{"type": "text", "text": "a"}, image_part(url="u")]},
-        USER,
-    ]
-    assert merge_system_messages([messages[0], messages[0]]) == [{"role": "system", "content": "a\n\na"}]
-
-
-def test_one_system_message_stays_where_it_is() -> None:
-    messages: list[WireMessage] = [USER, {"role": "system", "content": "a"}]
-
-    assert merge_system_messages(messages) == messages
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def ask(request: pytest.FixtureRequest, client: Blocking) -> Any:
     return lambda **settings: getattr(client.using(**settings), request.param)()
 
 
+@pytest.mark.filterwarnings("ignore::ovhcloud_ai_endpoints.ModelDeprecationWarning")
 def test_answer_comes_with_what_is_known_of_the_call(server: LocalEndpoints, client: Blocking) -> None:
     server.reply("Hi", headers={"x-request-id": "r-1", "x-warning": "This model is deprecated"})
 

@@ -1,0 +1,91 @@
+"""What a user is told once; over a socket, since the service's header is a part of it."""
+
+import asyncio
+import warnings
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+import ovhcloud_ai_endpoints as service
+from ovhcloud_ai_endpoints._settings import Settings
+from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(params=["whole", "awaited", "streamed"])
+def ask(request: pytest.FixtureRequest, server: LocalEndpoints) -> Any:
+    settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+
+    def ask(model: str = "gpt-oss-120b") -> Any:
+        body = {"model": model, "messages": HELLO}
+        if request.param == "whole":
+            return Client(settings).chat(ChatRequest(body))
+        if request.param == "awaited":
+            return asyncio.run(AsyncClient(settings).chat(ChatRequest(body)))
+        with Client(settings).stream_chat(ChatRequest({**body, "stream": True})) as deltas:
+            list(deltas)
+            return deltas.answer()
+
+    return ask
+
+
+def heard(call: Any, times: int = 2) -> list[tuple[type[Warning], str]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(times):
+            call()
+    return [(warning.category, str(warning.message)) for warning in caught]
+
+
+def test_what_the_service_warns_of_is_told_once(server: LocalEndpoints, ask: Any) -> None:
+    said = "This model is deprecated and will be redirected to LLaMA 3.1 8B Instruct instead"
+    server.reply("Hi", headers={"x-warning": said}, times=2)
+
+    told = heard(ask)
+
+    assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
+    assert said in told[0][1]
+
+
+def test_model_that_goes_is_told_once_with_what_to_use_instead(ask: Any) -> None:
+    told = heard(lambda: ask("Mistral-7B-Instruct-v0.3"))
+
+    assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
+    assert "use Qwen3.5-9B" in told[0][1]
+
+
+def test_model_that_stays_is_not_told_of(ask: Any) -> None:
+    assert heard(ask) == []
+
+
+def test_answer_of_reasoning_only_is_told_once_and_flagged(server: LocalEndpoints, ask: Any) -> None:
+    server.reply("", reasoning="Thinking and thinking", finish_reason="length", times=2)
+
+    told = heard(ask)
+
+    assert [kind for kind, _ in told] == [service.EmptyAnswerWarning]
+    assert "raise max_tokens" in told[0][1]
+    assert "low, medium, high" in told[0][1]
+
+
+def test_warning_points_at_the_callers_line(server: LocalEndpoints, ask: Any) -> None:
+    with pytest.warns(service.ModelDeprecationWarning) as caught:
+        ask("Mistral-7B-Instruct-v0.3")
+
+    assert (
+        caught[0].filename in {__file__, asyncio.__file__.replace("__init__", "events")}
+        or "asyncio" in caught[0].filename
+    )
+
+
+def test_embedding_model_is_told_of_too(server: LocalEndpoints) -> None:
+    settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+    server.reply(headers={"x-warning": "deprecated"})
+
+    told = heard(lambda: Client(settings).embeddings({"model": "bge-m3", "input": ["a"]}, count=1), times=1)
+
+    assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
