@@ -26,6 +26,7 @@ from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydanti
 from ovhcloud_ai_endpoints import Model, Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, with_schema
+from ovhcloud_ai_endpoints._objects import best_method
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints._wire import ChatRequest
@@ -228,7 +229,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         self,
         schema: dict[str, Any] | type,
         *,
-        method: Method = "json_schema",
+        method: Method | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -237,16 +238,18 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
         Args:
             schema: a pydantic class, of which the answers are instances; or a TypedDict or JSON schema, for dicts.
-            method: "json_schema" has the service hold the answer to the schema; "function_calling" has the model call
-                a tool; "json_mode" puts the schema into the prompt, and has the service hold the answer to JSON.
+            method: "json_schema" has the service hold the answer to the schema; "function_calling" has the model call a
+                tool; "json_mode" puts the schema into the prompt, and has the service hold the answer to JSON. By
+                default it is what the model is known to do best.
             include_raw: answers are then dicts with "raw" (the message), "parsed" and "parsing_error".
             strict: whether the answer must follow the schema exactly; sent only if set.
 
         Raises:
-            ValueError: there is no such method.
+            ValueError: there is no such method, or the model is known to give no objects.
             OutputParserException: in the call, when the answer is no whole object of the pydantic class, or lacks what
                 the schema requires; it has the raw text.
         """
+        method = method or best_method(self.ovhcloud_model)
         if method not in get_args(Method):
             raise ValueError(f"method is one of {', '.join(get_args(Method))}; not {method!r}")
         parser: BaseOutputParser[Any]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, Literal
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ThinkingBlock, ToolCallBlock
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
@@ -20,8 +20,9 @@ from llama_index_ovhcloud._messages import wire_tool
 from llama_index_ovhcloud._results import finish_reason
 from ovhcloud_ai_endpoints._answer import CUT_ANSWER
 from ovhcloud_ai_endpoints._chat import json_schema_format
+from ovhcloud_ai_endpoints._objects import texts_with_object
 
-Method = Literal["json_schema", "function_calling", "prompt"]
+Method = Literal["json_schema", "function_calling", "prompt"]  # the last is for those who ask for it
 
 SETTLED = frozenset({"tool_required", "tool_choice", "allow_parallel_tool_calls"})  # as core's programs say
 
@@ -70,14 +71,18 @@ class StructuredOutput(Generic[Model]):
         Raises:
             ValueError: it is none; the error has its text.
         """
-        said = self._said(response)
-        text = said if self._method != "prompt" else said[said.find("{") : said.rfind("}") + 1]
-        try:
-            return self._output_cls.model_validate_json(text)
-        except ValidationError as error:
-            why = CUT_ANSWER if finish_reason(response) == "length" else str(error)
-            name = self._output_cls.__name__
-            raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from error
+        blocks = response.message.blocks
+        arguments = [_text_of(block) for block in blocks if isinstance(block, ToolCallBlock)]
+        reasoning = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
+        problem: ValidationError | None = None
+        for text in texts_with_object(response.message.content or "", arguments, reasoning):
+            try:
+                return self._output_cls.model_validate_json(text)
+            except ValidationError as error:
+                problem = problem or error
+        why = CUT_ANSWER if finish_reason(response) == "length" else str(problem or "it is empty")
+        name, said = self._output_cls.__name__, self._said(response) or response.message.content
+        raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from problem
 
     def parse_partial(self, response: ChatResponse) -> Model | FlexibleModel | None:
         """What there is of the object, None if that is no more than before.
@@ -102,6 +107,10 @@ class StructuredOutput(Generic[Model]):
         if self._method == "function_calling":
             for block in response.message.blocks:
                 if isinstance(block, ToolCallBlock):
-                    kwargs = block.tool_kwargs
-                    return kwargs if isinstance(kwargs, str) else json.dumps(kwargs, ensure_ascii=False)
+                    return _text_of(block)
         return response.message.content or ""
+
+
+def _text_of(block: ToolCallBlock) -> str:
+    kwargs = block.tool_kwargs
+    return kwargs if isinstance(kwargs, str) else json.dumps(kwargs, ensure_ascii=False)

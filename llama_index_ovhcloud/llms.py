@@ -35,6 +35,7 @@ from llama_index_ovhcloud._results import (
 )
 from llama_index_ovhcloud._saved import Saved
 from llama_index_ovhcloud._structured import StructuredOutput
+from ovhcloud_ai_endpoints._objects import best_method
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints._wire import ChatRequest
@@ -286,13 +287,10 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     def _structured_output(self, output_cls: type[Model]) -> StructuredOutput[Model] | None:
         """How an object is asked for; None if in a way that is core's."""
-        facts = self.ovhcloud_model
         match self.pydantic_program_mode:
-            case PydanticProgramMode.DEFAULT if facts.structured_output:
-                return StructuredOutput(output_cls, "json_schema")
-            case PydanticProgramMode.DEFAULT if not facts.tool_calling:
-                return StructuredOutput(output_cls, "prompt")
-            case PydanticProgramMode.DEFAULT | PydanticProgramMode.FUNCTION:
+            case PydanticProgramMode.DEFAULT:
+                return StructuredOutput(output_cls, best_method(self.ovhcloud_model))
+            case PydanticProgramMode.FUNCTION:
                 return StructuredOutput(output_cls, "function_calling")
             case PydanticProgramMode.LLM:
                 return StructuredOutput(output_cls, "prompt")

@@ -26,7 +26,16 @@ from ovhcloud_ai_endpoints._notices import EmptyAnswerWarning, ModelDeprecationW
 from ovhcloud_ai_endpoints._settings import Timeouts
 from ovhcloud_ai_endpoints._version import __version__
 
-for _public in (Model, Timeouts, *OVHCloudError.__subclasses__(), OVHCloudError, ContextOverflowError, APITimeoutError):
+for _public in (
+    Model,
+    Timeouts,
+    EmptyAnswerWarning,
+    ModelDeprecationWarning,
+    *OVHCloudError.__subclasses__(),
+    OVHCloudError,
+    ContextOverflowError,
+    APITimeoutError,
+):
     _public.__module__ = __name__  # so that a traceback shows the name that is imported
 
 __all__ = [

@@ -25,6 +25,7 @@ from ovhcloud_ai_endpoints._errors import (
     invalid_response,
     request_id,
     status_error,
+    too_large,
 )
 from ovhcloud_ai_endpoints._notices import notice
 from ovhcloud_ai_endpoints._settings import Settings
@@ -32,6 +33,7 @@ from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._watch import Watch
 from ovhcloud_ai_endpoints._wire import Body, ChatRequest
 
+MAX_REQUEST_BYTES = 2 * 1024 * 1024  # "2 MB" of OVHcloud's capabilities guide, read so that nothing good is refused
 MAX_ANSWER_BYTES = 128 * 1024 * 1024  # 25 vectors of 4,096 numbers are 2 MB
 MAX_ERROR_BYTES = 64 * 1024
 NOT_STREAMS = ("application/json", "text/html")
@@ -53,6 +55,8 @@ class Call:
         self.url = settings.base_url + path
         self.method = "POST" if body else "GET"
         self.content = encoded(body) if body else b""
+        if len(self.content) > MAX_REQUEST_BYTES:
+            raise too_large(body, len(self.content))
         self.watch = Watch(settings.timeouts, now)
         self.model: str | None = body.get("model")
         self._secret = ""

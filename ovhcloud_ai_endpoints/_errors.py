@@ -18,6 +18,7 @@
 Pure: it reads statuses, headers and bodies, and sends nothing.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from ovhcloud_ai_endpoints._models import model as model_facts
-from ovhcloud_ai_endpoints._models import nearest_names, replacement
+from ovhcloud_ai_endpoints._models import names_of, nearest_names, replacement
 
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._answer import Message
@@ -277,8 +278,8 @@ def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str
         return KEY_ADVICE
     if kind is PermissionDeniedError:
         return "The project of this key may not use the service; a payment method may be missing."
-    if kind is BadRequestError and "extra arguments" in said:
-        return "The service takes no such field; leave it out of extra_body (also called model_kwargs)."
+    if kind is BadRequestError:
+        return _advice_for_refusal(said, model)
     if kind is NotFoundError:
         return _advice_for_not_found(model, url)
     if kind is PayloadTooLargeError:
@@ -293,6 +294,42 @@ def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str
     if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
         return f"{model} has a window of {window:,} tokens; shorten the messages or lower max_tokens."
     return ""
+
+
+def _advice_for_refusal(said: str, model: str | None) -> str:
+    """What is known of a model that refuses something, as far as its words tell what that is."""
+    words = said.lower()
+    facts = model_facts(model or "")
+    if "extra arguments" in words:
+        return "The service takes no such field; leave it out of extra_body (also called model_kwargs)."
+    if "reasoning effort" in words or "reasoning_effort" in words:
+        takes = ", ".join(facts.reasoning_efforts) or ("none" if facts.is_known else "")
+        return f"{facts.id} takes reasoning_effort {takes}. {facts.note}".rstrip() if takes else ""
+    if "multimodal" in words or "image" in words:
+        if facts.image_inputs and facts.max_images_per_request:
+            return f"{facts.id} takes {facts.max_images_per_request} images in a request."
+        return f"Models that see images: {', '.join(names_of('image_inputs'))}." if facts.is_known else ""
+    if "tool" in words and facts.is_known and not facts.tool_calling:
+        return f"Models that call tools: {', '.join(names_of('tool_calling'))}."
+    if ("response_format" in words or "json" in words) and facts.is_known and not facts.structured_output:
+        return f"Models that give objects: {', '.join(names_of('structured_output'))}."
+    return ""
+
+
+def too_large(body: Mapping[str, Any], size: int) -> PayloadTooLargeError:
+    """The error for a request that is not sent, because the service would refuse it.
+
+    Args:
+        body: of the request.
+        size: of its JSON, in bytes.
+    """
+    images = re.findall(r"data:[^;,\"']{1,80};base64,[A-Za-z0-9+/=]+", json.dumps(body))
+    shown = f"; {len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB" if images else ""
+    texts = body.get("input") or body.get("messages") or []
+    return PayloadTooLargeError(
+        f"The request has {size / 1e6:.2f} MB, and the service takes 2 MB{shown}. It was not sent. "
+        f"Send smaller or fewer images, or less than these {len(texts)} texts or messages."
+    )
 
 
 def _advice_for_not_found(model: str | None, url: str) -> str:

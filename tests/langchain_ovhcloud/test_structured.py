@@ -194,3 +194,46 @@ def test_generic_class_is_found_by_a_tool(server: LocalEndpoints, streamed: bool
 
     assert found == Box[int](content=7)
     assert server.requests[-1].json["tools"][0]["function"]["name"] == "Box_int_"
+
+
+PLACES: dict[str, dict[str, Any]] = {
+    "content": {"text": '{"subject": "streams", "priority": 2}'},
+    "tool call": {"text": "", "tool_calls": [("Ticket", WANTED)]},
+    "prose and tool call": {"text": "Here it is.", "tool_calls": [("Ticket", WANTED)]},
+    "fence": {"text": 'Here it is:\n```json\n{"subject": "streams", "priority": 2}\n```\nBye'},
+    "prose": {"text": 'Here it is: {"subject": "streams", "priority": 2}.'},
+    "reasoning": {"text": "", "reasoning": '{"subject": "streams", "priority": 2}'},
+    "think tag": {"text": '<think>hm {"subject": "x"}</think>{"subject": "streams", "priority": 2}'},
+    "other order": {"text": '{"priority": 2, "subject": "streams"}'},
+}
+
+
+@pytest.mark.parametrize("schema", [Ticket, TicketV1, TicketDict], ids=lambda schema: schema.__name__)
+@pytest.mark.parametrize("method", [None, "function_calling", "json_mode"])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("place", PLACES)
+def test_object_is_found_wherever_the_model_puts_it(
+    server: LocalEndpoints, place: str, streamed: bool, method: Any, schema: Any
+) -> None:
+    said = dict(PLACES[place])
+    if "tool_calls" in said:
+        said["tool_calls"] = [(schema.__name__, WANTED)]
+    server.reply(**said)
+    model = ChatOVHCloud(model="gpt-oss-120b").with_structured_output(schema, method=method)
+
+    found = list(model.stream("?"))[-1] if streamed else model.invoke("?")
+
+    assert (found if isinstance(found, dict) else found.dict() if schema is TicketV1 else found.model_dump()) == WANTED
+
+
+def test_reasoning_is_no_answer_where_there_is_one(server: LocalEndpoints) -> None:
+    server.reply("I don't know", reasoning='{"subject": "streams", "priority": 2}')
+
+    with pytest.raises(OutputParserException, match="don't know"):
+        ChatOVHCloud(model="gpt-oss-120b").with_structured_output(Ticket).invoke("?")
+
+
+@pytest.mark.parametrize("name", ["Qwen3Guard-Gen-8B", "Qwen3Guard-Gen-0.6B"])
+def test_model_that_gives_no_objects_says_which_do(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} answers with text only.*gpt-oss-120b"):
+        ChatOVHCloud(model=name).with_structured_output(Ticket)

@@ -12,7 +12,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel
 from standard.lifecycles import until, wait_until
-from standard.ways import CHAT, COMPLETE, END, HELLO, USAGE, Way, piece
+from standard.ways import CHAT, COMPLETE, END, HELLO, STRUCTURED, USAGE, Way, piece
 
 import ovhcloud_ai_endpoints as service
 from llama_index_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
@@ -130,8 +130,7 @@ class TestStructuredOutput:
         ("options", "field"),
         [
             ({"model": "gpt-oss-120b"}, "response_format"),
-            ({"model": "unknown-7b"}, None),
-            ({"model": "unknown-7b", "is_function_calling_model": True}, "tools"),
+            ({"model": "unknown-7b"}, "response_format"),
             ({"model": "gpt-oss-120b", "pydantic_program_mode": PydanticProgramMode.FUNCTION}, "tools"),
             ({"model": "gpt-oss-120b", "pydantic_program_mode": PydanticProgramMode.LLM}, None),
         ],
@@ -332,3 +331,35 @@ def test_arguments_of_other_classes_are_understood(kind: Any, arguments: dict[st
     ignored = {str(warning.message).split("'")[1] for warning in caught}
     assert made.base_url == "http://127.0.0.1:9/v1"
     assert ignored == set(arguments) & set(kind.WITHOUT_MEANING)
+
+
+TEXT = '{"subject": "streams", "priority": 2}'
+PLACES: dict[str, dict[str, Any]] = {
+    "content": {"text": TEXT},
+    "tool call": {"text": "", "tool_calls": [("Ticket", TEXT)]},
+    "prose and tool call": {"text": "Here it is.", "tool_calls": [("Ticket", TEXT)]},
+    "fence": {"text": f"Here it is:\n```json\n{TEXT}\n```\nBye"},
+    "prose": {"text": f"Here it is: {TEXT}."},
+    "reasoning": {"text": "", "reasoning": TEXT},
+    "think tag": {"text": f'<think>hm {{"subject": "x"}}</think>{TEXT}'},
+}
+
+
+@pytest.mark.parametrize("way", STRUCTURED)
+@pytest.mark.parametrize("mode", [PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION, PydanticProgramMode.LLM])
+@pytest.mark.parametrize("place", PLACES)
+def test_object_is_found_wherever_the_model_puts_it(
+    server: LocalEndpoints, place: str, mode: PydanticProgramMode, way: str
+) -> None:
+    server.reply(**PLACES[place])
+    llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=mode)
+
+    found = STRUCTURED[way](llm, Ticket, PromptTemplate("{note}"), note="?")
+
+    assert found[-1] == Ticket(subject="streams", priority=2)
+
+
+@pytest.mark.parametrize("name", ["Qwen3Guard-Gen-8B", "Qwen3Guard-Gen-0.6B"])
+def test_model_that_gives_no_objects_says_which_do(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} answers with text only.*gpt-oss-120b"):
+        ChatOVHCloud(model=name).structured_predict(Ticket, PromptTemplate("?"))

@@ -1,4 +1,5 @@
 import inspect
+import json
 import pickle
 import time
 
@@ -6,7 +7,7 @@ import pytest
 
 import ovhcloud_ai_endpoints as service
 from ovhcloud_ai_endpoints import _errors
-from ovhcloud_ai_endpoints._errors import message_in, retry_after, status_error
+from ovhcloud_ai_endpoints._errors import message_in, retry_after, status_error, too_large
 
 FORBIDDEN = b'{"message":"Forbidden: authentication failed.  Please generate a new one"}'
 OVERFLOWS = [
@@ -180,3 +181,46 @@ def test_the_drawn_tree_holds_every_error() -> None:
 
     assert len(kinds) == 14
     assert all(kind.__name__ in drawn for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "advice"),
+    [
+        (
+            "Qwen3.8-27B",
+            "Unexpected reasoning effort high. Supported types are xhigh (default), medium, and low.",
+            "Qwen3.8-27B takes reasoning_effort none, low, medium. effort left out means xhigh, the dearest",
+        ),
+        (
+            "gpt-oss-20b",
+            "reasoning_effort: unknown variant `xhigh`",
+            "gpt-oss-20b takes reasoning_effort low, medium, high.",
+        ),
+        ("Qwen2.5-VL-72B-Instruct", "no reasoning effort", "takes reasoning_effort none."),
+        ("gpt-oss-120b", "gpt-oss-120b is not a multimodal model", "Models that see images: Qwen3.8-27B, "),
+        ("Qwen3.6-27B", "At most 5 image(s) may be provided in one prompt.", "takes 5 images in a request."),
+        ("Qwen2.5-VL-72B-Instruct", "does not support tools", "Models that call tools: Qwen3.8-27B, "),
+        ("Qwen3Guard-Gen-8B", "does not support response_format", "Models that give objects: Qwen3.8-27B, "),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_refusal_comes_with_what_is_known_of_the_model(model: str, said: str, advice: str, status: int) -> None:
+    body = json.dumps({"error": {"message": said}}).encode()
+
+    assert advice in str(status_error(status, {}, body, model=model))
+
+
+def test_refusal_by_an_unknown_model_has_no_advice() -> None:
+    body = b'{"error": {"message": "no tools, no image, no reasoning effort"}}'
+
+    assert str(status_error(400, {}, body, model="new")) == "no tools, no image, no reasoning effort. [HTTP 400]"
+
+
+def test_request_that_is_too_large_is_told_with_its_sizes() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 2_000_000}}
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 500_000}, image]}]}
+
+    error = too_large(body, 2_500_100)
+
+    assert "2.50 MB" in str(error)
+    assert "1 image(s) make up 2.00 MB" in str(error)

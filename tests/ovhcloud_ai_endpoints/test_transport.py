@@ -260,9 +260,14 @@ class TestErrors:
 
         assert caught.value.status == 422
 
-    def test_too_large(self, client: Blocking) -> None:
-        with pytest.raises(PayloadTooLargeError, match=r"2\.10 MB were sent"):
+    def test_too_large_by_a_little(self, client: Blocking) -> None:
+        with pytest.raises(PayloadTooLargeError, match=r"2\.05 MB were sent"):
+            client.post({**BODY, "messages": [{"role": "user", "content": "x" * 2_050_000}]})
+
+    def test_too_large_is_not_sent(self, server: LocalEndpoints, client: Blocking) -> None:
+        with pytest.raises(PayloadTooLargeError, match=r"has 2\.10 MB.* these 1 texts or messages"):
             client.post({**BODY, "messages": [{"role": "user", "content": "x" * 2_100_000}]})
+        assert server.requests == []
 
     def test_page_of_a_proxy(self, server: LocalEndpoints, ask: Any) -> None:
         server.reply(

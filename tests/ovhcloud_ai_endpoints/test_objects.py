@@ -1,0 +1,34 @@
+import pytest
+
+from ovhcloud_ai_endpoints._models import Model, bundled_models, model
+from ovhcloud_ai_endpoints._objects import best_method, texts_with_object
+
+
+@pytest.mark.parametrize(
+    "facts", [facts for facts in bundled_models() if facts.kind == "chat"], ids=lambda facts: facts.id
+)
+def test_each_chat_model_is_asked_in_a_way_that_it_is_known_for(facts: Model) -> None:
+    assert getattr(facts, {"json_schema": "structured_output", "function_calling": "tool_calling"}[best_method(facts)])
+
+
+def test_ways_that_the_catalogue_has_no_model_for() -> None:
+    assert best_method(model("unknown")) == "json_schema"
+    assert best_method(Model(id="m", kind="chat", tool_calling=True)) == "function_calling"
+    with pytest.raises(ValueError, match=r"Models that give objects: Qwen3\.8-27B"):
+        best_method(model("Qwen3Guard-Gen-8B"))
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "reasoning", "texts"),
+    [
+        ("", (), "", []),
+        ("{}", ('{"a": 1}',), "{}", ["{}", '{"a": 1}']),
+        (" ", ("", '{"a": 1}'), "{}", ['{"a": 1}']),
+        ("see ```json\n{}\n``` ok", (), "", ["see ```json\n{}\n``` ok", "{}", "{}"]),
+        ("", (), "so {} it is", ["so {} it is", "{}"]),
+        ("no", (), "{}", ["no"]),
+        ("} {", (), "", ["} {"]),
+    ],
+)
+def test_likeliest_text_comes_first(content: str, arguments: tuple[str, ...], reasoning: str, texts: list[str]) -> None:
+    assert list(texts_with_object(content, arguments, reasoning)) == texts
