@@ -4,10 +4,15 @@ Core's key is the bare text, so that vectors of another model, of a question or 
 other. Here the key is the text with its instruction, and an entry names the model of each of its vectors.
 """
 
+import asyncio
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 COLLECTION = "embeddings"
+AT_ONCE = 100  # requests to a store
+
+T = TypeVar("T")
 
 
 class VectorCache:
@@ -23,6 +28,7 @@ class VectorCache:
         self._store = store
         self._name = name
         self._keys = keys
+        self._lock = threading.Lock()
         self._entries: dict[str, dict[str, Any]] = {}
 
     def known(self) -> dict[int, list[float]]:
@@ -33,19 +39,21 @@ class VectorCache:
 
     async def aknown(self) -> dict[int, list[float]]:
         """The same as `known`, to be awaited."""
-        for key in self._wanted():
-            self._entries[key] = await self._store.aget(key, collection=COLLECTION) or {}
+        for keys in batched(self._wanted()):
+            entries = await asyncio.gather(*(self._store.aget(key, collection=COLLECTION) for key in keys))
+            self._entries |= {key: entry or {} for key, entry in zip(keys, entries, strict=True)}
         return self._found()
 
     def keep(self, vectors: Mapping[int, list[float]]) -> None:
         """Adds the vectors that were not there."""
-        for key, entry in self._new(vectors):
-            self._store.put(key, entry, collection=COLLECTION)
+        with self._lock:  # as vectors come in several threads, for which stores need not be made
+            for key, entry in self._new(vectors):
+                self._store.put(key, entry, collection=COLLECTION)
 
     async def akeep(self, vectors: Mapping[int, list[float]]) -> None:
         """The same as `keep`, to be awaited."""
-        for key, entry in self._new(vectors):
-            await self._store.aput(key, entry, collection=COLLECTION)
+        for entries in batched(list(self._new(vectors))):
+            await asyncio.gather(*(self._store.aput(key, entry, collection=COLLECTION) for key, entry in entries))
 
     def _wanted(self) -> Sequence[str]:
         return [] if self._store is None else list(dict.fromkeys(self._keys))
@@ -62,3 +70,9 @@ class VectorCache:
             if self._name not in self._entries[key]:
                 self._entries[key] = {**self._entries[key], self._name: vector}
                 yield key, self._entries[key]
+
+
+def batched(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values, so many at a time as a store is asked at once."""
+    for start in range(0, len(values), AT_ONCE):
+        yield values[start : start + AT_ONCE]

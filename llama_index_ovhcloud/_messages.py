@@ -66,8 +66,11 @@ def _wire_message(message: ChatMessage, at: int) -> WireMessage:
         case "tool":
             wire["tool_call_id"] = str(message.additional_kwargs.get("tool_call_id") or "")
         case "assistant":
-            if calls := _tool_calls(message):
-                wire["tool_calls"] = [tool_call(*call, place=place) for place, call in enumerate(calls)]
+            if calls := tool_call_blocks(message):
+                wire["tool_calls"] = [
+                    tool_call(call.tool_call_id, call.tool_name, call.tool_kwargs, place=place)
+                    for place, call in enumerate(calls)
+                ]
             if reasoning := _reasoning(message):
                 wire["reasoning"] = reasoning
     return wire
@@ -153,19 +156,17 @@ def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
-    """Id, name and arguments of each call, from blocks or, in older messages, from where these kept them."""
-    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if calls:
-        return [(call.tool_call_id, call.tool_name, call.tool_kwargs) for call in calls]
-    return [_older_tool_call(call) for call in message.additional_kwargs.get("tool_calls") or []]
+def tool_call_blocks(message: ChatMessage) -> list[ToolCallBlock]:
+    """The tool calls of a message, from its blocks or, in older messages, from where these kept them."""
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    return blocks or [_older_tool_call(call) for call in message.additional_kwargs.get("tool_calls") or []]
 
 
-def _older_tool_call(call: Any) -> tuple[str | None, str, Any]:
-    """Id, name and arguments of a call as other classes keep it: in OpenAI's form, as a dict or an object."""
+def _older_tool_call(call: Any) -> ToolCallBlock:
+    """A call as other classes keep it: in OpenAI's form, as a dict or an object."""
     match call.model_dump() if hasattr(call, "model_dump") else call:
         case {"id": id_, "function": {"name": str(name), "arguments": arguments}}:
-            return id_, name, arguments
+            return ToolCallBlock(tool_call_id=id_, tool_name=name, tool_kwargs=arguments or {})
         case _:
             raise ValueError(f"A message holds a tool call of an unknown form: {call!r}")
 

@@ -20,7 +20,8 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from ovhcloud_ai_endpoints._answer import Answer, Message, facts_of, reasoning_tokens
+from llama_index_ovhcloud._messages import tool_call_blocks
+from ovhcloud_ai_endpoints._answer import CUT_ANSWER, Answer, Message, facts_of, reasoning_tokens
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._wire import Usage
 
@@ -44,7 +45,7 @@ def chat_response_chunk(reply: Reply, delta: Delta) -> ChatResponse:
     return ChatResponse(
         message=_chat_message(message, None),
         delta=delta.text + delta.refusal,
-        raw=_raw(reply.id, reply.model, message),
+        raw=_raw(reply.id, reply.model, message, delta),
         logprobs=_logprobs(delta.logprobs),
         additional_kwargs={"thinking_delta": delta.reasoning} if delta.reasoning else {},
     )
@@ -76,8 +77,8 @@ def completion_response(response: ChatResponse) -> CompletionResponse:
 def tool_selections(response: ChatResponse) -> list[ToolSelection]:
     """The tool calls of a response.
 
-    While a stream goes on, arguments are as far as they have come. At its end, those that are no JSON object are empty,
-    so that a tool says what it lacks, instead of being run with what was cut.
+    While a stream goes on, arguments are as far as they have come. At its end, those that are no JSON object become
+    such as no tool takes, so that it answers with an error, instead of being run with what was cut.
     """
     is_partial = _is_partial(response)
     return [
@@ -86,8 +87,7 @@ def tool_selections(response: ChatResponse) -> list[ToolSelection]:
             tool_name=block.tool_name,
             tool_kwargs=_arguments(block.tool_kwargs, is_partial=is_partial),
         )
-        for block in response.message.blocks
-        if isinstance(block, ToolCallBlock)
+        for block in tool_call_blocks(response.message)
     ]
 
 
@@ -128,8 +128,11 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
     """The arguments of a block, in which they are a text as long as they are no object."""
     if isinstance(value, dict):
         return value
+    if not is_partial:
+        # Two, since core calls a tool of one parameter with whatever comes alone.
+        return {"invalid_arguments": value, "problem": f"They are no JSON object; perhaps {CUT_ANSWER}"}
     try:
-        found = from_json(value, allow_partial="trailing-strings") if is_partial else {}
+        found = from_json(value, allow_partial="trailing-strings")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -142,8 +145,10 @@ def _said_beside(answer: Answer) -> dict[str, Any]:
     return said | facts_of(answer, answer.messages[0])
 
 
-def _raw(id_: str | None, model: str | None, message: Message) -> dict[str, Any]:
-    choice = {"index": 0, "delta": {}, "finish_reason": message.finish_reason}
+def _raw(id_: str | None, model: str | None, message: Message, delta: Delta | None = None) -> dict[str, Any]:
+    said = {"content": delta.text, "reasoning": delta.reasoning} if delta else {}
+    said = {name: text for name, text in said.items() if text}
+    choice = {"index": 0, "delta": said, "finish_reason": message.finish_reason}
     return {"id": id_, "model": model, "object": CHUNK, "choices": [choice]}
 
 

@@ -13,7 +13,7 @@ from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import wire_tool
@@ -36,6 +36,8 @@ class StructuredOutput(Generic[Model]):
     """
 
     def __init__(self, output_cls: type[Model], method: Method) -> None:
+        if not (isinstance(output_cls, type) and issubclass(output_cls, BaseModel)):
+            raise TypeError(f"output_cls is a pydantic class, not {output_cls!r}; for a list, one with a list in it")
         self._output_cls = output_cls
         self._method = method
         self._partial: Any = None
@@ -91,7 +93,7 @@ class StructuredOutput(Generic[Model]):
         """
         said = self._said(response)
         try:
-            partial = from_json(said[max(said.find("{"), 0) :], allow_partial="trailing-strings")
+            partial = from_json(_from_its_beginning(said), allow_partial="trailing-strings")
         except ValueError:
             return None
         if not isinstance(partial, dict) or partial == self._partial:
@@ -99,7 +101,7 @@ class StructuredOutput(Generic[Model]):
         self._partial = partial
         try:
             return self._output_cls.model_validate(partial)
-        except ValidationError:
+        except Exception:  # noqa: BLE001 - what a validator of the user's makes of half a value is anything
             return self._flexible.model_validate(partial)
 
     def _said(self, response: ChatResponse) -> str:
@@ -109,6 +111,12 @@ class StructuredOutput(Generic[Model]):
                 if isinstance(block, ToolCallBlock):
                     return _text_of(block)
         return response.message.content or ""
+
+
+def _from_its_beginning(text: str) -> str:
+    """A text from the object or the list on that it holds."""
+    starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
+    return text[min(starts, default=0) :]
 
 
 def _text_of(block: ToolCallBlock) -> str:

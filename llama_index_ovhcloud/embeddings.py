@@ -48,8 +48,8 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     to take; `num_workers`, or else `max_concurrency`, is the number of requests that run at once.
 
     A `rate_limiter` is asked before each request, though not before it is tried again. An `embeddings_cache` is filled
-    at the end of a run, also of one that fails or is cancelled, so that the same call goes on where it was; the vectors
-    of several models can be in one cache.
+    with each answer, so that after a run that failed the same call goes on where it was; the vectors of several models
+    can be in one cache.
     """
 
     ALIASES: ClassVar[Mapping[str, str]] = {
@@ -71,6 +71,11 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     def class_name(cls) -> str:
         """The name under which it is serialised."""
         return "OVHCloudEmbeddings"
+
+    def to_payload(self) -> dict[str, Any]:
+        """What instrumentation is told of this object; never a secret."""
+        names = ("model_name", "dimensions", "embed_batch_size")
+        return {"class_name": self.class_name(), **{name: getattr(self, name) for name in names}}
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """What the vectors depend on, and nothing else: an ingestion cache stays good when the key changes.
@@ -130,10 +135,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         with self._event(texts) as vectors:
             run = self._run(texts, instruction, cache.known())
             acquire = None if self.rate_limiter is None else self.rate_limiter.acquire
-            try:
-                vectors.extend(embed(run, self, show_progress=show_progress, acquire=acquire))
-            finally:
-                cache.keep(run.vectors)
+            vectors.extend(embed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.keep))
         return vectors
 
     async def _aembedded(
@@ -145,10 +147,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         with self._event(texts) as vectors:
             run = self._run(texts, instruction, await cache.aknown())
             acquire = None if self.rate_limiter is None else self.rate_limiter.async_acquire
-            try:
-                vectors.extend(await aembed(run, self, show_progress=show_progress, acquire=acquire))
-            finally:
-                await cache.akeep(run.vectors)
+            vectors.extend(await aembed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.akeep))
         return vectors
 
     def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]]) -> Run:

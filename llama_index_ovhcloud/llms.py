@@ -116,20 +116,20 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """The answer to a prompt, which is sent as a user's message."""
-        return completion_response(self._chat(prompt_to_messages(prompt), **kwargs))
+        """The answer to a prompt, which is sent as a user's message; `completion_to_prompt` puts it into a form."""
+        return completion_response(self._chat(self._asked(prompt, formatted=formatted), **kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The same as `complete`, to be awaited."""
-        return completion_response(await self._achat(prompt_to_messages(prompt), **kwargs))
+        return completion_response(await self._achat(self._asked(prompt, formatted=formatted), **kwargs))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The answer to a prompt as it comes."""
 
         def responses() -> CompletionResponseGen:
-            with closing(self._stream_chat(prompt_to_messages(prompt), **kwargs)) as chat:
+            with closing(self._stream_chat(self._asked(prompt, formatted=formatted), **kwargs)) as chat:
                 for response in chat:
                     yield completion_response(response)
 
@@ -140,11 +140,17 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         """The same as `stream_complete`, to be awaited."""
 
         async def responses() -> CompletionResponseAsyncGen:
-            async with aclosing(self._astream_chat(prompt_to_messages(prompt), **kwargs)) as chat:
+            async with aclosing(self._astream_chat(self._asked(prompt, formatted=formatted), **kwargs)) as chat:
                 async for response in chat:
                     yield completion_response(response)
 
         return responses()
+
+    def _asked(self, prompt: str, *, formatted: bool) -> list[ChatMessage]:
+        """A prompt as a user's message, put into a form of its own if there is one."""
+        if not formatted and self.completion_to_prompt:
+            prompt = self.completion_to_prompt(prompt)
+        return prompt_to_messages(prompt)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         return chat_response(Client(self.ovhcloud_settings).chat(self._request(messages, kwargs)))

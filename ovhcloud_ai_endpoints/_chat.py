@@ -91,7 +91,8 @@ def chat_request(
     if sent:
         _rename_tools(body, sent)
     names = {short: name for name, short in sent.items()}
-    return ChatRequest(body | dict(extra_body or {}), one_call=one_call, tool_names=names, parameters=parameters_of)
+    body |= _unfolded(extra_body or {}, stream=stream)
+    return ChatRequest(body, one_call=one_call, tool_names=names, parameters=parameters_of)
 
 
 def check_parameters(parameters: Iterable[str]) -> None:
@@ -207,6 +208,15 @@ def with_schema(messages: Sequence[WireMessage], schema: Mapping[str, Any]) -> l
     """The messages with a system message that asks for an object of a schema, for JSON mode, which doesn't know it."""
     asked = f"Answer with nothing but a JSON object of this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     return [{"role": "system", "content": asked}, *messages]
+
+
+def _unfolded(extra_body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+    """Fields to merge into a body, with what OpenAI's client keeps apart from them under a field of its own."""
+    fields = {**extra_body, **(extra_body.get("extra_body") or {})}
+    fields.pop("extra_body", None)
+    if not stream:
+        fields.pop("stream_options", None)
+    return fields
 
 
 def _with_reasoning(messages: Sequence[WireMessage], passback: Passback) -> list[WireMessage]:

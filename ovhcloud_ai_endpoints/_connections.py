@@ -87,7 +87,7 @@ class _Route:
 
 _Slots = dict[tuple[int, str], Any]
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # what is collected while it is held may ask for it again
 _sync: dict[_Route, Connections[threading.Semaphore]] = {}
 _async: dict[tuple[_Route, asyncio.AbstractEventLoop], Connections[asyncio.Semaphore]] = {}
 _lifetimes: dict[tuple[_Route, asyncio.AbstractEventLoop], AsyncGenerator[None, None]] = {}
@@ -124,10 +124,11 @@ async def async_connections(settings: Settings) -> Connections[asyncio.Semaphore
     options = await asyncio.to_thread(key[0].transport_options)  # reads files and imports modules
     import httpx  # noqa: PLC0415 - is imported by now
 
+    ended = []  # which run to their ends when they are dropped, and so not under the lock
     with _lock:
         for dead in [other for other in _async if other[1].is_closed()]:
             _async.pop(dead)
-            _lifetimes.pop(dead, None)
+            ended.append(_lifetimes.pop(dead, None))
         if key in _async:  # by another task, in the meantime
             return _async[key]
         transport = httpx.AsyncHTTPTransport(**options)
@@ -156,7 +157,8 @@ async def _until_loop_ends(
         with _lock:
             _async.pop(key, None)
             _lifetimes.pop(key, None)
-        await client.aclose()
+        if not key[1].is_closed():
+            await client.aclose()
 
 
 def _no_cookies() -> CookieJar:
@@ -173,7 +175,7 @@ def _unused_tls() -> ssl.SSLContext:
 def _forget() -> None:
     """A forked child shares no connection with its parent."""
     global _lock  # noqa: PLW0603 - it may be held by a thread that the child does not have
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _sync.clear()
     _async.clear()
     _lifetimes.clear()

@@ -5,9 +5,10 @@ A driver: what is sent and what failing means is `_embeddings.Run`'s to say.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from itertools import islice
 
@@ -26,10 +27,12 @@ def embed(
     *,
     show_progress: bool = False,
     acquire: Callable[[], object] | None = None,
+    keep: Callable[[Mapping[int, list[float]]], object] | None = None,
 ) -> list[list[float]]:
     """A vector for each text, in order.
 
     Args:
+        keep: called with the vectors of each request, by position, as soon as they are there; in several threads.
         show_progress: whether to show it even if the options don't say so.
         acquire: called before each request, to wait until it may be sent.
 
@@ -40,10 +43,10 @@ def embed(
     client = Client(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
     with _progress(run, shown=options.show_progress or show_progress):
         if run.workers < 2:
-            _work(client, run, acquire)
+            _work(client, run, acquire, keep)
         else:
             with ThreadPoolExecutor(run.workers, "ovhcloud-embeddings") as pool, _stopping(run):
-                wait([pool.submit(_work, client, run, acquire) for _ in range(run.workers)])
+                wait([pool.submit(copy_context().run, _work, client, run, acquire, keep) for _ in range(run.workers)])
     return _vectors(run, options)
 
 
@@ -53,11 +56,12 @@ async def aembed(
     *,
     show_progress: bool = False,
     acquire: Callable[[], Awaitable[object]] | None = None,
+    keep: Callable[[Mapping[int, list[float]]], Awaitable[object]] | None = None,
 ) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
     client = AsyncClient(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
     with _progress(run, shown=options.show_progress or show_progress), _stopping(run):
-        await asyncio.gather(*(_awork(client, run, acquire) for _ in range(run.workers)))
+        await asyncio.gather(*(_awork(client, run, acquire, keep) for _ in range(run.workers)))
     return _vectors(run, options)
 
 
@@ -104,24 +108,38 @@ async def _next_piece(texts: AsyncIterator[str], count: int) -> list[str]:
     return piece
 
 
-def _work(client: Client, run: Run, acquire: Callable[[], object] | None) -> None:
+def _work(
+    client: Client,
+    run: Run,
+    acquire: Callable[[], object] | None,
+    keep: Callable[[Mapping[int, list[float]]], object] | None,
+) -> None:
     try:
         while (work := run.next_batch()) is not None:
             batch, body = work
             if acquire:
                 acquire()
-            run.take(batch, *client.embeddings(body, count=len(batch.texts)))
+            found = run.take(batch, *client.embeddings(body, count=len(batch.texts)))
+            if keep:
+                keep(found)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
         run.fail(error)
 
 
-async def _awork(client: AsyncClient, run: Run, acquire: Callable[[], Awaitable[object]] | None) -> None:
+async def _awork(
+    client: AsyncClient,
+    run: Run,
+    acquire: Callable[[], Awaitable[object]] | None,
+    keep: Callable[[Mapping[int, list[float]]], Awaitable[object]] | None,
+) -> None:
     try:
         while (work := run.next_batch()) is not None:
             batch, body = work
             if acquire:
                 await acquire()
-            run.take(batch, *await client.embeddings(body, count=len(batch.texts)))
+            found = run.take(batch, *await client.embeddings(body, count=len(batch.texts)))
+            if keep:
+                await keep(found)
     except Exception as error:  # noqa: BLE001 - as above
         run.fail(error)
 

@@ -169,6 +169,8 @@ class Run:
         known: Mapping[int, list[float]] | None = None,
     ) -> None:
         self.vectors = dict(known or {})
+        if isinstance(texts, str):
+            raise TypeError("A list of texts is embedded; this is one text")
         self.total, self.known = len(texts), len(self.vectors)
         size = batch_size(size, model)
         self.batches = list(batches(texts, size=size, instruction=instruction, known=self.vectors.keys()))
@@ -201,8 +203,8 @@ class Run:
             batch = None if self._error else next(self._pending, None)
         return None if batch is None else (batch, self._body(batch.texts))
 
-    def take(self, batch: Batch, found: Sequence[list[float]], tokens: int) -> None:
-        """Keeps the vectors of an answer.
+    def take(self, batch: Batch, found: Sequence[list[float]], tokens: int) -> dict[int, list[float]]:
+        """Keeps the vectors of an answer, and gives them by position.
 
         Raises:
             InvalidResponseError: they are not as wide as those before.
@@ -211,10 +213,12 @@ class Run:
             width = len(next(iter(self.vectors.values()), found[0]))
             if len(found[0]) != width:
                 raise InvalidResponseError(f"The vectors are {len(found[0])} wide, those before were {width}")
-            self.vectors |= dict(zip(batch.positions, found, strict=True))
+            new = dict(zip(batch.positions, found, strict=True))
+            self.vectors |= new
             self._tokens += tokens
             if self.on_progress:
                 self.on_progress(len(batch.texts))
+        return new
 
     def fail(self, error: BaseException) -> None:
         """Stops the run: requests on their way are waited for, no other is begun. The first error counts."""

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ovhcloud_ai_endpoints._models import catalogue_date, ids_of, names_of, nearest_names, replacement
 from ovhcloud_ai_endpoints._models import model as model_facts
-from ovhcloud_ai_endpoints._models import names_of, nearest_names, replacement
 
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._answer import Message
@@ -37,6 +37,7 @@ TRANSIENT_STATUSES = frozenset({408, 409, 429})
 SHOWN_CHARACTERS = 500
 PAGE_CHARACTERS = 2000
 HIDDEN = "**********"
+SHORTEST_KEY = 8  # shorter ones are no keys, but words that our own advice may hold
 
 KEY_ADVICE = (
     "Give a valid key as api_key= or in OVHCLOUD_API_KEY; keys are made in the OVHcloud Manager under "
@@ -76,7 +77,7 @@ class OVHCloudError(Exception):
 
     def hide(self, secret: str) -> None:
         """Takes a secret out of all texts of this error, where a server may have put it."""
-        if secret and secret in f"{self.message}{self.body}{self.headers}":
+        if len(secret) >= SHORTEST_KEY and secret in f"{self.message}{self.body}{self.headers}":
             self.message, self.body = self.message.replace(secret, HIDDEN), self.body.replace(secret, HIDDEN)
             self.headers = {name: value.replace(secret, HIDDEN) for name, value in self.headers.items()}
             self.args = (self.message, *self.args[1:])
@@ -301,7 +302,7 @@ def _advice_for_refusal(said: str, model: str | None) -> str:
     words = said.lower()
     facts = model_facts(model or "")
     if "extra arguments" in words:
-        return "The service takes no such field; leave it out of extra_body (also called model_kwargs)."
+        return "The service takes no such field; leave it out of extra_body, model_kwargs or additional_kwargs."
     if "reasoning effort" in words or "reasoning_effort" in words:
         takes = ", ".join(facts.reasoning_efforts) or ("none" if facts.is_known else "")
         return f"{facts.id} takes reasoning_effort {takes}. {facts.note}".rstrip() if takes else ""
@@ -334,16 +335,20 @@ def too_large(body: Mapping[str, Any], size: int) -> PayloadTooLargeError:
 
 def _advice_for_not_found(model: str | None, url: str) -> str:
     where = f" Asked was {url}; a base_url ends in /v1." if url else ""
-    if not model:
+    if not model or (url and "/v1/" not in url):
         return where.lstrip()
     facts = model_facts(model)
-    if facts.is_known:
-        return (
-            f"{facts.id} is known as a model of kind {facts.kind!r}; is it used as that, or has it been retired?{where}"
-        )
-    if instead := replacement(model):
-        return f"The model {model!r} has been retired; use {instead}, for example.{where}"
-    return f"The model {model!r} is not known; the nearest names are {', '.join(nearest_names(model))}.{where}"
+    if not facts.is_known:
+        if instead := replacement(model):
+            return f"The model {model!r} has been retired; use {instead}, for example.{where}"
+        return f"The model {model!r} is not known; the nearest names are {', '.join(nearest_names(model))}.{where}"
+    if url.endswith("/embeddings") and facts.kind in {"chat", "guard"}:
+        return f"{facts.id} is a chat model; use ChatOVHCloud, or one of {', '.join(ids_of('embedding'))}.{where}"
+    if url.endswith("/chat/completions") and facts.kind not in {"chat", "guard"}:
+        return f"{facts.id} is for {facts.kind} and does not chat.{where}"
+    if facts.id != model:
+        return f"The service knows {model!r} as {facts.id}, in just this spelling.{where}"
+    return f"{facts.id} was served on {catalogue_date()}; it may have been retired since.{where}"
 
 
 def _field(body: bytes, name: str) -> str | None:

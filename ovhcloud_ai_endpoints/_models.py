@@ -124,6 +124,11 @@ def nearest_names(name: str) -> list[str]:
     return [ids[lower] for lower in near]
 
 
+def ids_of(kind: Kind) -> list[str]:
+    """The ids of the models of a kind."""
+    return [found.id for found in bundled_models() if found.kind == kind]
+
+
 def names_of(fact: str) -> list[str]:
     """The ids of the chat models of which a fact is true, such as "image_inputs", and which are to stay."""
     models = (found for found in bundled_models() if found.kind == "chat" and found.status == "live")

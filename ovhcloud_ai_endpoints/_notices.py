@@ -1,11 +1,12 @@
 """What a user should be told once: that a model goes, or that an answer was used up by its reasoning."""
 
+import logging
 import sys
 import threading
 import warnings
 
 from ovhcloud_ai_endpoints._answer import Answer
-from ovhcloud_ai_endpoints._models import Model
+from ovhcloud_ai_endpoints._models import Model, catalogue_date, nearest_names
 from ovhcloud_ai_endpoints._models import model as model_facts
 
 NOT_CALLERS = frozenset(
@@ -15,12 +16,16 @@ NOT_CALLERS = frozenset(
         "llama_index_ovhcloud",
         "langchain_core",
         "llama_index",
+        "llama_index_instrumentation",
+        "workflows",
         "pydantic",
         "asyncio",
         "contextlib",
         "concurrent",
     }
 )
+
+log = logging.getLogger("ovhcloud_ai_endpoints")
 
 _told: set[tuple[type[Warning], str]] = set()
 _lock = threading.Lock()
@@ -53,6 +58,22 @@ def notice(model: str, warning: str | None, answer: Answer | None = None) -> Non
             model,
             f"{model} used up max_tokens with its reasoning, so that its answer is empty; raise max_tokens, or lower "
             f"reasoning_effort{_efforts(facts)}. The reasoning is in the message.",
+        )
+
+
+def say_unknown(facts: Model) -> None:
+    """Logs once that nothing is known of a model, so that its window and abilities are taken to be the least."""
+    with _lock:
+        is_new = (Warning, facts.id) not in _told
+        _told.add((Warning, facts.id))
+    if is_new:
+        hint = "" if facts.is_virtual else f" The nearest names are {', '.join(nearest_names(facts.id))}."
+        log.warning(
+            "%s is not in the catalogue of %s, so that its window is not known, nor whether it calls tools; "
+            "context_window= and is_function_calling_model= say so.%s",
+            facts.id,
+            catalogue_date(),
+            hint,
         )
 
 

@@ -45,8 +45,9 @@ def texts_with_object(content: str, arguments: Sequence[str] = (), reasoning: st
     yield from (text for text in arguments if text.strip())
     for fenced in _FENCED.findall(content):
         yield fenced.strip()
-    start, end = content.find("{"), content.rfind("}")
-    if 0 < start < end:
-        yield content[start : end + 1]
+    for opening, closing in ("{}", "[]"):
+        start, end = content.find(opening), content.rfind(closing)
+        if 0 <= start < end:
+            yield content[start : end + 1]
     if reasoning and not content.strip() and not arguments:
         yield from texts_with_object(reasoning)

@@ -8,16 +8,16 @@ import difflib
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from ovhcloud_ai_endpoints._chat import PARAMETERS, Passback, chat_request
 from ovhcloud_ai_endpoints._copies import SHARED, picklable, restored
 from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage, Run
-from ovhcloud_ai_endpoints._models import Model
+from ovhcloud_ai_endpoints._models import Model, ids_of
 from ovhcloud_ai_endpoints._models import model as model_facts
-from ovhcloud_ai_endpoints._notices import frames_to_the_caller
+from ovhcloud_ai_endpoints._notices import frames_to_the_caller, say_unknown
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import (
     CHAT_CONCURRENCY,
@@ -30,6 +30,17 @@ from ovhcloud_ai_endpoints._settings import (
 )
 from ovhcloud_ai_endpoints._tls import Verify
 from ovhcloud_ai_endpoints._wire import ChatRequest, WireMessage
+
+# Values of arguments without a meaning that say what is so anyway, of which there is no need to warn.
+AS_IT_IS: Mapping[str, Any] = {
+    "check_embedding_ctx_length": False,
+    "encoding_format": "float",
+    "is_chat_model": True,
+    "n": 1,
+    "reuse_client": True,
+    "streaming": False,
+    "strict": False,
+}
 
 
 class ConnectionOptions(BaseModel):
@@ -54,7 +65,7 @@ class ConnectionOptions(BaseModel):
         "user": "the service has no such field",
     }
 
-    api_key: SecretStr | Callable[[], str | SecretStr] | None = Field(
+    api_key: SecretStr | str | Callable[[], str | SecretStr] | None = Field(
         default=None, validate_default=True, exclude=True, repr=False
     )
     base_url: str = Field(default_factory=environment_base_url)
@@ -91,6 +102,8 @@ class ConnectionOptions(BaseModel):
         for name, value in arguments.items():
             meant = name if name in known else cls.ALIASES.get(name, name)
             if meant not in known and name in cls.WITHOUT_MEANING:
+                if value is None or value == AS_IT_IS.get(name):
+                    continue
                 text = f"{cls.__name__} ignores {name!r}: {cls.WITHOUT_MEANING[name]}"
                 warnings.warn(text, UserWarning, stacklevel=frames_to_the_caller())
             elif read.get(meant, value) != value:
@@ -99,10 +112,11 @@ class ConnectionOptions(BaseModel):
                 read[meant], names[meant] = value, name
         return read
 
-    @field_validator("api_key")
+    @field_validator("api_key", mode="before")
     @classmethod
     def _ovhcloud_key(cls, key: Any) -> Any:
-        return environment_key() if key is None else key
+        key = environment_key() if key is None else key
+        return SecretStr(key) if isinstance(key, str) else key
 
     @field_validator("http_client")
     @classmethod
@@ -124,6 +138,11 @@ class ConnectionOptions(BaseModel):
         if proxy is not None and "://" not in proxy:
             raise ValueError("proxy must be a URL such as http://proxy.example:3128")
         return proxy
+
+    @field_validator("default_headers", mode="before")
+    @classmethod
+    def _ovhcloud_no_headers(cls, headers: Any) -> Any:
+        return {} if headers is None else headers
 
     @field_validator("default_headers")
     @classmethod
@@ -179,6 +198,7 @@ class ChatOptions(ConnectionOptions):
     ALIASES: ClassVar[Mapping[str, str]] = {
         **ConnectionOptions.ALIASES,
         "max_completion_tokens": "max_tokens",
+        "max_new_tokens": "max_tokens",
         "stop_sequences": "stop",
         "random_seed": "seed",
     }
@@ -206,6 +226,13 @@ class ChatOptions(ConnectionOptions):
     reasoning_passback: Passback = "auto"
     context_window: int | None = None
     is_function_calling_model: bool | None = None
+
+    @model_validator(mode="after")
+    def _ovhcloud_unknown_model(self) -> Self:
+        facts = self.ovhcloud_model
+        if not facts.is_known and not facts.context_length:
+            say_unknown(facts)
+        return self
 
     @property
     def ovhcloud_model(self) -> Model:
@@ -274,8 +301,20 @@ class EmbeddingOptions(ConnectionOptions):
     query_instruction: str | None = None
     document_instruction: str | None = None
     show_progress: bool = False
-    on_usage: Callable[[EmbeddingUsage], object] | None = Field(default=None, exclude=True, repr=False)
+    on_usage: Annotated[Callable[[EmbeddingUsage], object] | None, WithJsonSchema({})] = Field(
+        default=None, exclude=True, repr=False
+    )
     extra_body: dict[str, Any] | None = None
+
+    @field_validator("model", "model_name", check_fields=False)
+    @classmethod
+    def _ovhcloud_one_model(cls, name: str) -> str:
+        if model_facts(name).is_virtual:
+            raise ValueError(
+                f"{name!r} may mean another model tomorrow, and vectors of two models can't be compared; "
+                f"name one of {', '.join(ids_of('embedding'))}"
+            )
+        return name
 
     def ovhcloud_run(
         self,

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import settings
 
 from ovhcloud_ai_endpoints import _notices
+from ovhcloud_ai_endpoints._models import bundled_models
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 settings.register_profile("machine may be busy", deadline=None)
@@ -42,10 +43,36 @@ def environ(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> LocalEnd
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="run the tests that talk to the real service, too")
+    parser.addoption("--matrix", action="store_true", help="run the tests of each model, too, and not of a few only")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--live"):
-        deselected = [item for item in items if item.get_closest_marker("live")]
-        config.hook.pytest_deselected(items=deselected)
-        items[:] = [item for item in items if item not in deselected]
+    for name in ("live", "matrix"):
+        if not config.getoption(f"--{name}"):
+            deselected = [item for item in items if item.get_closest_marker(name)]
+            config.hook.pytest_deselected(items=deselected)
+            items[:] = [item for item in items if item not in deselected]
+
+
+# One of each family, of those with images and without, with tools and without.
+SAMPLE = {
+    "Qwen3.6-27B",
+    "gpt-oss-20b",
+    "Meta-Llama-3_3-70B-Instruct",
+    "Mistral-7B-Instruct-v0.3",
+    "Qwen2.5-VL-72B-Instruct",
+    "Qwen3Guard-Gen-0.6B",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test that asks for `each_model` with all chat models of the catalogue; beyond the sample by `--matrix`."""
+    if "each_model" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "each_model",
+            [
+                pytest.param(found, id=found.id, marks=[] if found.id in SAMPLE else [pytest.mark.matrix])
+                for found in bundled_models()
+                if found.kind in {"chat", "guard"}
+            ],
+        )

@@ -62,6 +62,7 @@ class Scripted:
 
     steps: Iterable[Step]
     status: int | None = 200
+    is_stream: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)
 

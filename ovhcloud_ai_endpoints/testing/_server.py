@@ -50,6 +50,7 @@ class LocalEndpoints:
 
     Attributes:
         requests: what was received, in order.
+        refusals: of the gateway: what was refused with which status, and in which words.
         hung_up: number of answers that the client did not wait for.
     """
 
@@ -63,6 +64,7 @@ class LocalEndpoints:
         strict: bool = True,
     ) -> None:
         self.requests: list[Request] = []
+        self.refusals: list[str] = []
         self.hung_up = 0
         self._port = port
         self._keys = list(api_keys)
@@ -124,10 +126,11 @@ class LocalEndpoints:
         if raw is not None:
             scripted = Scripted(list(raw), status=None, hold=hold)
         elif events is not None:
-            scripted = Scripted([event(one) for one in events], status, {**EVENT_STREAM, **headers}, hold)
+            steps = [event(one) for one in events]
+            scripted = Scripted(steps, status, is_stream=True, headers={**EVENT_STREAM, **headers}, hold=hold)
         elif body is not None or status != 200:
             content, kind = content_of(body, status)
-            scripted = Scripted([content], status, {"Content-Type": kind, **headers}, hold)
+            scripted = Scripted([content], status, headers={"Content-Type": kind, **headers}, hold=hold)
         else:
             calls = tuple(tool_call(place, *call) for place, call in enumerate(tool_calls))
             scripted = Said(text, reasoning, calls, finish_reason, usage, headers, hold)
@@ -142,6 +145,7 @@ class LocalEndpoints:
         """Forgets what was received, and the scripts that were not played."""
         self.requests.clear()
         self._replies.clear()
+        self.refusals.clear()
         self.hung_up = 0
 
     def __enter__(self) -> Self:
@@ -191,8 +195,9 @@ class LocalEndpoints:
         self.requests.append(request)
         refusal, headers = self._gateway.admit(request, time.monotonic())
         if refusal is not None:
+            self.refusals.append(f"{request.path} {refusal.status} {refusal.body.decode()}")
             headers = {"Content-Type": refusal.content_type, **headers, **refusal.headers}
-            return Scripted([refusal.body], refusal.status, headers)
+            return Scripted([refusal.body], refusal.status, headers=headers)
         scripted = self._scripted(request)
         if isinstance(scripted, Said):
             scripted = _spoken(request, scripted)
@@ -202,7 +207,8 @@ class LocalEndpoints:
         """The next of the script; what a model says is for the next chat, and waits while texts are embedded."""
         is_chat = request.path.startswith("/v1/chat/completions")
         for place, scripted in enumerate(self._replies):
-            if is_chat or not isinstance(scripted, Said) or not scripted.is_scripted:
+            is_said = scripted.is_scripted if isinstance(scripted, Said) else scripted.is_stream
+            if is_chat or not is_said:
                 del self._replies[place]
                 return scripted
         return Said()
@@ -338,18 +344,18 @@ def _spoken(request: Request, said: Said) -> Scripted:
     """What the rules or a script say, in the shape that was asked for."""
     as_json = {"Content-Type": "application/json", **said.headers}
     if request.path.startswith("/v1/models"):
-        return Scripted([json.dumps(_completions.models()).encode()], 200, as_json)
+        return Scripted([json.dumps(_completions.models()).encode()], 200, headers=as_json)
     if request.path == CATALOGUE:
-        return Scripted([json.dumps(_completions.catalogue()).encode()], 200, as_json)
+        return Scripted([json.dumps(_completions.catalogue()).encode()], 200, headers=as_json)
     asked = request.json
     if request.path.startswith("/v1/embeddings"):
-        return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, as_json, said.hold)
+        return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, headers=as_json, hold=said.hold)
     thinks = model(asked["model"]).reasoning and asked.get("reasoning_effort") != "none"
     said = said if said.is_scripted else replace(said, **_what_is_said(answer(asked, thinks=thinks), asked["model"]))
     if asked.get("stream"):
-        return Scripted(_completions.events(asked, said), 200, {**EVENT_STREAM, **said.headers}, said.hold)
+        return Scripted(_completions.events(asked, said), 200, headers={**EVENT_STREAM, **said.headers}, hold=said.hold)
     if _completions.has_empty_stream(asked):
         body: dict[str, Any] = {"error": {"message": "System message must be at the beginning."}}
-        return Scripted([json.dumps(body).encode()], STATUS_OF_REFUSED_TEMPLATE, as_json)
+        return Scripted([json.dumps(body).encode()], STATUS_OF_REFUSED_TEMPLATE, headers=as_json)
     body = _completions.completion(asked, said)
-    return Scripted([json.dumps(body, ensure_ascii=False).encode()], 200, as_json, said.hold)
+    return Scripted([json.dumps(body, ensure_ascii=False).encode()], 200, headers=as_json, hold=said.hold)

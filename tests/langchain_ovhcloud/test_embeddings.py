@@ -238,6 +238,14 @@ def test_store_takes_what_is_given(server: LocalEndpoints) -> None:
 
 def test_peers_arguments_are_taken() -> None:
     with pytest.warns(UserWarning, match="check_embedding_ctx_length"):
-        embeddings = OVHCloudEmbeddings(model="bge-m3", chunk_size=10, check_embedding_ctx_length=False)
+        OVHCloudEmbeddings(check_embedding_ctx_length=True)
+
+    embeddings = OVHCloudEmbeddings(model="bge-m3", chunk_size=10, check_embedding_ctx_length=False)
 
     assert embeddings.batch_size == 10
+
+
+@pytest.mark.parametrize("name", ["bge@latest", "embeddings@cheapest?context_size>1000"])
+def test_virtual_name_is_refused_since_it_may_mean_another_model_tomorrow(name: str) -> None:
+    with pytest.raises(ValueError, match=r"another model tomorrow.*bge-m3"):
+        OVHCloudEmbeddings(model=name)

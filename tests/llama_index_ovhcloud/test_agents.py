@@ -108,10 +108,30 @@ class TestFunctionAgent:
 
         history = server.requests[-1].json["messages"]
         assert str(answer) == "Sorry"
-        assert "missing" in history[-1]["content"]
-        assert json.loads(history[-2]["tool_calls"][0]["function"]["arguments"]) == {
-            "invalid_arguments": '{"city": "Par'
-        }
+        assert "unexpected keyword argument 'invalid_arguments'" in history[-1]["content"]
+        assert json.loads(history[-2]["tool_calls"][0]["function"]["arguments"])["invalid_arguments"] == '{"city": "Par'
+
+    @pytest.mark.parametrize("arguments", ['{"pattern": "/tmp/ju', "[1]", '"x"'])
+    def test_does_not_run_a_tool_with_defaults_for_what_was_cut(
+        self, server: LocalEndpoints, llm: ChatOVHCloud, arguments: str
+    ) -> None:
+        ran = []
+
+        def wipe(pattern: str = "*", dry_run: bool = False) -> str:
+            """Wipe."""
+            ran.append(pattern)
+            return "done"
+
+        def wipe_all(pattern: str = "*") -> str:
+            """Wipe."""
+            return wipe(pattern)
+
+        server.reply(tool_calls=[("wipe", arguments), ("wipe_all", arguments)], finish_reason="length")
+        server.reply("Sorry")
+
+        run(FunctionAgent(tools=[wipe, wipe_all], llm=llm), "Clean up")
+
+        assert ran == []
 
     def test_survives_a_tool_that_there_is_not(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply(tool_calls=[("get_wether", {"city": "Rome"})])

@@ -196,3 +196,9 @@ if __name__ == "__main__":
 
     assert ran.stdout.strip() == "[1024, 1024, 1024, 1024]", ran.stderr
     assert {request.api_key for request in server.requests} == {server.api_key}
+
+
+@pytest.mark.parametrize("name", ["bge@latest", "embeddings@cheapest?context_size>1000"])
+def test_virtual_name_is_refused_since_it_may_mean_another_model_tomorrow(name: str) -> None:
+    with pytest.raises(ValueError, match=r"another model tomorrow.*bge-m3"):
+        OVHCloudEmbeddings(model=name)

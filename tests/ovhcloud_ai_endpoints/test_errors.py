@@ -126,14 +126,33 @@ def test_retired_model_is_told_to_be_so() -> None:
     assert "has been retired" in str(status_error(404, {}, b"", model="Qwen3-32B"))
 
 
-def test_model_of_another_kind_is_told_to_be_so() -> None:
-    assert "kind 'embedding'" in str(status_error(404, {}, b"", model="bge-m3"))
+@pytest.mark.parametrize(
+    ("model", "path", "advice"),
+    [
+        ("bge-m3", "chat/completions", "bge-m3 is for embedding and does not chat."),
+        ("gpt-oss-20b", "embeddings", "gpt-oss-20b is a chat model; use ChatOVHCloud, or one of bge-m3, "),
+        ("GPT-OSS-20b", "chat/completions", "The service knows 'GPT-OSS-20b' as gpt-oss-20b, in just this spelling."),
+        ("gpt-oss-20b", "chat/completions", "gpt-oss-20b was served on 2026-10-05; it may have been retired since."),
+        ("qwen3-32b", "chat/completions", "The model 'qwen3-32b' has been retired; use Qwen3.6-27B, for example."),
+        ("gpt-oss-12b", "chat/completions", "The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b"),
+    ],
+)
+def test_name_that_is_not_found_comes_with_what_is_known_of_it(model: str, path: str, advice: str) -> None:
+    assert advice in str(status_error(404, {}, b"", model=model, url=f"https://h/v1/{path}"))
+
+
+def test_short_secret_does_not_garble_the_advice() -> None:
+    error = status_error(401, {}, b"")
+    error.hide("key")
+
+    assert "Give a valid key as api_key=" in str(error)
 
 
 def test_wrong_path_shows_what_was_asked() -> None:
     said = str(status_error(404, {}, b"", model="gpt-oss-20b", url="https://h/chat/completions"))
 
-    assert "Asked was https://h/chat/completions; a base_url ends in /v1." in said
+    assert said.startswith("The service answered with status 404 and no message. Asked was https://h/chat/completions;")
+    assert "a base_url ends in /v1." in said
 
 
 def test_refused_field_names_the_argument_that_holds_it() -> None:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 import ovhcloud_ai_endpoints as service
+from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 from ovhcloud_ai_endpoints._wire import ChatRequest
@@ -90,3 +91,13 @@ def test_embedding_model_is_told_of_too(server: LocalEndpoints) -> None:
     told = heard(lambda: Client(settings).embeddings({"model": "bge-m3", "input": ["a"]}, count=1), times=1)
 
     assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
+
+
+def test_model_that_is_not_known_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("gpt-oss-12b", "gpt-oss-12b", "gpt-oss-120b", "mistral@latest"):
+        ChatOptions(model=name)
+    ChatOptions(model="other", context_window=9_000)
+
+    assert [record.args[0] for record in caplog.records] == ["gpt-oss-12b", "mistral@latest"]
+    assert "The nearest names are gpt-oss-120b" in caplog.messages[0]
+    assert "nearest" not in caplog.messages[1]

@@ -118,7 +118,7 @@ class ToolTests(Suite):
 
         response = ask_with(llm, [ADD], "What is 12 and 345?")[-1]
 
-        assert llm.get_tool_calls_from_response(response)[0].tool_kwargs == {}
+        assert not {"a", "b"} & set(llm.get_tool_calls_from_response(response)[0].tool_kwargs)
 
     @pytest.mark.parametrize(
         ("options", "sent"),
