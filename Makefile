@@ -8,7 +8,7 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: demo test matrix live floors peers lint format
+.PHONY: demo test matrix live models floors peers lint format
 
 demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
@@ -22,6 +22,11 @@ matrix: .venv/installed  ## each chat model with each feature in each way, in bo
 
 live: .venv/installed  ## what we take the service to do, checked on the real one; takes a key
 	$(BIN)/python -m pytest -m live --live --timeout=300 --allow-hosts=oai.endpoints.kepler.ai.cloud.ovh.net
+
+models: .venv/installed  ## a new catalogue from the service, and its page
+	$(BIN)/python -m ovhcloud_ai_endpoints models --refresh --json > models.new
+	mv models.new ovhcloud_ai_endpoints/models.json
+	$(BIN)/python docs/models.py
 
 floors:  ## every test with the lowest versions of the frameworks that are allowed
 	$(PYTHON) -m venv .venv-floors

@@ -1,6 +1,7 @@
 """The code blocks of README and docs, and the quickstarts, run as they stand against the local AI Endpoints."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,12 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in page.read_text("utf-8").split("](")[1:]:
             path = target.partition(")")[0]
             assert path.startswith("http") or (page.parent / path).exists(), f"{page.name}: {path}"
+
+
+def test_catalogue_on_its_page_is_the_bundled_one() -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "models.py"))["page"]
+
+    assert page() == (ROOT / "docs" / "guides" / "models.md").read_text("utf-8")
 
 
 def test_every_argument_is_documented() -> None:

@@ -4,7 +4,8 @@ Subclass `LLMTests` or `EmbeddingTests` in a test file and say in `make` how an 
 
     class TestMyLLM(LLMTests):
         def make(self, server, **options):
-            return MyLLM(model="gpt-oss-120b", api_base=server.base_url, api_key=server.api_key, **options)
+            given = {"model": "gpt-oss-120b", "api_key": server.api_key}
+            return MyLLM(**given | options, api_base=server.base_url)
 
 Everything goes over a socket, to a local AI Endpoints that refuses what the real one is documented to refuse. The
 options that `make` is called with are those of core's base classes, such as `rate_limiter`, and a few that providers
