@@ -21,7 +21,7 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import tool_call_blocks
-from ovhcloud_ai_endpoints._answer import CUT_ANSWER, Answer, Message, facts_of, reasoning_tokens
+from ovhcloud_ai_endpoints._answer import Answer, Message, ToolCall, facts_of, reasoning_tokens
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._wire import Usage
 
@@ -128,14 +128,16 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
     """The arguments of a block, in which they are a text as long as they are no object."""
     if isinstance(value, dict):
         return value
-    if not is_partial:
-        # Two, since core calls a tool of one parameter with whatever comes alone.
-        return {"invalid_arguments": value, "problem": f"They are no JSON object; perhaps {CUT_ANSWER}"}
-    try:
-        found = from_json(value, allow_partial="trailing-strings")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    if is_partial:
+        try:
+            found = from_json(value, allow_partial="trailing-strings")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+    parsed = ToolCall("", "", value).parsed()
+    # If they are none: two, since core calls a tool of one parameter with whatever comes alone.
+    invalid = {"invalid_arguments": value, "problem": "They are no JSON object; perhaps they were cut at max_tokens."}
+    return invalid if parsed is None else parsed
 
 
 def _said_beside(answer: Answer) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 import asyncio
 import signal
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -249,3 +251,28 @@ def test_peers_arguments_are_taken() -> None:
 def test_virtual_name_is_refused_since_it_may_mean_another_model_tomorrow(name: str) -> None:
     with pytest.raises(ValueError, match=r"another model tomorrow.*bge-m3"):
         OVHCloudEmbeddings(model=name)
+
+
+TENANT: ContextVar[str] = ContextVar("tenant")
+
+
+def test_key_function_sees_the_callers_context_in_every_request(server: LocalEndpoints, embed_documents: Any) -> None:
+    TENANT.set(server.api_key)
+
+    embed_documents(OVHCloudEmbeddings(api_key=TENANT.get), ["x"] * 60)
+
+    assert [request.api_key for request in server.requests] == [server.api_key] * 3
+
+
+def test_long_iterables_are_read_a_few_requests_ahead(server: LocalEndpoints) -> None:
+    read = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for number in range(1_000):
+            read += 1
+            yield str(number)
+
+    next(OVHCloudEmbeddings(batch_size=500, max_concurrency=2).embed_iter(texts()))
+
+    assert read == 50

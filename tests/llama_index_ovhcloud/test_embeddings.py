@@ -202,3 +202,51 @@ if __name__ == "__main__":
 def test_virtual_name_is_refused_since_it_may_mean_another_model_tomorrow(name: str) -> None:
     with pytest.raises(ValueError, match=r"another model tomorrow.*bge-m3"):
         OVHCloudEmbeddings(model=name)
+
+
+def test_cache_is_filled_as_vectors_come(server: LocalEndpoints, embed_batch: Any) -> None:
+    cache, sizes = SimpleKVStore(), []
+
+    class Watching:
+        def acquire(self) -> None:
+            sizes.append(len(cache.get_all(collection="embeddings")))
+
+        async def async_acquire(self) -> None:
+            self.acquire()
+
+    embeddings = OVHCloudEmbeddings(
+        embeddings_cache=cache, embed_batch_size=1, max_concurrency=1, rate_limiter=Watching()
+    )
+    embed_batch(embeddings, ["a", "b", "c"])
+
+    assert sizes == [0, 1, 2]
+
+
+def test_cache_that_fails_is_told_with_what_is_done(server: LocalEndpoints, embed_batch: Any) -> None:
+    class Full(SimpleKVStore):
+        def put(self, key: str, val: dict[str, Any], collection: str = "") -> None:
+            raise OSError("disk is full")
+
+    with pytest.raises(EmbeddingsInterruptedError, match="disk is full") as caught:
+        embed_batch(OVHCloudEmbeddings(embeddings_cache=Full(), embed_batch_size=1, max_concurrency=1), ["a", "b"])
+
+    assert list(caught.value.vectors) == [0]
+
+
+def test_one_text_is_no_list_of_texts(server: LocalEndpoints, embed_batch: Any) -> None:
+    with pytest.raises(TypeError, match="A list of texts is embedded; this is one text"):
+        embed_batch(OVHCloudEmbeddings(), "hello")
+    assert server.requests == []
+
+
+def test_payload_says_what_is_embedded_with() -> None:
+    assert OVHCloudEmbeddings(api_key="sk-hidden", dimensions=64).to_payload() == {
+        "class_name": "OVHCloudEmbeddings",
+        "model_name": "bge-m3",
+        "dimensions": 64,
+        "embed_batch_size": 25,
+    }
+
+
+def test_schema_of_the_class_can_be_made() -> None:
+    assert "on_usage" in OVHCloudEmbeddings.model_json_schema()["properties"]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import TextBlock, ThinkingBlock, ToolCallBlock
+from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel, field_validator
 from standard.lifecycles import until, wait_until
 from standard.ways import CHAT, COMPLETE, END, HELLO, STRUCTURED, USAGE, Way, piece
 
@@ -115,6 +116,31 @@ class TestAnswers:
         assert {"city": "San Francisco"} in seen
         assert seen[-1] == {"city": "San Francisco of the West"}
 
+    @pytest.mark.parametrize("way", COMPLETE)
+    @pytest.mark.parametrize(("formatted", "sent"), [(False, "[INST]Hello[/INST]"), (True, "Hello")])
+    def test_to_a_prompt_take_its_form(self, server: LocalEndpoints, way: str, formatted: bool, sent: str) -> None:
+        llm = ChatOVHCloud(model="gpt-oss-120b", completion_to_prompt="[INST]{}[/INST]".format)
+
+        COMPLETE[way](llm, "Hello", formatted=formatted)
+
+        assert server.requests[-1].json["messages"] == [{"role": "user", "content": sent}]
+
+    def test_fields_of_openais_own_client_are_understood(self, server: LocalEndpoints, ask: Way) -> None:
+        options = {"stream_options": {"include_usage": True}, "extra_body": {"seed": 7}}
+
+        ask(ChatOVHCloud(model="gpt-oss-120b", additional_kwargs=options, default_headers=None), HELLO)
+
+        assert server.requests[-1].json["seed"] == 7
+        assert server.refusals == []
+
+    def test_of_older_classes_have_their_tool_calls_too(self, llm: ChatOVHCloud) -> None:
+        call = {"id": "i", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+        message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [call]})
+
+        selection = llm.get_tool_calls_from_response(ChatResponse(message=message))[0]
+
+        assert (selection.tool_id, selection.tool_name, selection.tool_kwargs) == ("i", "f", {"x": 1})
+
     def test_bad_argument_is_an_error_before_anything_is_sent(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         with pytest.raises(TypeError, match="temprature"):
             llm.stream_chat(HELLO, temprature=1)
@@ -176,6 +202,35 @@ class TestStructuredOutput:
 
         assert llm.structured_predict(Ticket, self.PROMPT, note=self.NOTE) == self.TICKET
         assert list(llm.stream_structured_predict(Ticket, self.PROMPT, note=self.NOTE))[-1] == self.TICKET
+
+    @pytest.mark.parametrize("mode", [PydanticProgramMode.DEFAULT, PydanticProgramMode.LLM])
+    def test_list_is_found_too(self, server: LocalEndpoints, mode: PydanticProgramMode) -> None:
+        llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=mode)
+        server.reply('Here: [{"subject": "a", "priority": 1}]')
+
+        found = list(llm.stream_structured_predict(RootModel[list[Ticket]], self.PROMPT, note=self.NOTE))
+
+        assert found == [RootModel[list[Ticket]]([Ticket(subject="a", priority=1)])]
+
+    def test_validator_may_raise_anything_of_half_a_value(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        class Code(BaseModel):
+            """A code."""
+
+            code: str
+
+            @field_validator("code")
+            @classmethod
+            def second(cls, code: str) -> str:
+                return {"a,b": "b"}[code]
+
+        server.reply('{"code": "a,b"}')
+
+        assert list(llm.stream_structured_predict(Code, self.PROMPT, note=self.NOTE))[-1] == Code(code="a,b")
+
+    @pytest.mark.parametrize("wrong", [list[Ticket], dict, None, TICKET])
+    def test_what_is_no_class_is_an_error_that_says_so(self, llm: ChatOVHCloud, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="output_cls is a pydantic class"):
+            llm.structured_predict(wrong, self.PROMPT, note=self.NOTE)
 
     def test_error_has_the_text_and_says_why(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply('{"subject": "str', finish_reason="length")

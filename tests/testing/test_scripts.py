@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from ovhcloud_ai_endpoints.testing import LocalEndpoints
+from ovhcloud_ai_endpoints.testing import CUT, LocalEndpoints
 
 
 def post(server: LocalEndpoints, path: str, **body: Any) -> Any:
@@ -23,6 +23,13 @@ def test_what_a_model_says_waits_for_a_chat(server: LocalEndpoints) -> None:
 
     assert len(post(server, "/embeddings", model="bge-m3", input="one")["data"]) == 1
     assert chat(server) == "Hello you"
+
+
+def test_stream_waits_for_a_chat(server: LocalEndpoints) -> None:
+    server.reply(events=[{"choices": [{"delta": {"content": "half an"}}]}, CUT])
+
+    assert len(post(server, "/embeddings", model="bge-m3", input="one")["data"]) == 1
+    assert server.unplayed == 1
 
 
 def test_failure_is_for_whatever_comes_next(server: LocalEndpoints) -> None:
