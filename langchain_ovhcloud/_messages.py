@@ -42,6 +42,7 @@ RECORDS = frozenset(
         "function_call",
         "custom_tool_call",
         "thinking",
+        "reference",
         "redacted_thinking",
         "reasoning",
         "reasoning_content",

@@ -1,4 +1,4 @@
-"""Parsers that give an object or raise: never None, never half an object, with the raw text in the error."""
+"""How an object is asked for, and parsers that give it or raise: never None, never half of one."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,55 +17,91 @@ from langchain_core.output_parsers import (
     PydanticToolsParser,
 )
 from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel
 
 from ovhcloud_ai_endpoints._answer import CUT_ANSWER
-from ovhcloud_ai_endpoints._objects import texts_with_object
+from ovhcloud_ai_endpoints._objects import read_json, texts_with_object
+
+BESIDE_ARGUMENTS = frozenset({"title", "description"})  # which a tool has itself
+
+
+def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """The JSON schema of what users give as one: a class, or a dict in one of the forms that are about."""
+    match schema:
+        case {"json_schema": {"name": str(name), "schema": {} as inner}} | {"name": str(name), "schema": {} as inner}:
+            schema = {**inner, "title": name}
+        case {"title": _} | {"name": _} | {"function": _}:
+            pass
+        case {}:
+            schema = {**schema, "title": "answer"}
+        case type() if issubclass(schema, BaseModel) and not strict:
+            return schema.model_json_schema()  # which core's conversion cuts where a class holds itself
+    return convert_to_json_schema(schema, strict=strict)
+
+
+def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """The tool whose arguments are the object."""
+    is_class = isinstance(schema, type)
+    tool = convert_to_openai_tool(schema if is_class else json_schema_of(schema), strict=strict)
+    if is_class and issubclass(schema, BaseModel) and not strict:
+        parameters = {name: value for name, value in schema.model_json_schema().items() if name not in BESIDE_ARGUMENTS}
+        tool = {**tool, "function": {**tool["function"], "parameters": parameters}}
+    return tool
 
 
 def pydantic_parser(schema: Any) -> BaseOutputParser[Any]:
     """Gives instances of a pydantic class, from text."""
     text: BaseOutputParser[Any] = PydanticOutputParser(pydantic_object=schema)
-    return _Whole(inner=text, text=text)
+    return _Whole(inner=text, text=text, name=schema.__name__)
 
 
 def json_parser(schema: Mapping[str, Any]) -> BaseOutputParser[Any]:
     """Gives dicts that have what a JSON schema requires, from text."""
-    text = JsonOutputParser()
-    return _Whole(inner=text, text=text, required=tuple(schema.get("required", ())))
+    name, required = str(schema.get("title", "")), tuple(schema.get("required", ()))
+    return _Whole(inner=JsonOutputParser(), name=name, required=required)
 
 
 def pydantic_tool_parser(schema: Any) -> BaseOutputParser[Any]:
     """Gives instances of a pydantic class, from a tool's call."""
     text: BaseOutputParser[Any] = PydanticOutputParser(pydantic_object=schema)
-    return _Whole(inner=PydanticToolsParser(tools=[schema], first_tool_only=True), text=text, is_of_tool=True)
+    return _Whole(
+        inner=PydanticToolsParser(tools=[schema], first_tool_only=True),
+        text=text,
+        name=schema.__name__,
+        is_of_tool=True,
+    )
 
 
 def tool_parser(name: str, schema: Mapping[str, Any]) -> BaseOutputParser[Any]:
     """Gives the arguments of the tool's call, as a dict that has what a JSON schema requires."""
     inner = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
     required = tuple(schema.get("required", ()))
-    return _Whole(inner=inner, text=JsonOutputParser(), required=required, is_of_tool=True)
+    return _Whole(inner=inner, name=name, required=required, is_of_tool=True)
 
 
 class _Whole(BaseCumulativeTransformOutputParser[Any]):
     """What core's parsers give, if the answer is whole, wherever in it the object is.
 
-    A stream is parsed as it comes by `inner`, and at its end, which alone tells whether it was whole, by `text`.
+    A stream is parsed as it comes by `inner`, and at its end, which alone tells whether it was whole, by `text`, or
+    into a dict if there is none. Calls of tools count if they are named like the object.
     """
 
     inner: Any
-    text: Any
+    text: Any = None
+    name: str
     required: tuple[str, ...] = ()
     is_of_tool: bool = False
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if partial:
             return self.inner.parse_result(result, partial=True)
-        content, arguments, reasoning = _said(result)
+        content, arguments, reasoning = _said(result, self.name)
         if self.is_of_tool and (_finish_reason(result) == "length" or _has_invalid_calls(result)):
             raise _failure(result, "The model called a tool with arguments that can't be read")
         problem: Exception | None = None
-        for text in texts_with_object(content, arguments, reasoning):
+        is_cut = _finish_reason(result) == "length"
+        for text in texts_with_object(content, arguments, reasoning, is_call=self.is_of_tool, is_cut=is_cut):
             try:
                 return self._object(text)
             except ValueError as error:  # of pydantic, either version's, and core's own
@@ -77,14 +113,14 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
     def _object(self, text: str) -> Any:
         """The object that a text is; no part of one, which core's parsers complete, though a number may be cut too."""
         try:
-            found = json.loads(text)
+            found = read_json(text)
         except ValueError as error:
             raise ValueError("The answer is no JSON") from error
-        if not isinstance(found, dict):
-            raise ValueError("The answer is no JSON object")  # noqa: TRY004 - as any other that is not what is wanted
+        if self.text is None and not isinstance(found, dict):
+            raise ValueError("The answer is no JSON object")
         if missing := [name for name in self.required if name not in found]:
             raise ValueError(f"The answer lacks {', '.join(missing)}")
-        return self.text.parse_result([Generation(text=json.dumps(found))])
+        return found if self.text is None else self.text.parse_result([Generation(text=json.dumps(found))])
 
     def parse(self, text: str) -> Any:
         return self.parse_result([Generation(text=text)])
@@ -94,7 +130,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
         found = None
         for found in super()._transform(_kept(one, seen) for one in input):
             yield found
-        if (whole := self._whole(seen)) != found:
+        if (whole := self._at_its_end(seen)) != found:
             yield whole
 
     async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:  # noqa: A002 - as above
@@ -102,10 +138,10 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
         found = None
         async for found in super()._atransform(_kept(one, seen) async for one in input):
             yield found
-        if (whole := self._whole(seen)) != found:
+        if (whole := self._at_its_end(seen)) != found:
             yield whole
 
-    def _whole(self, seen: list[Any]) -> Any:
+    def _at_its_end(self, seen: list[Any]) -> Any:
         whole = reduce(add, seen) if seen else ""
         message = whole if isinstance(whole, BaseMessage) else AIMessage(whole)
         return self.parse_result([ChatGeneration(message=message)])
@@ -116,11 +152,11 @@ def _kept(one: Any, seen: list[Any]) -> Any:
     return one
 
 
-def _said(result: list[Generation]) -> tuple[str, list[str], str]:
-    """The text, the arguments of the tools and the reasoning of an answer."""
+def _said(result: list[Generation], name: str) -> tuple[str, list[str], str]:
+    """The text of an answer, the arguments of its calls of one tool, and its reasoning."""
     if not isinstance(result[0], ChatGeneration) or not isinstance(message := result[0].message, AIMessage):
         return result[0].text, [], ""
-    arguments = [json.dumps(call["args"]) for call in message.tool_calls]
+    arguments = [json.dumps(call["args"]) for call in message.tool_calls if call["name"] == name]
     return str(message.text), arguments, str(message.additional_kwargs.get("reasoning_content", ""))
 
 

@@ -15,14 +15,21 @@ from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field, model_validator
 
 from langchain_ovhcloud._errors import langchain_errors
 from langchain_ovhcloud._messages import PROVIDER, wire_messages
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
-from langchain_ovhcloud._structured import json_parser, pydantic_parser, pydantic_tool_parser, tool_parser
+from langchain_ovhcloud._structured import (
+    json_parser,
+    json_schema_of,
+    pydantic_parser,
+    pydantic_tool_parser,
+    tool_of,
+    tool_parser,
+)
 from ovhcloud_ai_endpoints import Model, Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, with_schema
@@ -256,7 +263,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
         if method == "function_calling":
-            tool = convert_to_openai_tool(schema, strict=strict)
+            tool = tool_of(schema, strict=strict)
             name = tool["function"]["name"]
             model = self.bind_tools([tool], tool_choice=name, **options, **kwargs)
             parser = (
@@ -264,14 +271,13 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             )
         else:
             if method == "json_mode":
-                options |= {
-                    "response_format": {"type": "json_object"},
-                    "json_mode_schema": convert_to_json_schema(schema),
-                }
+                options |= {"response_format": {"type": "json_object"}, "json_mode_schema": json_schema_of(schema)}
             else:
                 options["response_format"] = _response_format(schema, strict=strict)
+            if tools := kwargs.pop("tools", None):
+                options["tools"] = [convert_to_openai_tool(tool) for tool in tools]
             model = self.bind(**options, **kwargs)
-            parser = pydantic_parser(schema) if is_class else json_parser(convert_to_json_schema(schema))
+            parser = pydantic_parser(schema) if is_class else json_parser(json_schema_of(schema))
         if not include_raw:
             return model | parser
         parse = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
@@ -280,15 +286,15 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
 
 def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> dict[str, Any]:
-    converted = convert_to_json_schema(schema, strict=strict)
+    converted = json_schema_of(schema, strict=strict)
     return json_schema_format(converted, name=str(converted.get("title", "answer")), strict=strict)
 
 
 def _profile(facts: Model) -> ModelProfile | None:
     if not facts.context_length:
         return None
-    # Not structured_output: create_agent would send tools and response_format together, and engines of this kind
-    # then never call a tool (vLLM issue 39929).
+    # structured_output only without tools: create_agent would send them and response_format together, and engines of
+    # this kind then never call a tool (vLLM issue 39929).
     return ModelProfile(
         name=facts.id,
         max_input_tokens=facts.context_length,
@@ -297,6 +303,7 @@ def _profile(facts: Model) -> ModelProfile | None:
         image_inputs=facts.image_inputs,
         image_url_inputs=False,
         image_tool_message=facts.image_inputs,
+        **({} if facts.tool_calling else {"structured_output": facts.structured_output}),
         pdf_inputs=False,
         audio_inputs=False,
         video_inputs=False,

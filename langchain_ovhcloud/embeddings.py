@@ -8,7 +8,7 @@ from pydantic import Field
 
 from langchain_ovhcloud._errors import langchain_errors
 from ovhcloud_ai_endpoints._embedding_runs import aembed, aembed_iter, embed, embed_iter
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run, batch_size
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 
 
@@ -66,17 +66,15 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
                 has not given yet is still in it.
         """
         with langchain_errors():
-            yield from embed_iter(texts, self, size=self._size, planned=self._documents)
+            yield from embed_iter(texts, self, model=self.model, size=self.batch_size, planned=self._documents)
 
     async def aembed_iter(self, texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[list[float]]:
         """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
         with langchain_errors():
-            async for vector in aembed_iter(texts, self, size=self._size, planned=self._documents):
+            async for vector in aembed_iter(
+                texts, self, model=self.model, size=self.batch_size, planned=self._documents
+            ):
                 yield vector
-
-    @property
-    def _size(self) -> int:
-        return batch_size(self.batch_size, self.model)
 
     def _documents(self, texts: list[str], start: int | None = None) -> Run:
         return self.ovhcloud_run(

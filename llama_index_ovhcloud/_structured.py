@@ -13,14 +13,14 @@ from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import wire_tool
 from llama_index_ovhcloud._results import finish_reason
 from ovhcloud_ai_endpoints._answer import CUT_ANSWER
 from ovhcloud_ai_endpoints._chat import json_schema_format
-from ovhcloud_ai_endpoints._objects import texts_with_object
+from ovhcloud_ai_endpoints._objects import read_json, texts_with_object
 
 Method = Literal["json_schema", "function_calling", "prompt"]  # the last is for those who ask for it
 
@@ -46,6 +46,11 @@ class StructuredOutput(Generic[Model]):
     def _flexible(self) -> type[FlexibleModel]:
         return create_flexible_model(self._output_cls)
 
+    @cached_property
+    def _name(self) -> str:
+        """What a tool is called that makes the object."""
+        return get_function_tool(self._output_cls).metadata.get_name()
+
     def messages(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
         """The messages to send; what was given stays as it is."""
         if self._method != "prompt":
@@ -62,8 +67,7 @@ class StructuredOutput(Generic[Model]):
                 return rest | {"response_format": json_schema_format(schema, name=self._output_cls.__name__)}
             case "function_calling":
                 tool = wire_tool(get_function_tool(self._output_cls).metadata)
-                name = tool["function"]["name"]
-                return rest | {"tools": [tool], "tool_choice": name, "parallel_tool_calls": False}
+                return rest | {"tools": [tool], "tool_choice": self._name, "parallel_tool_calls": False}
             case "prompt":
                 return rest
 
@@ -74,15 +78,18 @@ class StructuredOutput(Generic[Model]):
             ValueError: it is none; the error has its text.
         """
         blocks = response.message.blocks
-        arguments = [_text_of(block) for block in blocks if isinstance(block, ToolCallBlock)]
+        calls = [block for block in blocks if isinstance(block, ToolCallBlock) and block.tool_name == self._name]
+        arguments = [_text_of(call) for call in calls]
         reasoning = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
-        problem: ValidationError | None = None
-        for text in texts_with_object(response.message.content or "", arguments, reasoning):
+        is_call, is_cut = self._method == "function_calling", finish_reason(response) == "length"
+        content = response.message.content or ""
+        problem: ValueError | None = None
+        for text in texts_with_object(content, arguments, reasoning, is_call=is_call, is_cut=is_cut):
             try:
-                return self._output_cls.model_validate_json(text)
-            except ValidationError as error:
+                return self._output_cls.model_validate_json(json.dumps(read_json(text)))
+            except ValueError as error:  # pydantic's own is one
                 problem = problem or error
-        why = CUT_ANSWER if finish_reason(response) == "length" else str(problem or "it is empty")
+        why = CUT_ANSWER if is_cut else str(problem or "it is empty")
         name, said = self._output_cls.__name__, self._said(response) or response.message.content
         raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from problem
 

@@ -11,9 +11,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from ovhcloud_ai_endpoints._catalogue import list_models
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._listing import document, table
+from ovhcloud_ai_endpoints._model_list import list_models
 from ovhcloud_ai_endpoints._models import Model, catalogue_date, retired_models
 
 
@@ -21,13 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ovhcloud_ai_endpoints", description="OVHcloud AI Endpoints")
     commands = parser.add_subparsers(dest="command", required=True)
     models = commands.add_parser("models", help="print the models and what is known of each")
-    models.add_argument("--offline", action="store_true", help="ask nobody: the bundled catalogue")
-    models.add_argument("--refresh", action="store_true", help="ask OVHcloud's web catalogue, too")
+    asked = models.add_mutually_exclusive_group()
+    asked.add_argument("--offline", action="store_true", help="ask nobody: the bundled catalogue")
+    asked.add_argument("--refresh", action="store_true", help="ask OVHcloud's web catalogue, too")
     models.add_argument("--json", action="store_true", help="as a new models.json instead of a table")
     chosen = parser.parse_args(arguments)
     try:
         found = list_models(refresh=chosen.refresh, offline=chosen.offline)
-    except OVHCloudError as error:
+    except (OVHCloudError, ValueError) as error:
         print(f"{error}\nThe bundled catalogue of {catalogue_date()} is printed with --offline.", file=sys.stderr)
         return 1
     if chosen.json:

@@ -53,9 +53,8 @@ class Message:
 
     @property
     def is_only_reasoning(self) -> bool:
-        """Whether max_tokens was used up before there was an answer."""
-        said = self.text or self.refusal or self.tool_calls
-        return bool(self.reasoning) and not said and self.finish_reason == "length"
+        """Whether there is no answer beside the reasoning, as a rule because max_tokens was used up."""
+        return bool(self.reasoning) and not (self.text.strip() or self.refusal or self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def _message(choice: Mapping[str, Any], request: ChatRequest) -> Message:
     for call in said.get("tool_calls") or []:
         function = call.get("function") or {}
         name = read_tool_name(function, request)
-        arguments = Arguments(request.parameters.get(name))
+        arguments = Arguments(request.tool_schemas.get(name))
         text = arguments.feed(read_arguments(function.get("arguments"))) + arguments.end()
         id_ = read_text(call.get("id"))
         is_new = id_ and all(id_ != other.id for other in calls)

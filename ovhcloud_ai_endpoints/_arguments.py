@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ovhcloud_ai_endpoints._schema import DEFINITIONS, definition
+
 Schema = Mapping[str, Any]
+
+KINDS: Mapping[str, type] = {"object": dict, "array": list, "null": type(None)}
+DEEPEST = 8  # options within options
 
 
 @dataclass(slots=True)
@@ -22,6 +27,8 @@ class _Container:
     expects_key: bool = False
 
     def schema_of_value(self, root: Schema) -> Schema:
+        if self.schema.keys() & {"patternProperties", "prefixItems"}:
+            return {}  # which one counts is not looked at, so that nothing is undone
         if self.is_object:
             properties = self.schema.get("properties")
             found = properties.get(self.key) if isinstance(properties, Mapping) else None
@@ -42,7 +49,7 @@ class Arguments:
     def __init__(self, schema: Schema | None = None) -> None:
         self._root: Schema = schema or {}
         self._open: list[_Container] = []
-        self._text = ""  # of the string that is being read
+        self._text: list[str] = []  # of the string that is being read, if it is a key or held back
         self._in_string = False
         self._is_escaped = False
         self._is_held = False  # whether that string may have to be undone, so that it is not given out before its end
@@ -53,7 +60,8 @@ class Arguments:
 
     def end(self) -> str:
         """What was held back, when the text has ended."""
-        held, self._text = self._text if self._is_held else "", ""
+        held = "".join(self._text) if self._is_held else ""
+        self._text.clear()
         return held
 
     def _character(self, letter: str) -> str:
@@ -61,8 +69,8 @@ class Arguments:
             return self._in_text(letter)
         match letter:
             case '"':
-                self._in_string, self._text = True, letter
-                self._is_held = not self._expects_key and _is_structure(self._wanted())
+                self._in_string, self._text = True, [letter]
+                self._is_held = not self._expects_key and _is_structure(_types(self._wanted(), self._root))
                 return "" if self._is_held else letter
             case "{" | "[":
                 self._open.append(_Container(self._wanted(), letter == "{", expects_key=letter == "{"))
@@ -77,7 +85,8 @@ class Arguments:
         return letter
 
     def _in_text(self, letter: str) -> str:
-        self._text += letter
+        if self._is_held or self._expects_key:
+            self._text.append(letter)
         if self._is_escaped:
             self._is_escaped = False
         elif letter == "\\":
@@ -87,7 +96,8 @@ class Arguments:
         return "" if self._is_held else letter
 
     def _string_ended(self, letter: str) -> str:
-        text, self._text, self._in_string = self._text, "", False
+        text, self._in_string = "".join(self._text), False
+        self._text.clear()
         if self._expects_key:
             self._open[-1].key = _decoded(text)
             return letter
@@ -112,45 +122,51 @@ def undone(text: str, schema: Schema, root: Schema) -> str:
         value = json.loads(inner, strict=False)
     except (ValueError, RecursionError):
         return text
-    kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else ""
-    if kind not in _types(schema):
+    kind = next((name for name, type_ in KINDS.items() if isinstance(value, type_)), "")
+    if kind not in _types(schema, root):
         return text
-    arguments = Arguments({**schema, **{name: root[name] for name in ("$defs", "definitions") if name in root}})
+    arguments = Arguments({**_option(schema, kind, root), **{name: root[name] for name in DEFINITIONS if name in root}})
     return arguments.feed(inner) + arguments.end()
 
 
-def _is_structure(schema: Schema) -> bool:
-    """Whether a schema wants an object or a list, and no text."""
-    types = _types(schema)
-    return bool(types & {"object", "array"}) and "string" not in types and not types - {"object", "array", "null"}
+def _option(schema: Schema, kind: str, root: Schema) -> Schema:
+    """Of a schema with options the one that is of this type."""
+    schema = _resolved(schema, root)
+    options = schema.get("anyOf") or schema.get("oneOf") or []
+    found = (_resolved(option, root) for option in options if kind in _types(option, root))
+    return schema if "type" in schema else next(found, schema)
 
 
-def _types(schema: Schema) -> set[str]:
-    """The types that a schema allows, as far as it says so."""
+def _is_structure(types: set[str]) -> bool:
+    """Whether these types are an object or a list, and no text."""
+    return bool(types & {"object", "array"}) and not types - {"object", "array", "null"}
+
+
+def _types(schema: Schema, root: Schema, depth: int = 0) -> set[str]:
+    """The types that a schema allows; none if it does not say so of all of it."""
+    schema = _resolved(schema, root)
     kind = schema.get("type")
+    if schema.keys() & {"allOf", "not", "if", "enum", "const"}:
+        return set()
     if isinstance(kind, list):
         return {str(one) for one in kind}
     if isinstance(kind, str):
         return {kind}
     options = schema.get("anyOf") or schema.get("oneOf")
-    if isinstance(options, list) and options:
-        found = [_types(option) if isinstance(option, Mapping) else set() for option in options]
+    if isinstance(options, list) and options and depth < DEEPEST:
+        found = [_types(option, root, depth + 1) if isinstance(option, Mapping) else set() for option in options]
         return set().union(*found) if all(found) else set()
-    return {"object"} if "properties" in schema else set()
+    return set()
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
     """A schema without a reference at its top, such as one to itself that could not be inlined."""
-    match schema:
-        case {"$ref": str(reference)}:
-            home, _, name = reference.removeprefix("#/").partition("/")
-            definitions = root.get(home)
-            found = definitions.get(name) if isinstance(definitions, Mapping) else None
-            return found if isinstance(found, Mapping) and "$ref" not in found else {}
-        case Mapping():
-            return schema
-        case _:
-            return {}
+    if not isinstance(schema, Mapping):
+        return {}
+    if "$ref" not in schema:
+        return schema
+    found = definition(root, str(schema["$ref"])) or {}
+    return {} if "$ref" in found else found
 
 
 def _decoded(text: str) -> str:

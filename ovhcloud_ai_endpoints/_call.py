@@ -27,13 +27,12 @@ from ovhcloud_ai_endpoints._errors import (
     status_error,
     too_large,
 )
-from ovhcloud_ai_endpoints._notices import notice
+from ovhcloud_ai_endpoints._models import is_ovhcloud
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta, Reply
 from ovhcloud_ai_endpoints._watch import Watch
-from ovhcloud_ai_endpoints._wire import Body, ChatRequest
+from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body, ChatRequest
 
-MAX_REQUEST_BYTES = 2 * 1024 * 1024  # "2 MB" of OVHcloud's capabilities guide, read so that nothing good is refused
 MAX_ANSWER_BYTES = 128 * 1024 * 1024  # 25 vectors of 4,096 numbers are 2 MB
 MAX_ERROR_BYTES = 64 * 1024
 NOT_STREAMS = ("application/json", "text/html")
@@ -55,7 +54,7 @@ class Call:
         self.url = settings.base_url + path
         self.method = "POST" if body else "GET"
         self.content = encoded(body) if body else b""
-        if len(self.content) > MAX_REQUEST_BYTES:
+        if len(self.content) > MAX_REQUEST_BYTES and is_ovhcloud(settings.base_url):
             raise too_large(body, len(self.content))
         self.watch = Watch(settings.timeouts, now)
         self.model: str | None = body.get("model")
@@ -224,9 +223,7 @@ class Call:
         """
         body, raw = self.body(now)
         with self.telling():
-            answer = read_answer(body, raw, self.exchange(), request)
-        notice(str(self.model), answer.exchange.warning, answer)
-        return answer
+            return read_answer(body, raw, self.exchange(), request)
 
     def vectors(self, now: float, *, count: int) -> tuple[list[list[float]], int]:
         """The vectors of an answer, and how many tokens they took.
@@ -236,9 +233,7 @@ class Call:
         """
         body, raw = self.body(now)
         with self.telling():
-            found = read_vectors(body, raw, count=count)
-        notice(str(self.model), self.exchange().warning)
-        return found
+            return read_vectors(body, raw, count=count)
 
     def date(self) -> str | None:
         """The day on which it was answered, as YYYY-MM-DD; None if the service did not say."""
@@ -326,9 +321,7 @@ class StreamedCall(Call):
 
     def whole(self) -> Answer:
         """The whole answer, once the deltas have ended."""
-        answer = self.reply.answer(self.exchange())
-        notice(str(self.model), answer.exchange.warning, answer)
-        return answer
+        return self.reply.answer(self.exchange())
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:

@@ -86,13 +86,14 @@ def chat_request(
         body["stream"] = True
         if stream_usage:
             body["stream_options"] = {"include_usage": True}
-    parameters_of = _read_schemas(body)
-    sent = _sent_names([*parameters_of, *_called_names(messages)])
+    _make_schemas_readable(body)
+    tools = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in body.get("tools", [])}
+    sent = _sent_names([*tools, *_called_names(messages)])
     if sent:
         _rename_tools(body, sent)
     names = {short: name for name, short in sent.items()}
     body |= _unfolded(extra_body or {}, stream=stream)
-    return ChatRequest(body, one_call=one_call, tool_names=names, parameters=parameters_of)
+    return ChatRequest(body, one_call=one_call, tool_names=names, tool_schemas=tools)
 
 
 def check_parameters(parameters: Iterable[str]) -> None:
@@ -245,20 +246,21 @@ def _settle_tools(body: Body) -> None:
         body.pop("parallel_tool_calls", None)
 
 
-def _read_schemas(body: Body) -> dict[str, Mapping[str, Any]]:
-    """Has the schemas in a form that models can read; gives those of the tools' parameters by the tools' names."""
-    tools = []
-    for tool in body.get("tools", []):
-        function = tool["function"]
-        if isinstance(function.get("parameters"), Mapping):
-            function = {**function, "parameters": readable(function["parameters"])}
-        tools.append({**tool, "function": function})
-    if tools:
-        body["tools"] = tools
+def _make_schemas_readable(body: Body) -> None:
+    """Has the schemas in a form that models can read; what was given stays as it is."""
+    if "tools" in body:
+        body["tools"] = [_readable_tool(tool) for tool in body["tools"]]
     match body.get("response_format"):
-        case {"type": "json_schema", "json_schema": {"schema": {} as schema, **rest}}:
-            body["response_format"] = {"type": "json_schema", "json_schema": {**rest, "schema": readable(schema)}}
-    return {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
+        case {"json_schema": {"schema": {} as schema} as named, **rest}:
+            name = _plain_name(str(named.get("name", ""))) or "answer"
+            body["response_format"] = {**rest, "json_schema": {**named, "name": name, "schema": readable(schema)}}
+
+
+def _readable_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool["function"]
+    if isinstance(function.get("parameters"), Mapping):
+        function = {**function, "parameters": readable(function["parameters"])}
+    return {**tool, "function": function}
 
 
 def _plain_name(name: str) -> str:

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from itertools import islice
 
-from ovhcloud_ai_endpoints._embeddings import Run
+from ovhcloud_ai_endpoints._embeddings import Run, batch_size
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
@@ -66,25 +66,25 @@ async def aembed(
 
 
 def embed_iter(
-    texts: Iterable[str], options: EmbeddingOptions, *, size: int, planned: Planned
+    texts: Iterable[str], options: EmbeddingOptions, *, model: str, size: int, planned: Planned
 ) -> Iterator[list[float]]:
     """The vectors of texts that are read as they are needed, a few requests' worth at a time.
 
     Args:
-        size: texts in a request.
+        size: texts in a request, if the model takes as many.
     """
     start, rest = 0, iter(texts)
-    while piece := list(islice(rest, size * options.max_concurrency)):
+    while piece := list(islice(rest, batch_size(size, model) * options.max_concurrency)):
         yield from embed(planned(piece, start), options)
         start += len(piece)
 
 
 async def aembed_iter(
-    texts: Iterable[str] | AsyncIterable[str], options: EmbeddingOptions, *, size: int, planned: Planned
+    texts: Iterable[str] | AsyncIterable[str], options: EmbeddingOptions, *, model: str, size: int, planned: Planned
 ) -> AsyncIterator[list[float]]:
     """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
     start, rest = 0, _asynchronous(texts)
-    while piece := await _next_piece(rest, size * options.max_concurrency):
+    while piece := await _next_piece(rest, batch_size(size, model) * options.max_concurrency):
         for vector in await aembed(planned(piece, start), options):
             yield vector
         start += len(piece)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from ovhcloud_ai_endpoints._models import catalogue_date, ids_of, names_of, nearest_names, replacement
+from ovhcloud_ai_endpoints._models import catalogue_date, ids_of, is_retired, names_of, nearest_names, replacement
 from ovhcloud_ai_endpoints._models import model as model_facts
 
 if TYPE_CHECKING:
@@ -304,13 +304,15 @@ def _advice_for_refusal(said: str, model: str | None) -> str:
     if "extra arguments" in words:
         return "The service takes no such field; leave it out of extra_body, model_kwargs or additional_kwargs."
     if "reasoning effort" in words or "reasoning_effort" in words:
-        takes = ", ".join(facts.reasoning_efforts) or ("none" if facts.is_known else "")
-        return f"{facts.id} takes reasoning_effort {takes}. {facts.note}".rstrip() if takes else ""
-    if "multimodal" in words or "image" in words:
-        if facts.image_inputs and facts.max_images_per_request:
-            return f"{facts.id} takes {facts.max_images_per_request} images in a request."
-        return f"Models that see images: {', '.join(names_of('image_inputs'))}." if facts.is_known else ""
-    if "tool" in words and facts.is_known and not facts.tool_calling:
+        takes = ", ".join(facts.reasoning_efforts)
+        if takes:
+            return f"{facts.id} takes reasoning_effort {takes}. {facts.note}".rstrip()
+        return f"{facts.id} takes no reasoning_effort." if facts.is_known else ""
+    if ("multimodal" in words or "image" in words) and facts.is_known and not facts.image_inputs:
+        return f"Models that see images: {', '.join(names_of('image_inputs'))}."
+    if "at most" in words and "image" in words and facts.max_images_per_request:
+        return f"{facts.id} takes {facts.max_images_per_request} images in a request."
+    if "support" in words and "tool" in words and facts.is_known and not facts.tool_calling:
         return f"Models that call tools: {', '.join(names_of('tool_calling'))}."
     if ("response_format" in words or "json" in words) and facts.is_known and not facts.structured_output:
         return f"Models that give objects: {', '.join(names_of('structured_output'))}."
@@ -339,8 +341,9 @@ def _advice_for_not_found(model: str | None, url: str) -> str:
         return where.lstrip()
     facts = model_facts(model)
     if not facts.is_known:
-        if instead := replacement(model):
-            return f"The model {model!r} has been retired; use {instead}, for example.{where}"
+        if is_retired(model):
+            instead = f"; use {replacement(model)}, for example" if replacement(model) else ""
+            return f"The model {model!r} has been retired{instead}.{where}"
         return f"The model {model!r} is not known; the nearest names are {', '.join(nearest_names(model))}.{where}"
     if url.endswith("/embeddings") and facts.kind in {"chat", "guard"}:
         return f"{facts.id} is a chat model; use ChatOVHCloud, or one of {', '.join(ids_of('embedding'))}.{where}"

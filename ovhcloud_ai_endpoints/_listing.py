@@ -61,7 +61,7 @@ def merged(known: Iterable[Model], listed: Any, *, date: str | None = None) -> l
         if not isinstance(id_, str) or not id_:
             continue
         model = by_id.get(id_) or Model(id=id_, kind=_kind_of_listed(entry), status="live")
-        found.append(replace(model, **_facts_of_listed(entry, date)))
+        found.append(replace(model, **_facts_of_listed(entry, model, date)))
     return found
 
 
@@ -85,13 +85,14 @@ def described(known: Iterable[Model], catalogue: Any) -> list[Model]:
     return list(by_id.values())
 
 
-def document(models: Iterable[Model], retired: Mapping[str, str], *, date: str) -> dict[str, Any]:
+def document(models: Iterable[Model], retired: Mapping[str, str | None], *, date: str) -> dict[str, Any]:
     """Models as `models.json` has them."""
     empty = asdict(Model(id=""))
     entries = []
     for model in models:
         facts = asdict(model)
-        facts.pop("prices_as_of")
+        if facts["prices_as_of"] == date:
+            facts.pop("prices_as_of")
         entries.append({name: value for name, value in facts.items() if value != empty[name]})
     source = "GET /v1/models and the catalogue's models_v2, over what was known before"
     return {"as_of": date, "source": source, "models": entries, "retired": dict(retired)}
@@ -112,17 +113,17 @@ def table(models: Iterable[Model]) -> str:
             _number(model.max_completion_tokens),
             _yes(model.tool_calling),
             _yes(model.structured_output),
-            f"up to {model.max_images_per_request}" if model.image_inputs else "",
+            f"up to {model.max_images_per_request or 'any number'}" if model.image_inputs else "",
             ", ".join(model.reasoning_efforts),
             _number(model.dimensions),
-            ", ".join(f"{price:.2f}" for price in prices if price is not None),
+            ", ".join("?" if price is None else f"{price:g}" for price in prices) if any(prices) else "",
             _remark(model),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _facts_of_listed(entry: Mapping[str, Any], date: str | None) -> dict[str, Any]:
+def _facts_of_listed(entry: Mapping[str, Any], before: Model, date: str | None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "context_length": _positive(entry.get("context_length")),
         "max_completion_tokens": _positive(entry.get("max_completion_tokens")),
@@ -135,8 +136,8 @@ def _facts_of_listed(entry: Mapping[str, Any], date: str | None) -> dict[str, An
             if (price := _price(pricing.get(name))) is not None
         }
         if any(prices.values()):  # what has another unit than tokens is listed as free
-            facts |= {"usd_per_million_tokens": prices, "prices_as_of": date}
-    return {name: value for name, value in facts.items() if value is not None}
+            facts |= {"usd_per_million_tokens": {**before.usd_per_million_tokens, **prices}, "prices_as_of": date}
+    return {name: value for name, value in facts.items() if value is not None or name == "prices_as_of"}
 
 
 def _kind_of_listed(entry: Mapping[str, Any]) -> Kind:
@@ -187,7 +188,7 @@ def _boolean(value: Any) -> bool | None:
 
 def _positive(value: Any) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if is_number and 0 < value < math.inf else None
+    return int(value) if is_number and 1 <= value < math.inf else None
 
 
 def _thousands(value: Any) -> int | None:
@@ -198,9 +199,11 @@ def _thousands(value: Any) -> int | None:
 
 def _price(value: Any) -> float | None:
     """Dollars per million tokens, of a decimal text of dollars per token, which may be blank."""
+    if not isinstance(value, str):
+        return None
     try:
         found = float(value) * 1_000_000
-    except (TypeError, ValueError):
+    except ValueError:
         return None
     return round(found, 6) if math.isfinite(found) and found >= 0 else None
 

@@ -21,9 +21,6 @@ PREFIX = "ovhcloud/"  # how LiteLLM and others write the provider before a model
 FAMILIES = {
     "mistral": ("mistral", "mixtral", "ministral", "magistral", "devstral", "codestral"),
     "llama": ("llama", "meta-llama"),
-    "qwen": ("qwen", "qwq"),
-    "gpt-oss": ("gpt-oss",),
-    "bge": ("bge",),
 }
 
 
@@ -78,7 +75,7 @@ class Model:
 
     @property
     def family(self) -> str:
-        """What its name says of its kin, in lower case; empty if that is nothing known."""
+        """What its name says of its kin, where that matters to templates: "mistral", "llama" or nothing."""
         name = self.id.lower().rpartition("/")[2]
         return next((family for family, beginnings in FAMILIES.items() if name.startswith(beginnings)), "")
 
@@ -135,24 +132,34 @@ def names_of(fact: str) -> list[str]:
     return [found.id for found in models if getattr(found, fact)]
 
 
+def is_ovhcloud(base_url: str) -> bool:
+    """Whether this is one of OVHcloud's own hosts."""
+    host = urlsplit(base_url).hostname or ""
+    return host == OVHCLOUD_DOMAIN or host.endswith("." + OVHCLOUD_DOMAIN)
+
+
 def wire_name(name: str, base_url: str) -> str:
     """The name to send: on OVHcloud's own hosts the id of the catalogue, elsewhere the name as it is."""
-    host = urlsplit(base_url).hostname or ""
-    if host != OVHCLOUD_DOMAIN and not host.endswith("." + OVHCLOUD_DOMAIN):
+    if not is_ovhcloud(base_url):
         return name
     name = name.removeprefix(PREFIX)
     return model(name).id
 
 
+def is_retired(name: str) -> bool:
+    """Whether the service is known to have had this model once."""
+    return name.removeprefix(PREFIX).lower() in _retired()
+
+
 def replacement(name: str) -> str | None:
-    """What to use instead of a model that the service once had; None if it isn't known to have had it."""
+    """What to use instead of a model that the service once had, if anything is known."""
     return _retired().get(name.removeprefix(PREFIX).lower())
 
 
-def retired_models(*, served: Collection[str]) -> dict[str, str]:
+def retired_models(*, served: Collection[str]) -> dict[str, str | None]:
     """Models that the service no longer has, with what to use instead: those known as such, and those not `served`."""
-    gone = {found.id: found.replaced_by or "" for found in bundled_models() if found.id not in served}
-    return {**_document()["retired"], **gone}
+    gone = {found.id: found.replaced_by for found in bundled_models()}
+    return {name: instead for name, instead in {**_document()["retired"], **gone}.items() if name not in served}
 
 
 def read_models(entries: Iterable[Mapping[str, Any]]) -> list[Model]:
@@ -176,7 +183,7 @@ def _catalogue() -> dict[str, Model]:
 
 
 @cache
-def _retired() -> dict[str, str]:
+def _retired() -> dict[str, str | None]:
     return {name.lower(): instead for name, instead in _document()["retired"].items()}
 
 

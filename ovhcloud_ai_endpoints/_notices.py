@@ -5,7 +5,7 @@ import sys
 import threading
 import warnings
 
-from ovhcloud_ai_endpoints._answer import Answer
+from ovhcloud_ai_endpoints._answer import CUT_ANSWER, Answer
 from ovhcloud_ai_endpoints._models import Model, catalogue_date, nearest_names
 from ovhcloud_ai_endpoints._models import model as model_facts
 
@@ -15,11 +15,14 @@ NOT_CALLERS = frozenset(
         "langchain_ovhcloud",
         "llama_index_ovhcloud",
         "langchain_core",
+        "langchain",
+        "langgraph",
         "llama_index",
         "llama_index_instrumentation",
         "workflows",
         "pydantic",
         "asyncio",
+        "threading",
         "contextlib",
         "concurrent",
     }
@@ -27,7 +30,7 @@ NOT_CALLERS = frozenset(
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
-_told: set[tuple[type[Warning], str]] = set()
+_told: set[tuple[str, str]] = set()
 _lock = threading.Lock()
 
 
@@ -39,8 +42,16 @@ class EmptyAnswerWarning(UserWarning):
     """An answer holds reasoning and nothing else, because `max_tokens` was used up by it."""
 
 
-def notice(model: str, warning: str | None, answer: Answer | None = None) -> None:
-    """Warns of what is known of a model, what the service said of it and of what an answer lacks; of each but once.
+def warn_of_model(model: str) -> None:
+    """Warns once of a model that is known to go; before it is asked, so that no answer is lost by a warning."""
+    facts = model_facts(model)
+    if facts.status == "grace":
+        text = f"{model} is about to be retired and then answers with status 404{_instead(facts)}"
+        _tell(ModelDeprecationWarning, model, text)
+
+
+def warn_of_answer(model: str, warning: str | None, answer: Answer | None = None) -> None:
+    """Warns once of what the service said of a model, and of what an answer lacks.
 
     Args:
         model: the name that was asked for.
@@ -49,24 +60,17 @@ def notice(model: str, warning: str | None, answer: Answer | None = None) -> Non
     facts = model_facts(model)
     if warning:
         _tell(ModelDeprecationWarning, model, f"{model}: the service says: {warning}{_instead(facts)}")
-    elif facts.status == "grace":
-        text = f"{model} is about to be retired and then answers with status 404{_instead(facts)}"
-        _tell(ModelDeprecationWarning, model, text)
-    if answer and any(message.is_only_reasoning for message in answer.messages):
-        _tell(
-            EmptyAnswerWarning,
-            model,
-            f"{model} used up max_tokens with its reasoning, so that its answer is empty; raise max_tokens, or lower "
-            f"reasoning_effort{_efforts(facts)}. The reasoning is in the message.",
-        )
+    for message in answer.messages if answer else ():
+        if message.is_only_reasoning and message.finish_reason == "length":
+            text = f"{model} has not answered, because {CUT_ANSWER}{_efforts(facts)}. Its reasoning is in the message."
+            _tell(EmptyAnswerWarning, model, text)
+        elif message.is_only_reasoning and _is_new("only reasoning", model):
+            log.warning("%s has reasoned and not answered; its reasoning is in the message", model)
 
 
 def say_unknown(facts: Model) -> None:
     """Logs once that nothing is known of a model, so that its window and abilities are taken to be the least."""
-    with _lock:
-        is_new = (Warning, facts.id) not in _told
-        _told.add((Warning, facts.id))
-    if is_new:
+    if _is_new("unknown", facts.id):
         hint = "" if facts.is_virtual else f" The nearest names are {', '.join(nearest_names(facts.id))}."
         log.warning(
             "%s is not in the catalogue of %s, so that its window is not known, nor whether it calls tools; "
@@ -86,11 +90,15 @@ def _efforts(facts: Model) -> str:
 
 
 def _tell(kind: type[Warning], model: str, text: str) -> None:
+    if _is_new(text, model):
+        warnings.warn(text, kind, stacklevel=frames_to_the_caller())
+
+
+def _is_new(what: str, model: str) -> bool:
     with _lock:
-        if (kind, model) in _told:
-            return
-        _told.add((kind, model))
-    warnings.warn(text, kind, stacklevel=frames_to_the_caller())
+        is_new = (what, model) not in _told
+        _told.add((what, model))
+        return is_new
 
 
 def frames_to_the_caller() -> int:

@@ -26,6 +26,8 @@ NESTED = frozenset(
     }
 )
 DEFINITIONS = ("$defs", "definitions")
+BESIDE = frozenset({"description", "default", "title", "examples", "deprecated"})  # what restricts nothing
+COMBINING = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "$ref"})
 
 
 def readable(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,8 +68,10 @@ class _Reading:
                 done.add(reference)
                 home, _, name = reference.removeprefix("#/").partition("/")
                 self._open.append(reference)
-                definitions.setdefault(home, {})[name] = self._node(self._target(reference))
+                definitions.setdefault(home, {})[name] = self._node(definition(self._schema, reference) or {})
                 self._open.pop()
+        if not _references(found | definitions) <= done:  # into definitions, or to what is not looked at here
+            definitions |= {home: self._schema[home] for home in DEFINITIONS if home in self._schema}
         return found | definitions
 
     def _node(self, node: Any) -> Any:
@@ -77,17 +81,20 @@ class _Reading:
         if self._inlines and self._nodes > MAX_NODES:
             raise _TooLargeError
         reference = str(node.get("$ref", ""))
-        target = self._target(reference) if self._inlines else None
+        target = definition(self._schema, reference) if self._inlines else None
         if target is not None:
             if reference not in self._open:
                 rest = {name: value for name, value in node.items() if name != "$ref"}
                 self._open.append(reference)
-                inlined = self._node({**target, **rest})
+                beside = set(rest) <= BESIDE
+                inlined = self._node(
+                    {**target, **rest} if beside else {**rest, "allOf": [target, *rest.get("allOf", [])]}
+                )
                 self._open.pop()
                 return inlined
             self._kept.add(reference)
         return _as_one_type(
-            {name: self._value(name, value) for name, value in node.items() if not _is_title(name, value)}
+            {name: self._value(name, value) for name, value in node.items() if not _says_nothing(name, value)}
         )
 
     def _value(self, name: str, value: Any) -> Any:
@@ -99,29 +106,41 @@ class _Reading:
             return [self._node(inner) for inner in value] if isinstance(value, list) else self._node(value)
         return value
 
-    def _target(self, reference: str) -> Mapping[str, Any] | None:
-        """What a local reference to a definition means; None if it is none."""
-        match reference.split("/"):
-            case ["#", ("$defs" | "definitions") as home, name]:
-                definitions = self._schema.get(home)
-                found = definitions.get(name) if isinstance(definitions, Mapping) else None
-                return found if isinstance(found, Mapping) else None
-            case _:
-                return None
+
+def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] | None:
+    """What a local reference to a definition of a schema means; None if it is none."""
+    match reference.split("/"):
+        case ["#", ("$defs" | "definitions") as home, name]:
+            definitions = schema.get(home)
+            found = definitions.get(name) if isinstance(definitions, Mapping) else None
+            return found if isinstance(found, Mapping) else None
+        case _:
+            return None
 
 
-def _is_title(name: str, value: Any) -> bool:
-    """Whether this is the keyword, which pydantic makes of a field's name, so that it says nothing."""
-    return name == "title" and isinstance(value, str)
+def _references(node: Any) -> set[str]:
+    """All local references that are anywhere in a schema."""
+    if isinstance(node, Mapping):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) and node["$ref"].startswith("#") else set()
+        return own.union(*map(_references, node.values()))
+    return set().union(*map(_references, node)) if isinstance(node, list) else set()
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    """Whether this is the title that pydantic makes of a field's name, or OpenAPI's mark of what was inlined."""
+    return (name == "title" and isinstance(value, str)) or (name == "discriminator" and isinstance(value, Mapping))
 
 
 def _as_one_type(node: dict[str, Any]) -> dict[str, Any]:
-    """`X or null` as X whose type may be null too, which templates print where they leave out `anyOf`."""
+    """A single option as what it is, and `X or null` as X whose type may be null too; templates leave out options."""
+    match node.get("allOf"):
+        case [{} as only] if not set(only) & (set(node) - {"allOf", *BESIDE}):
+            node = {**only, **{name: value for name, value in node.items() if name != "allOf"}}
     match node.get("anyOf"):
         case [{"type": str(kind)} as option, {"type": "null", **rest}] | [
             {"type": "null", **rest},
             {"type": str(kind)} as option,
-        ] if not rest and kind != "null" and not set(option) & (set(node) - {"anyOf", "description", "default"}):
+        ] if not rest and kind != "null" and not set(option) & (COMBINING | (set(node) - {"anyOf", *BESIDE})):
             pass
         case _:
             return node

@@ -62,8 +62,10 @@ class Delta:
 @dataclass(slots=True)
 class _GrowingCall:
     id: str
+    index: int | None = None
     name: str = ""
     arguments: str = ""
+    is_begun: bool = False  # whether any piece of its arguments has come
     reader: Arguments = field(default_factory=Arguments)
     sent: int = 0  # how many of its letters are in deltas
 
@@ -236,7 +238,8 @@ class Reply:
         new = place is None
         if place is None:
             place = len(self._calls)
-            self._calls.append(_GrowingCall(id_ or new_tool_call_id()))
+            is_free = id_ and id_ not in self._by_id
+            self._calls.append(_GrowingCall(id_ if is_free else new_tool_call_id(), index))
         call = self._calls[place]
         if id_:
             self._by_id[id_] = place
@@ -244,20 +247,25 @@ class Reply:
             self._by_index[index] = place
         named = name if name and not call.name else None
         if named:
-            call.name, call.reader = name, Arguments(self._request.parameters.get(name))
+            call.name = name
+            call.reader = call.reader if call.is_begun else Arguments(self._request.tool_schemas.get(name))
+        call.is_begun = call.is_begun or bool(arguments)
         call.arguments += call.reader.feed(arguments)
         return ToolCallDelta(place, call.id if new else None, named, call.unsent())
 
     def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:
         """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
         if id_ in self._by_id:
-            return self._by_id[id_]
+            place = self._by_id[id_]
+            if name and index is not None and self._calls[place].index not in {None, index}:
+                return self._by_index.get(index)  # two calls with one id
+            return place
         place = len(self._calls) - 1 if index is None else self._by_index.get(index, -1)
         if place < 0:
             return None
         call = self._calls[place]
         if not name or not call.name:
             return place
-        if name != call.name:
+        if name != call.name or (id_ and not arguments and not call.arguments):
             return None
         return None if call.is_complete() and (id_ or arguments) else place

@@ -33,9 +33,9 @@ def merged_system_messages(messages: Sequence[WireMessage], *, first: bool) -> l
         first: whether a single one must be the first too.
     """
     system = [message for message in messages if message["role"] == "system"]
-    if len(system) < 2 and not (first and system):
-        return list(messages)
     others = [message for message in messages if message["role"] != "system"]
+    if len(system) < 2:
+        return [*system, *others] if first else list(messages)
     return [{"role": "system", "content": _joined(message["content"] for message in system)}, *others]
 
 
@@ -74,14 +74,15 @@ def _one_call_each(messages: Sequence[WireMessage]) -> Iterator[WireMessage]:
 
     Llama's template takes no more than one call in a message (OVHcloud's guide to function calling).
     """
-    results = {message["tool_call_id"]: message for message in messages if "tool_call_id" in message}
-    moved: set[str] = set()
-    for message in messages:
+    rest = list(messages)
+    while rest:
+        message = rest.pop(0)
         calls = message.get("tool_calls", [])
         if len(calls) < 2:
-            if message.get("tool_call_id") not in moved:
-                yield message
+            yield message
             continue
+        count = next((at for at, other in enumerate(rest) if other["role"] != "tool"), len(rest))
+        results, rest = rest[:count], rest[count:]
         for place, call in enumerate(calls):
             alone = message.copy()
             alone["tool_calls"] = [call]
@@ -89,6 +90,7 @@ def _one_call_each(messages: Sequence[WireMessage]) -> Iterator[WireMessage]:
                 alone["content"] = ""
                 alone.pop("reasoning", None)
             yield alone
-            if call["id"] in results:
-                moved.add(call["id"])
-                yield results[call["id"]]
+            own = next((at for at, result in enumerate(results) if result.get("tool_call_id") == call["id"]), None)
+            if own is not None:
+                yield results.pop(own)
+        yield from results

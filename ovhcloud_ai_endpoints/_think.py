@@ -27,8 +27,11 @@ class ThinkTags:
             begun = self._held.lstrip()
             if OPEN.startswith(begun):
                 return "", ""
-            self._state = "thought" if begun.startswith(OPEN) else "text"
-            self._held = begun.removeprefix(OPEN).lstrip("\n") if self._state == "thought" else self._held
+            is_open = begun.startswith(OPEN)
+            self._state, self._held = ("opened", begun.removeprefix(OPEN)) if is_open else ("text", self._held)
+        if self._state == "opened":
+            self._held = self._held.lstrip("\n")
+            self._state = "thought" if self._held else "opened"
         if self._state == "thought":
             thought, tag, rest = self._held.partition(CLOSE)
             if not tag:

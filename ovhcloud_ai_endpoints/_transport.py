@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from platform import python_version
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ovhcloud_ai_endpoints import _chat, _embeddings
 from ovhcloud_ai_endpoints._answer import Answer
@@ -26,6 +26,7 @@ from ovhcloud_ai_endpoints._errors import (
     InvalidResponseError,
     OVHCloudError,
 )
+from ovhcloud_ai_endpoints._notices import warn_of_answer, warn_of_model
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._version import __version__
@@ -42,6 +43,8 @@ USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
+T = TypeVar("T")
+
 
 class Client:
     """Calls that block. Cheap to make: the connections belong to the process."""
@@ -51,11 +54,13 @@ class Client:
 
     def chat(self, request: ChatRequest) -> Answer:
         """The answer to a chat completion."""
-        return self._send(_chat.PATH, request.body).answer(time.monotonic(), request)
+        call = self._send(_chat.PATH, request.body)
+        return _noticed(call, call.answer(time.monotonic(), request))
 
     def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
         """So many vectors, and how many tokens they took."""
-        return self._send(_embeddings.PATH, body).vectors(time.monotonic(), count=count)
+        call = self._send(_embeddings.PATH, body)
+        return _noticed(call, call.vectors(time.monotonic(), count=count))
 
     def get(self, path: str) -> tuple[Any, str | None]:
         """The JSON at a path, and the day on which the service said it."""
@@ -68,6 +73,7 @@ class Client:
         pool = connections(self._settings)
         with pool.slots(self._settings.max_concurrency, _chat.PATH):
             call = StreamedCall(self._settings, _chat.PATH, request, time.monotonic())
+            warn_of_model(str(call.model))
             response = self._open(call, pool.client)
             try:
                 with _translating(call):
@@ -83,6 +89,7 @@ class Client:
         pool = connections(self._settings)
         with pool.slots(self._settings.max_concurrency, path):
             call = Call(self._settings, path, body, time.monotonic())
+            warn_of_model(str(call.model))
             self._read(call, self._open(call, pool.client))
         return call
 
@@ -119,11 +126,13 @@ class AsyncClient:
 
     async def chat(self, request: ChatRequest) -> Answer:
         """The answer to a chat completion."""
-        return (await self._send(_chat.PATH, request.body)).answer(time.monotonic(), request)
+        call = await self._send(_chat.PATH, request.body)
+        return _noticed(call, call.answer(time.monotonic(), request))
 
     async def embeddings(self, body: Mapping[str, Any], *, count: int) -> tuple[list[list[float]], int]:
         """So many vectors, and how many tokens they took."""
-        return (await self._send(_embeddings.PATH, body)).vectors(time.monotonic(), count=count)
+        call = await self._send(_embeddings.PATH, body)
+        return _noticed(call, call.vectors(time.monotonic(), count=count))
 
     async def get(self, path: str) -> tuple[Any, str | None]:
         """The JSON at a path, and the day on which the service said it."""
@@ -136,6 +145,7 @@ class AsyncClient:
         pool = await async_connections(self._settings)
         async with pool.slots(self._settings.max_concurrency, _chat.PATH):
             call = StreamedCall(self._settings, _chat.PATH, request, time.monotonic())
+            warn_of_model(str(call.model))
             response = await self._open(call, pool.client)
             try:
                 with _translating(call):
@@ -151,6 +161,7 @@ class AsyncClient:
         pool = await async_connections(self._settings)
         async with pool.slots(self._settings.max_concurrency, path):
             call = Call(self._settings, path, body, time.monotonic())
+            warn_of_model(str(call.model))
             await self._read(call, await self._open(call, pool.client))
         return call
 
@@ -188,9 +199,12 @@ class ChatStream:
 
     def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
         self.reply = call.reply
-        self.answer = call.whole
         self._call = call
         self._response = response
+
+    def answer(self) -> Answer:
+        """The whole answer, once the deltas have ended."""
+        return _noticed(self._call, self._call.whole())
 
     def __iter__(self) -> Iterator[Delta]:
         chunks = self._response.iter_bytes()
@@ -208,9 +222,12 @@ class AsyncChatStream:
 
     def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
         self.reply = call.reply
-        self.answer = call.whole
         self._call = call
         self._response = response
+
+    def answer(self) -> Answer:
+        """The whole answer, once the deltas have ended."""
+        return _noticed(self._call, self._call.whole())
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         chunks = self._response.aiter_bytes()
@@ -222,6 +239,12 @@ class AsyncChatStream:
                     self._call.watch.pause(time.monotonic() - given)
         for delta in self._call.last_deltas():
             yield delta
+
+
+def _noticed(call: Call, result: T) -> T:
+    """What a call has brought, after the user was told what is to be noticed about it."""
+    warn_of_answer(str(call.model), call.exchange().warning, result if isinstance(result, Answer) else None)
+    return result
 
 
 class _Alarm:
@@ -318,7 +341,9 @@ def _answered(call: Call, response: "httpx.Response") -> bool:
 def _next_attempt(call: Call, error: OVHCloudError) -> float:
     wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - jitter is no secret
     level = logging.WARNING if wait >= NOTABLE_SECONDS else logging.INFO
-    log.log(level, "A request for %s failed (%s); the next is in %.1f s", call.model, type(error).__name__, wait)
+    log.log(
+        level, "A request for %s failed (%s); the next is in %.1f s", call.model or call.url, type(error).__name__, wait
+    )
     return wait
 
 

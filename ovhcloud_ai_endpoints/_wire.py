@@ -72,6 +72,9 @@ class Usage(TypedDict, total=False):
     completion_tokens_details: CompletionTokensDetails | None
 
 
+# "2 MB" of OVHcloud's capabilities guide; a guess that this is the larger one, so that nothing good is refused here.
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
+
 # Bodies are built and read key by key: what is unset is absent, and of what the service sends only some is certain.
 Body = dict[str, Any]
 Event = dict[str, Any]
@@ -84,10 +87,10 @@ class ChatRequest:
     Attributes:
         one_call: whether only the first tool call is wanted, which the gateway refuses to be told.
         tool_names: what tools are called here, by the names under which they are sent, where these differ.
-        parameters: the schemas of the tools' parameters, by what they are called here.
+        tool_schemas: of the tools' parameters, by what they are called here.
     """
 
     body: Body
     one_call: bool = False
     tool_names: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SERVICE, LANGCHAIN, LLAMA_INDEX = "ovhcloud_ai_endpoints", "langchain_ovhcloud", "llama_index_ovhcloud"
 PACKAGES = (SERVICE, LANGCHAIN, LLAMA_INDEX)
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-DRIVERS = {"_transport.py", "_connections.py", "_embedding_runs.py", "_catalogue.py"}
+DRIVERS = {"_transport.py", "_connections.py", "_embedding_runs.py", "_model_list.py"}
 FRAMEWORKS = ("langchain", "llama_index")
 
 

@@ -79,6 +79,10 @@ def _chosen_tool(chat: Mapping[str, Any], question: str) -> dict[str, Any] | Non
         return next(tool for tool in tools if tool["name"] == choice["function"]["name"])
     if not tools or choice == "none" or (choice == "auto" and chat["messages"][-1]["role"] == "tool"):
         return None
+    last_user = max((at for at, message in enumerate(chat["messages"]) if message["role"] == "user"), default=0)
+    made = [call for message in chat["messages"][last_user:] for call in message.get("tool_calls") or []]
+    called = {call["function"]["name"] for call in made}
+    tools = [tool for tool in tools if tool["name"] not in called] or tools  # so that a forced choice comes to an end
     asked = set(_words(question))
     scores = [len(asked & set(_words(tool["name"].replace("_", " ")))) for tool in tools]
     if choice == "required":

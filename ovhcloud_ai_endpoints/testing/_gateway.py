@@ -15,9 +15,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ovhcloud_ai_endpoints._models import Model, bundled_models
+from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES
 from ovhcloud_ai_endpoints.testing._requests import Request
 
-MAX_BODY_BYTES = 2_000_000  # "2 MB", OVHcloud's capabilities guide
 CATALOGUE = "/rest/v1/models_v2"  # which the service has on a host of its own
 PATHS = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET", CATALOGUE: "GET"}
 EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
@@ -189,7 +189,7 @@ class Gateway:
         path = request.path.partition("?")[0]
         if PATHS.get(path) != request.method:
             return _json(404, NOT_FOUND_BODY), {}
-        if len(request.body) > MAX_BODY_BYTES:
+        if len(request.body) > MAX_REQUEST_BYTES:
             return _json(413, TOO_LARGE_BODY), {}
         if path in {"/v1/models", CATALOGUE}:
             return None, {}  # asks for no key and detects no wrong one

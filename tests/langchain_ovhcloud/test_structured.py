@@ -6,7 +6,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_ovhcloud import ChatOVHCloud
@@ -15,6 +15,11 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints
 pytestmark = pytest.mark.usefixtures("environ")
 NOTE = "The subject is streams. The priority is 2."
 WANTED = {"subject": "streams", "priority": 2}
+DICT = {
+    "type": "object",
+    "properties": {"subject": {"type": "string"}, "priority": {"type": "integer"}},
+    "required": ["subject", "priority"],
+}
 T = TypeVar("T")
 
 
@@ -154,13 +159,105 @@ def test_object_that_lacks_something_required_is_an_error(
         model.with_structured_output(Ticket.model_json_schema(), method=method).invoke(NOTE)
 
 
-def test_schema_without_a_title_has_a_name(server: LocalEndpoints, model: ChatOVHCloud) -> None:
-    schema = {"type": "object", "properties": {"subject": {"type": "string"}}, "required": ["subject"]}
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        DICT,
+        {"name": "Ticket", "schema": DICT, "strict": True},
+        {"type": "json_schema", "json_schema": {"name": "Ticket", "schema": DICT}},
+    ],
+    ids=["no title", "name and schema", "response format"],
+)
+def test_schema_may_have_any_of_the_forms_that_are_about(
+    server: LocalEndpoints, model: ChatOVHCloud, schema: Any, method: Any
+) -> None:
+    structured = model.with_structured_output(schema, method=method)
+    assert structured.invoke(NOTE) == WANTED
 
-    with pytest.raises(ValueError, match="title"):
-        model.with_structured_output(schema)
-    assert model.with_structured_output({**schema, "title": "A b/c"}).invoke(NOTE) == {"subject": "streams"}
-    assert server.requests[-1].json["response_format"]["json_schema"]["name"] == "A_b_c"
+    server.reply('{"subject": "x"}')
+    with pytest.raises(OutputParserException, match=r"lacks priority|called no tool"):
+        structured.invoke(NOTE)
+
+
+class Node(BaseModel):
+    """A tree."""
+
+    name: str
+    children: list["Node"] = []
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_class_that_holds_itself_is_sent_whole(server: LocalEndpoints, model: ChatOVHCloud, method: Any) -> None:
+    wanted = Node(name="a", children=[Node(name="b")])
+    server.reply(wanted.model_dump_json(), tool_calls=[("Node", wanted.model_dump())])
+
+    assert model.with_structured_output(Node, method=method).invoke("?") == wanted
+    sent = server.requests[-1].json
+    schema = (
+        sent["tools"][0]["function"]["parameters"]
+        if "tools" in sent
+        else sent["response_format"]["json_schema"]["schema"]
+    )
+    assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
+    assert schema["$defs"]["Node"]["properties"]["name"] == {"type": "string"}
+
+
+def test_list_is_an_answer_where_one_is_wanted(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply("[1, 2]")
+
+    assert model.with_structured_output(RootModel[list[int]]).invoke("?") == RootModel[list[int]]([1, 2])
+
+
+def test_call_of_another_tool_is_not_taken_for_the_object(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    class Anything(BaseModel):
+        """Whatever."""
+
+        city: str | None = None
+
+    def get_weather(city: str) -> str:
+        """The weather."""
+        return city
+
+    server.reply(tool_calls=[("get_weather", {"city": "Rome"})], times=2)
+
+    found = model.with_structured_output(Anything, include_raw=True, tools=[get_weather]).invoke("?")
+    assert found["parsed"] is None
+    assert found["raw"].tool_calls[0]["name"] == "get_weather"
+    with pytest.raises(OutputParserException, match="called no tool"):
+        model.with_structured_output(Anything, method="function_calling").invoke("?")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"text": "", "reasoning": 'Perhaps {"subject": "draft", "priority": 9}? No', "finish_reason": "stop"},
+        {"text": "", "reasoning": '{"subject": "draft", "priority": 9}', "finish_reason": "length"},
+        {"text": 'Draft: {"subject": "draft", "priority": 9}. Now: {"subject": "fi', "finish_reason": "length"},
+        {"text": '[{"subject": "draft", "priority": 9}, {"sub', "finish_reason": "length"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ovhcloud_ai_endpoints.EmptyAnswerWarning")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_draft_is_no_answer(server: LocalEndpoints, model: ChatOVHCloud, said: Any, streamed: bool) -> None:
+    server.reply(**said)
+    structured = model.with_structured_output(Ticket)
+
+    with pytest.raises(OutputParserException):
+        list(structured.stream("?")) if streamed else structured.invoke("?")
+
+
+def test_text_may_have_line_ends_as_they_are(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply('{"subject": "a\nb", "priority": 2}')
+
+    assert model.with_structured_output(Ticket).invoke("?").subject == "a\nb"
+
+
+def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply('{"subject": ' + "[" * 3_000)
+
+    with pytest.raises(OutputParserException):
+        model.with_structured_output(Ticket).invoke("?")
 
 
 def test_schema_of_the_caller_is_left_as_it_is(model: ChatOVHCloud) -> None:

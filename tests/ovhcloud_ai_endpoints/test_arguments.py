@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -16,11 +17,12 @@ SCHEMA: dict[str, Any] = {
         "tags": {"type": "array", "items": {"type": "object"}},
         "options": {"anyOf": [{"type": "array"}, {"type": "null"}]},
         "text": {"type": "string"},
+        "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
         "either": {"anyOf": [{"type": "object"}, {"type": "string"}]},
         "anything": {},
     },
     "additionalProperties": {"type": "array"},
-    "$defs": {"Place": PLACE},
+    "$defs": {"Place": PLACE, "Node": {"type": "object", "properties": {"name": {"type": "string"}}}},
 }
 ROME = {"city": "Rome"}
 
@@ -41,6 +43,8 @@ def read(text: str, schema: dict[str, Any] = SCHEMA, size: int = 1) -> str:
         ("tags", [ROME]),
         ("options", [1, "x"]),
         ("more", [1]),
+        ("maybe", None),
+        ("next", {"name": "a"}),
     ],
 )
 def test_what_is_encoded_twice_is_undone(name: str, value: Any, size: int) -> None:
@@ -77,6 +81,27 @@ def test_anything_else_is_left_as_it_is(value: Any) -> None:
     text = json.dumps(value, indent=2)
 
     assert read(text) == text
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"patternProperties": {"^a": {"type": "string"}}, "additionalProperties": {"type": "object"}},
+        {"properties": {"a": {"allOf": [{"type": "string"}], "anyOf": [{"type": "object"}]}}},
+        {"properties": {"a": {"type": "object", "enum": ["{}"]}}},
+        {"properties": {"a": {"prefixItems": [{"type": "string"}], "items": {"type": "object"}}}},
+    ],
+)
+def test_what_may_be_a_text_on_purpose_is_left_alone(schema: Any) -> None:
+    for text in ('{"a": "{}"}', '{"a": ["{}"]}'):
+        assert read(text, schema) == text
+
+
+def test_long_text_takes_no_more_than_its_length() -> None:
+    arguments, started = Arguments(SCHEMA), time.perf_counter()
+    arguments.feed(json.dumps({"text": "x" * 400_000}))
+
+    assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"type": "object"}, {"properties": 5}, {"$ref": "#/$defs/a"}])

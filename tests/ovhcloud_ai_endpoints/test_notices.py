@@ -73,8 +73,7 @@ def test_answer_of_reasoning_only_is_told_once_and_flagged(server: LocalEndpoint
     told = heard(ask)
 
     assert [kind for kind, _ in told] == [service.EmptyAnswerWarning]
-    assert "raise max_tokens" in told[0][1]
-    assert "low, medium, high" in told[0][1]
+    assert "it was cut at max_tokens; raise it, or lower reasoning_effort (low, medium, high)" in told[0][1]
 
 
 def test_warning_points_at_the_callers_line(server: LocalEndpoints, ask: Any) -> None:
@@ -101,3 +100,19 @@ def test_model_that_is_not_known_is_logged_once(caplog: pytest.LogCaptureFixture
     assert [record.args[0] for record in caplog.records] == ["gpt-oss-12b", "mistral@latest"]
     assert "The nearest names are gpt-oss-120b" in caplog.messages[0]
     assert "nearest" not in caplog.messages[1]
+
+
+def test_no_answer_is_paid_for_and_lost_where_warnings_are_errors(server: LocalEndpoints, ask: Any) -> None:
+    with pytest.raises(service.ModelDeprecationWarning):  # as all are in these tests
+        ask("Mistral-7B-Instruct-v0.3")
+
+    assert server.requests == []
+
+
+def test_answer_that_ended_without_saying_anything_is_logged(
+    server: LocalEndpoints, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.reply("", reasoning="hm", finish_reason="stop", times=2)
+
+    assert heard(ask) == []
+    assert caplog.messages == ["gpt-oss-120b has reasoned and not answered; its reasoning is in the message"]

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from ovhcloud_ai_endpoints._models import Model, bundled_models, model
@@ -22,14 +24,32 @@ def test_ways_that_the_catalogue_has_no_model_for() -> None:
     ("content", "arguments", "reasoning", "texts"),
     [
         ("", (), "", []),
-        ("{}", ('{"a": 1}',), "{}", ["{}", '{"a": 1}', "{}"]),
-        ("see [1, {}] ok", (), "", ["see [1, {}] ok", "{}", "[1, {}]"]),
+        ("{}", ('{"a": 1}',), "{}", ["{}", '{"a": 1}']),
+        ("see [1, {}] ok", (), "", ["see [1, {}] ok", "[1, {}]"]),
+        ("```\n1\n``` ```json 2 ```", (), "", ["```\n1\n``` ```json 2 ```", "2", "1"]),
         (" ", ("", '{"a": 1}'), "{}", ['{"a": 1}']),
-        ("see ```json\n{}\n``` ok", (), "", ["see ```json\n{}\n``` ok", "{}", "{}"]),
-        ("", (), "so {} it is", ["so {} it is", "{}"]),
+        ("see ```json\n{}\n``` ok", (), "", ["see ```json\n{}\n``` ok", "{}"]),
+        ("", (), "so {} it is", ["so {} it is"]),
+        ("", (), " {} ", ["{}"]),
         ("no", (), "{}", ["no"]),
         ("} {", (), "", ["} {"]),
     ],
 )
 def test_likeliest_text_comes_first(content: str, arguments: tuple[str, ...], reasoning: str, texts: list[str]) -> None:
     assert list(texts_with_object(content, arguments, reasoning)) == texts
+
+
+def test_arguments_come_first_where_a_tool_was_asked_for() -> None:
+    assert list(texts_with_object("{}", ('{"a": 1}',), is_call=True)) == ['{"a": 1}', "{}"]
+
+
+def test_nothing_is_searched_for_in_what_was_cut() -> None:
+    assert list(texts_with_object('see {"a": 1} but', ('{"a"',), "{}", is_cut=True)) == ['see {"a": 1} but', '{"a"']
+    assert list(texts_with_object("", (), "{}", is_cut=True)) == []
+
+
+def test_fence_without_an_end_takes_no_time() -> None:
+    started = time.perf_counter()
+    list(texts_with_object("```json" + "\n" * 200_000))
+
+    assert time.perf_counter() - started < 1

@@ -294,8 +294,8 @@ def test_any_cutting_of_a_stream_gives_the_whole(
     assert [(call.name, call.parsed()) for call in message.tool_calls] == wanted
 
 
-PARAMETERS = {"f": {"type": "object", "properties": {"place": {"type": "object"}, "tags": {"type": "array"}}}}
-REQUEST = ChatRequest({"model": "m"}, parameters=PARAMETERS)
+SCHEMAS = {"f": {"type": "object", "properties": {"place": {"type": "object"}, "tags": {"type": "array"}}}}
+REQUEST = ChatRequest({"model": "m"}, tool_schemas=SCHEMAS)
 
 
 def cut(text: str, places: list[int]) -> list[str]:
@@ -406,3 +406,24 @@ class TestRepairs:
         list(reply.feed(call('{"place": "{\\"ci', id="a", name="f")))
 
         assert reply.interrupted("Lost").partial.tool_calls[0].arguments == '{"place": "{\\"ci'
+
+    def test_equal_ids_of_a_stream_become_different_ones(self) -> None:
+        events = [call('{"x": 1}', id="same", name="f", index=0), call('{"x": 2}', id="same", name="g", index=1)]
+
+        _, message = read(*events, DONE)
+
+        assert [(one.name, one.arguments) for one in message.tool_calls] == [("f", '{"x": 1}'), ("g", '{"x": 2}')]
+        assert len({one.id for one in message.tool_calls}) == 2
+
+    @pytest.mark.parametrize("index", [0, None])
+    def test_two_calls_without_arguments_are_two(self, index: int | None) -> None:
+        _, message = read(call("", id="x", name="now", index=index), call("", id="y", name="now", index=index), DONE)
+
+        assert [(one.id, one.name) for one in message.tool_calls] == [("x", "now"), ("y", "now")]
+
+    def test_name_that_comes_late_changes_nothing_of_what_came_before(self) -> None:
+        reply = Reply(ChatRequest({}, tool_schemas={"f": {"properties": {"text": {"type": "string"}}}}))
+        for data in (call('{"text": ', id="a"), call('"{}"}', name="f"), DONE):
+            list(reply.feed(data))
+
+        assert reply.message.tool_calls[0].arguments == '{"text": "{}"}'

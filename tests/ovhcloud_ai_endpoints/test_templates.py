@@ -1,5 +1,6 @@
 import copy
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -85,3 +86,20 @@ def test_calls_without_results_are_kept() -> None:
 
     assert json.dumps(found).count("tool_call_id") == 1
     assert [len(message.get("tool_calls", [])) for message in found] == [1, 1, 0]
+
+
+def test_ids_may_come_again_in_a_later_round_for_llama() -> None:
+    first = [called("t0", "t1"), {**result("t0"), "content": "1a"}, {**result("t1"), "content": "1b"}]
+    second = [called("t0"), {**result("t0"), "content": "2a"}, called("t0", "t0"), result("t0"), result("t0")]
+    messages: Any = [*first, USER, *second]
+
+    found = fit("Meta-Llama-3_3-70B-Instruct", *messages)
+
+    assert [message["content"] for message in found if message["role"] == "tool"] == [
+        "1a",
+        "1b",
+        "2a",
+        "of t0",
+        "of t0",
+    ]
+    assert all(after["role"] == "tool" for before, after in pairwise(found) if "tool_calls" in before)

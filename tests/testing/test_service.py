@@ -77,6 +77,10 @@ class TestRefusals:
         assert service.post("/rerank").status_code == 404
 
     @guess
+    @guess
+    def test_two_megabytes_are_two_times_1024_times_1024(self, service: Service) -> None:
+        assert service.chat(messages=[{"role": "user", "content": "x" * 2_050_000}]).status_code != 413
+
     def test_too_large_is_413_even_with_a_wrong_key(self, service: Service) -> None:
         assert (
             service.post(key="wrong", model="m", messages=[{"role": "user", "content": "x" * 2_100_000}]).status_code

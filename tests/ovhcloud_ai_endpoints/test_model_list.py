@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ovhcloud_ai_endpoints as service
-from ovhcloud_ai_endpoints import _catalogue
+from ovhcloud_ai_endpoints import _model_list
 from ovhcloud_ai_endpoints._listing import described, document, merged, table
 from ovhcloud_ai_endpoints._models import Model, bundled_models, model, read_models
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
@@ -168,9 +168,9 @@ def test_document_is_read_as_it_was_written() -> None:
 class TestListModels:
     @pytest.fixture(autouse=True)
     def _forgotten(self) -> Iterator[None]:
-        _catalogue._lists.clear()
+        _model_list._lists.clear()
         yield
-        _catalogue._lists.clear()
+        _model_list._lists.clear()
 
     @pytest.fixture(params=["sync", "async"])
     def listing(self, request: pytest.FixtureRequest) -> Any:
@@ -195,7 +195,7 @@ class TestListModels:
         self, environ: LocalEndpoints, listing: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with LocalEndpoints() as other:
-            monkeypatch.setattr(_catalogue, "CATALOGUE_URL", other.base_url.removesuffix("/v1") + "/rest/v1")
+            monkeypatch.setattr(_model_list, "CATALOGUE_URL", other.base_url.removesuffix("/v1") + "/rest/v1")
             other.reply(body=[{"name": "gpt-oss-20b", "metadata": {"aliases": ["oss"]}}])
             listing()
 

@@ -3,8 +3,6 @@
 A driver: what the answers mean is `_listing`'s to say.
 """
 
-import threading
-
 from pydantic import SecretStr
 
 from ovhcloud_ai_endpoints._listing import described, merged
@@ -16,8 +14,7 @@ PATH = "/models"
 CATALOGUE_URL = "https://catalog.endpoints.ai.ovh.net/rest/v1"
 CATALOGUE_PATH = "/models_v2"
 
-_lists: dict[str, list[Model]] = {}
-_lock = threading.Lock()
+_lists: dict[tuple[str, str], list[Model]] = {}
 
 
 def list_models(
@@ -40,13 +37,14 @@ def list_models(
     if offline:
         return bundled_models()
     settings = _settings(base_url, api_key)
-    if refresh or settings.base_url not in _lists:
+    key = (settings.base_url, api_key)
+    if refresh or key not in _lists:
         known = bundled_models()
         if refresh:
             known = described(known, Client(_settings(CATALOGUE_URL, "")).get(CATALOGUE_PATH)[0])
         listed, date = Client(settings).get(PATH)
-        _remember(settings.base_url, merged(known, listed, date=date))
-    return list(_lists[settings.base_url])
+        _lists[key] = merged(known, listed, date=date)
+    return list(_lists[key])
 
 
 async def alist_models(
@@ -56,20 +54,16 @@ async def alist_models(
     if offline:
         return bundled_models()
     settings = _settings(base_url, api_key)
-    if refresh or settings.base_url not in _lists:
+    key = (settings.base_url, api_key)
+    if refresh or key not in _lists:
         known = bundled_models()
         if refresh:
             known = described(known, (await AsyncClient(_settings(CATALOGUE_URL, "")).get(CATALOGUE_PATH))[0])
         listed, date = await AsyncClient(settings).get(PATH)
-        _remember(settings.base_url, merged(known, listed, date=date))
-    return list(_lists[settings.base_url])
+        _lists[key] = merged(known, listed, date=date)
+    return list(_lists[key])
 
 
 def _settings(base_url: str | None, api_key: str) -> Settings:
     url = checked_base_url(environment_base_url() if base_url is None else base_url)
     return Settings(api_key=SecretStr(api_key), base_url=url)
-
-
-def _remember(base_url: str, models: list[Model]) -> None:
-    with _lock:
-        _lists[base_url] = models
