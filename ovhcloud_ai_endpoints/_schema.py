@@ -86,10 +86,7 @@ class _Reading:
             if reference not in self._open:
                 rest = {name: value for name, value in node.items() if name != "$ref"}
                 self._open.append(reference)
-                beside = set(rest) <= BESIDE
-                inlined = self._node(
-                    {**target, **rest} if beside else {**rest, "allOf": [target, *rest.get("allOf", [])]}
-                )
+                inlined = self._node(_restricted(target, rest))
                 self._open.pop()
                 return inlined
             self._kept.add(reference)
@@ -105,6 +102,14 @@ class _Reading:
         if name in NESTED:
             return [self._node(inner) for inner in value] if isinstance(value, list) else self._node(value)
         return value
+
+
+def _restricted(target: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reference means together with what stands beside it."""
+    if set(rest) <= BESIDE:
+        return {**target, **rest}
+    all_of = rest.get("allOf")
+    return {**rest, "allOf": [target, *(all_of if isinstance(all_of, list) else [])]}
 
 
 def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] | None:

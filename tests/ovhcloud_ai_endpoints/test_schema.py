@@ -185,7 +185,7 @@ REFERENCES = st.sampled_from(["#/$defs/a", "#/$defs/b", "#/$defs/", "#", ""])
 
 @given(st.dictionaries(KEYS, JSON, max_size=5), st.dictionaries(st.sampled_from("ab"), JSON), REFERENCES)
 def test_any_schema_goes_through(schema: dict[str, Any], definitions: dict[str, Any], reference: str) -> None:
-    whole = {**schema, "$defs": definitions, "items": {"$ref": reference}}
+    whole = {**schema, "$defs": definitions, "items": {**schema, "$ref": reference}}
     before = copy.deepcopy(whole)
 
     found = readable(whole)
