@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from functools import reduce
 from operator import add
 from typing import Any
@@ -95,7 +96,9 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if partial:
-            return self.inner.parse_result(result, partial=True)
+            with suppress(RecursionError):  # of core's parser, by a loop of brackets; the end says what is wrong
+                return self.inner.parse_result(result, partial=True)
+            return None
         content, arguments, reasoning = _said(result, self.name)
         if self.is_of_tool and (_finish_reason(result) == "length" or _has_invalid_calls(result)):
             raise _failure(result, "The model called a tool with arguments that can't be read")

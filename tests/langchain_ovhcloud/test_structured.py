@@ -253,11 +253,13 @@ def test_text_may_have_line_ends_as_they_are(server: LocalEndpoints, model: Chat
     assert model.with_structured_output(Ticket).invoke("?").subject == "a\nb"
 
 
-def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOVHCloud, streamed: bool) -> None:
     server.reply('{"subject": ' + "[" * 3_000)
+    structured = model.with_structured_output(Ticket)
 
     with pytest.raises(OutputParserException):
-        model.with_structured_output(Ticket).invoke("?")
+        list(structured.stream("?")) if streamed else structured.invoke("?")
 
 
 def test_schema_of_the_caller_is_left_as_it_is(model: ChatOVHCloud) -> None:
