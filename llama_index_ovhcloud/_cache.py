@@ -7,6 +7,7 @@ other. Here the key is the text with its instruction, and an entry names the mod
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, TypeVar
 
 COLLECTION = "embeddings"
@@ -34,14 +35,14 @@ class VectorCache:
     def known(self) -> dict[int, list[float]]:
         """The vectors that there are, by position."""
         for key in self._wanted():
-            self._entries[key] = self._store.get(key, collection=COLLECTION) or {}
+            self._entries[key] = _entry(self._store.get(key, collection=COLLECTION))
         return self._found()
 
     async def aknown(self) -> dict[int, list[float]]:
         """The same as `known`, to be awaited."""
         for keys in batched(self._wanted()):
             entries = await asyncio.gather(*(self._store.aget(key, collection=COLLECTION) for key in keys))
-            self._entries |= {key: entry or {} for key, entry in zip(keys, entries, strict=True)}
+            self._entries |= {key: _entry(entry) for key, entry in zip(keys, entries, strict=True)}
         return self._found()
 
     def keep(self, vectors: Mapping[int, list[float]]) -> None:
@@ -60,7 +61,7 @@ class VectorCache:
 
     def _found(self) -> dict[int, list[float]]:
         entries = enumerate(self._entries.get(key, {}) for key in self._keys)
-        return {position: entry[self._name] for position, entry in entries if self._name in entry}
+        return {position: list(entry[self._name]) for position, entry in entries if self._name in entry}
 
     def _new(self, vectors: Mapping[int, list[float]]) -> Iterator[tuple[str, dict[str, Any]]]:
         if self._store is None:
@@ -68,7 +69,7 @@ class VectorCache:
         for position, vector in vectors.items():
             key = self._keys[position]
             if self._name not in self._entries[key]:
-                self._entries[key] = {**self._entries[key], self._name: vector}
+                self._entries[key] = {**self._entries[key], self._name: list(vector)}  # as the caller may change his
                 yield key, self._entries[key]
 
 
@@ -76,3 +77,12 @@ def batched(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """The values, so many at a time as a store is asked at once."""
     for start in range(0, len(values), AT_ONCE):
         yield values[start : start + AT_ONCE]
+
+
+def _entry(value: Any) -> dict[str, list[float]]:
+    """The vectors of an entry, without what can't be one."""
+    return {name: vector for name, vector in value.items() if _is_vector(vector)} if isinstance(value, dict) else {}
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(n, int | float) and isfinite(n) for n in value)

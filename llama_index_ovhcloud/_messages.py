@@ -165,8 +165,10 @@ def tool_call_blocks(message: ChatMessage) -> list[ToolCallBlock]:
 def _older_tool_call(call: Any) -> ToolCallBlock:
     """A call as other classes keep it: in OpenAI's form, as a dict or an object."""
     match call.model_dump() if hasattr(call, "model_dump") else call:
-        case {"id": id_, "function": {"name": str(name), "arguments": arguments}}:
-            return ToolCallBlock(tool_call_id=id_, tool_name=name, tool_kwargs=arguments or {})
+        case {"function": {"name": str(name), "arguments": str() | dict() | None as arguments}, **rest}:
+            return ToolCallBlock(tool_call_id=rest.get("id"), tool_name=name, tool_kwargs=arguments or {})
+        case {"type": "tool_use", "id": id_, "name": str(name), "input": dict() as arguments}:  # Anthropic's
+            return ToolCallBlock(tool_call_id=id_, tool_name=name, tool_kwargs=arguments)
         case _:
             raise ValueError(f"A message holds a tool call of an unknown form: {call!r}")
 

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import wire_tool
 from llama_index_ovhcloud._results import finish_reason
-from ovhcloud_ai_endpoints._answer import CUT_ANSWER
+from ovhcloud_ai_endpoints._answer import CUT, CUT_ANSWER
 from ovhcloud_ai_endpoints._chat import json_schema_format
 from ovhcloud_ai_endpoints._objects import read_json, texts_with_object
 
@@ -67,6 +67,7 @@ class StructuredOutput(Generic[Model]):
                 return rest | {"response_format": json_schema_format(schema, name=self._output_cls.__name__)}
             case "function_calling":
                 tool = wire_tool(get_function_tool(self._output_cls).metadata)
+                tool["function"]["parameters"] = self._output_cls.model_json_schema()  # of which core leaves parts out
                 return rest | {"tools": [tool], "tool_choice": self._name, "parallel_tool_calls": False}
             case "prompt":
                 return rest
@@ -81,7 +82,7 @@ class StructuredOutput(Generic[Model]):
         calls = [block for block in blocks if isinstance(block, ToolCallBlock) and block.tool_name == self._name]
         arguments = [_text_of(call) for call in calls]
         reasoning = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
-        is_call, is_cut = self._method == "function_calling", finish_reason(response) == "length"
+        is_call, is_cut = self._method == "function_calling", finish_reason(response) in CUT
         content = response.message.content or ""
         problem: ValueError | None = None
         for text in texts_with_object(content, arguments, reasoning, is_call=is_call, is_cut=is_cut):
@@ -89,7 +90,7 @@ class StructuredOutput(Generic[Model]):
                 return self._output_cls.model_validate_json(json.dumps(read_json(text)))
             except ValueError as error:  # pydantic's own is one
                 problem = problem or error
-        why = CUT_ANSWER if is_cut else str(problem or "it is empty")
+        why = CUT_ANSWER if finish_reason(response) == "length" else str(problem or "it is empty")
         name, said = self._output_cls.__name__, self._said(response) or response.message.content
         raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from problem
 

@@ -14,6 +14,7 @@ from ovhcloud_ai_endpoints._errors import event_error, invalid_response
 from ovhcloud_ai_endpoints._think import ThinkTags
 from ovhcloud_ai_endpoints._wire import Body, ChatRequest, Usage
 
+CUT = frozenset({"length", "content_filter"})  # finish reasons of answers that are parts of what was to be said
 CUT_ANSWER = "it was cut at max_tokens; raise it, or lower reasoning_effort"
 
 
@@ -112,7 +113,7 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: ChatRequest
     try:
         messages = tuple(_message(choice, request) for choice in body["choices"])
         usage = read_usage(body.get("usage"))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise invalid_response("The answer has an unknown shape", raw) from error
     if not messages or any(message == Message() for message in messages):
         raise invalid_response("The answer is empty", raw)
@@ -156,7 +157,8 @@ def _message(choice: Mapping[str, Any], request: ChatRequest) -> Message:
 def read_content(content: Any) -> str:
     """Text, or the text of a list of parts."""
     if isinstance(content, list):
-        return "".join(part if isinstance(part, str) else read_text(part.get("text")) for part in content)
+        texts = (part if isinstance(part, str) else part.get("text") or part.get("refusal") for part in content)
+        return "".join(map(read_text, texts))
     return read_text(content)
 
 
@@ -196,7 +198,10 @@ def read_logprobs(value: Any) -> Mapping[str, Any] | None:
         for choice in (token, *(token.get("top_logprobs") or [])):
             if not isinstance(choice["token"], str) or not isinstance(choice["logprob"], int | float):
                 raise TypeError("a token and its log probability were expected")
-            if not isinstance(choice.get("bytes"), list | None):
+            float(choice["logprob"])
+            if not isinstance(choice.get("bytes"), list | None) or not all(
+                isinstance(byte, int) for byte in choice.get("bytes") or []
+            ):
                 raise TypeError("the bytes of a token were expected")
     logprobs: Mapping[str, Any] = value
     return logprobs

@@ -183,9 +183,9 @@ def tool_call(id_: str | None, name: str, arguments: Mapping[str, Any] | str | N
     if isinstance(arguments, str):
         parsed = ToolCall("", name, arguments).parsed()
         arguments = {"invalid_arguments": arguments} if parsed is None else parsed
-    text = json.dumps(arguments or {}, ensure_ascii=False)
+    text = json.dumps(arguments or {}, ensure_ascii=False, default=str)
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        text = json.dumps(arguments)  # half of a surrogate pair is no text, but JSON can say it
+        text = json.dumps(arguments, default=str)  # half of a surrogate pair is no text, but JSON can say it
     return {"id": id_ or f"call{place:05}", "type": "function", "function": {"name": name, "arguments": text}}
 
 

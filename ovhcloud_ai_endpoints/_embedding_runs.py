@@ -61,7 +61,12 @@ async def aembed(
     """The same as `embed`, to be awaited."""
     client = AsyncClient(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
     with _progress(run, shown=options.show_progress or show_progress), _stopping(run):
-        await asyncio.gather(*(_awork(client, run, acquire, keep) for _ in range(run.workers)))
+        tasks = [asyncio.create_task(_awork(client, run, acquire, keep)) for _ in range(run.workers)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
     return _vectors(run, options)
 
 
@@ -122,7 +127,7 @@ def _work(
             found = run.take(batch, *client.embeddings(body, count=len(batch.texts)))
             if keep:
                 keep(found)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
         run.fail(error)
 
 
@@ -140,8 +145,10 @@ async def _awork(
             found = run.take(batch, *await client.embeddings(body, count=len(batch.texts)))
             if keep:
                 await keep(found)
-    except Exception as error:  # noqa: BLE001 - as above
+    except BaseException as error:
         run.fail(error)
+        if not isinstance(error, Exception):
+            raise
 
 
 def _vectors(run: Run, options: EmbeddingOptions) -> list[list[float]]:

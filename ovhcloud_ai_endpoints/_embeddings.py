@@ -184,7 +184,7 @@ class Run:
             dimensions=dimensions,
             extra_body=extra_body,
         )
-        self._model = model
+        self._model, self._dimensions = model, dimensions
         self._tokens = 0
         self._texts = texts
         self._start = start
@@ -211,6 +211,9 @@ class Run:
         """
         with self._lock:
             width = len(next(iter(self.vectors.values()), found[0]))
+            if self._dimensions is not None and len(found[0]) != self._dimensions:
+                asked = f"{self._dimensions} were asked for"
+                raise InvalidResponseError(f"The vectors are {len(found[0])} wide, though {asked}")
             if len(found[0]) != width:
                 raise InvalidResponseError(f"The vectors are {len(found[0])} wide, those before were {width}")
             new = dict(zip(batch.positions, found, strict=True))

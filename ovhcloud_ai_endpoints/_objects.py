@@ -45,7 +45,7 @@ def texts_with_object(
         is_call: whether the model was asked to call that tool.
         is_cut: whether the answer was cut, so that what looks whole may be a part of something.
     """
-    called = [text for text in arguments if text.strip()]
+    called = [text for text in arguments if text.strip() and not (is_cut and text.strip() == "{}")]
     spoken = [content] if content.strip() else []
     yield from called + spoken if is_call else spoken + called
     if is_cut:

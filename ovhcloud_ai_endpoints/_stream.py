@@ -184,7 +184,7 @@ class Reply:
             raise event_error(event, body=json.dumps(event).encode(), model=self._request.body.get("model"))
         try:
             return self._read(event)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError) as error:
             raise invalid_response("An event of the stream has an unknown shape", json.dumps(event).encode()) from error
 
     def _read(self, event: Event) -> Delta:
@@ -193,7 +193,7 @@ class Reply:
         self.model = read_name(event.get("model")) or self.model
         self._system_fingerprint = read_name(event.get("system_fingerprint")) or self._system_fingerprint
         self.usage = read_usage(event.get("usage")) or self.usage  # some servers send a running total in each event
-        choice = next((choice for choice in event.get("choices") or [] if not choice.get("index")), None)
+        choice = next((choice for choice in event.get("choices") or [] if choice.get("index") in {None, 0, "0"}), None)
         if choice is None:
             return Delta()
         self._finish_reason = read_name(choice.get("finish_reason")) or self._finish_reason

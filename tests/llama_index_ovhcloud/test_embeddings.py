@@ -14,7 +14,7 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from standard.lifecycles import until
 
 from llama_index_ovhcloud import OVHCloudEmbeddings
-from ovhcloud_ai_endpoints import BadRequestError, EmbeddingsInterruptedError
+from ovhcloud_ai_endpoints import BadRequestError, EmbeddingsInterruptedError, InvalidResponseError
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")
@@ -250,3 +250,51 @@ def test_payload_says_what_is_embedded_with() -> None:
 
 def test_schema_of_the_class_can_be_made() -> None:
     assert "on_usage" in OVHCloudEmbeddings.model_json_schema()["properties"]
+
+
+def test_vectors_of_a_cache_are_not_those_of_the_caller(server: LocalEndpoints, embed_batch: Any) -> None:
+    embeddings = OVHCloudEmbeddings(embeddings_cache=SimpleKVStore())
+
+    embed_batch(embeddings, ["a"])[0].clear()
+    embed_batch(embeddings, ["a"])[0].clear()
+
+    assert len(embed_batch(embeddings, ["a"])[0]) == 1024
+
+
+@pytest.mark.parametrize("rubbish", [[0.5], {"bge-m3": None}, {"bge-m3": []}, {"bge-m3": [float("nan")]}])
+def test_rubbish_in_a_cache_is_no_vector(server: LocalEndpoints, embed_batch: Any, rubbish: Any) -> None:
+    cache = SimpleKVStore()
+    cache.put("a", rubbish, collection="embeddings")
+
+    assert len(embed_batch(OVHCloudEmbeddings(embeddings_cache=cache), ["a"])[0]) == 1024
+
+
+@pytest.mark.parametrize("error", [SystemExit("enough"), KeyboardInterrupt()])
+def test_end_of_the_program_in_a_worker_is_not_lost(server: LocalEndpoints, error: BaseException) -> None:
+    class Ending:
+        def acquire(self) -> None:
+            raise error
+
+    with pytest.raises(type(error)):
+        OVHCloudEmbeddings(embed_batch_size=1, rate_limiter=Ending()).get_text_embedding_batch(["x"] * 9)
+    assert server.requests == []
+
+
+async def test_cancelled_limiter_leaves_no_task_behind(server: LocalEndpoints) -> None:
+    class Closed:
+        async def async_acquire(self) -> None:
+            await asyncio.sleep(0)
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await OVHCloudEmbeddings(embed_batch_size=1, rate_limiter=Closed()).aget_text_embedding_batch(["x"] * 9)
+    await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_vectors_of_another_width_than_asked_for_are_an_error(server: LocalEndpoints, embed_batch: Any) -> None:
+    server.reply(body={"data": [{"embedding": [1.0, 2.0]}]})
+
+    with pytest.raises(InvalidResponseError, match="2 wide, though 64 were asked for"):
+        embed_batch(OVHCloudEmbeddings(model="Qwen3-Embedding-8B", dimensions=64), ["x"])

@@ -420,3 +420,34 @@ def test_object_is_found_wherever_the_model_puts_it(
 def test_model_that_gives_no_objects_says_which_do(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} answers with text only.*gpt-oss-120b"):
         ChatOVHCloud(model=name).structured_predict(Ticket, PromptTemplate("?"))
+
+
+class Tree(BaseModel):
+    """A tree."""
+
+    name: str
+    children: list["Tree"] = []
+
+
+def test_class_that_holds_itself_is_sent_whole_as_a_tool(server: LocalEndpoints) -> None:
+    llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    wanted = Tree(name="a", children=[Tree(name="b")])
+    server.reply(tool_calls=[("Tree", wanted.model_dump())])
+
+    assert llm.structured_predict(Tree, PromptTemplate("?")) == wanted
+    parameters = server.requests[-1].json["tools"][0]["function"]["parameters"]
+    assert parameters["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_call_without_arguments_that_was_cut_is_no_object(server: LocalEndpoints, reason: str) -> None:
+    class Anything(BaseModel):
+        """Whatever."""
+
+        name: str | None = None
+
+    llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=PydanticProgramMode.FUNCTION)
+    server.reply(tool_calls=[("Anything", "")], finish_reason=reason)
+
+    with pytest.raises(ValueError, match="no Anything"):
+        llm.structured_predict(Anything, PromptTemplate("?"))

@@ -179,8 +179,20 @@ class TestToolCalls:
 
         assert wire_messages([message])[0]["tool_calls"] == self.WIRE
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            {"function": {"name": "f", "arguments": {"x": "é"}}},
+            {"type": "tool_use", "id": "1", "name": "f", "input": {"x": "é"}},
+        ],
+    )
+    def test_of_older_messages_may_have_other_forms(self, call: Any) -> None:
+        message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [call]})
+
+        assert wire_messages([message])[0]["tool_calls"][0]["function"] == self.WIRE[0]["function"]
+
     def test_of_an_unknown_form_are_an_error(self) -> None:
-        message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [{"type": "tool_use"}]})
+        message = ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [{"type": "other"}]})
 
         with pytest.raises(ValueError, match="unknown form"):
             wire_messages([message])
