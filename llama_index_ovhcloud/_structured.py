@@ -25,6 +25,7 @@ from ovhcloud_ai_endpoints._objects import read_json, texts_with_object
 Method = Literal["json_schema", "function_calling", "prompt"]  # the last is for those who ask for it
 
 SETTLED = frozenset({"tool_required", "tool_choice", "allow_parallel_tool_calls"})  # as core's programs say
+NOTABLE_GROWTH = 0.01  # of a text, for it to be read again; to read a long one at each event takes time by its square
 
 
 class StructuredOutput(Generic[Model]):
@@ -41,6 +42,7 @@ class StructuredOutput(Generic[Model]):
         self._output_cls = output_cls
         self._method = method
         self._partial: Any = None
+        self._read = 0
 
     @cached_property
     def _flexible(self) -> type[FlexibleModel]:
@@ -95,11 +97,14 @@ class StructuredOutput(Generic[Model]):
         raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from problem
 
     def parse_partial(self, response: ChatResponse) -> Model | FlexibleModel | None:
-        """What there is of the object, None if that is no more than before.
+        """What there is of the object, None if that is no more than before, or hardly more.
 
         It is an instance of the class as soon as it can be, and before that of one with the same fields, all optional.
         """
         said = self._said(response)
+        if len(said) - self._read < len(said) * NOTABLE_GROWTH:
+            return None
+        self._read = len(said)
         try:
             partial = from_json(_from_its_beginning(said), allow_partial="trailing-strings")
         except ValueError:

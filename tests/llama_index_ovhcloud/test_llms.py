@@ -196,6 +196,16 @@ class TestStructuredOutput:
         assert (found[0].subject, found[0].priority) == (None, None)
         assert found[-1] == Ticket(subject="two words", priority=2)
 
+    def test_long_object_is_not_read_anew_at_each_event(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        words = [f"word{place} " for place in range(2000)]
+        events = [piece({"content": text}) for text in ['{"subject": "', *words, '", "priority": 2}']]
+        server.reply(events=[*events, piece({}, "stop"), END])
+
+        found = list(llm.stream_structured_predict(Ticket, self.PROMPT, note=self.NOTE))
+
+        assert 100 < len(found) < 1000
+        assert found[-1] == Ticket(subject="".join(words), priority=2)
+
     def test_fenced_text_is_found(self, server: LocalEndpoints) -> None:
         llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=PydanticProgramMode.LLM)
         server.reply('Here you are:\n```json\n{"subject": "streams", "priority": 2}\n```\n', times=2)
