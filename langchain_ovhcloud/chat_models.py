@@ -33,6 +33,7 @@ from langchain_ovhcloud._structured import (
 from ovhcloud_ai_endpoints import Model, Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, with_schema
+from ovhcloud_ai_endpoints._connections import Closing
 from ovhcloud_ai_endpoints._objects import best_method
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
@@ -41,7 +42,7 @@ from ovhcloud_ai_endpoints._wire import ChatRequest
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
-class ChatOVHCloud(ChatOptions, BaseChatModel):
+class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
     """A chat model of OVHcloud AI Endpoints.
 
         from langchain_ovhcloud import ChatOVHCloud

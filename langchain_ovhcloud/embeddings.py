@@ -7,12 +7,13 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from langchain_ovhcloud._errors import langchain_errors
+from ovhcloud_ai_endpoints._connections import Closing
 from ovhcloud_ai_endpoints._embedding_runs import aembed, aembed_iter, embed, embed_iter
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 
 
-class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
+class OVHCloudEmbeddings(EmbeddingOptions, Closing, Embeddings):
     """An embedding model of OVHcloud AI Endpoints.
 
         from langchain_ovhcloud import OVHCloudEmbeddings

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from llama_index_ovhcloud._cache import VectorCache
 from llama_index_ovhcloud._saved import Saved
+from ovhcloud_ai_endpoints._connections import Closing
 from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
@@ -25,6 +26,7 @@ OPERATIONAL = frozenset(
         "max_retries",
         "max_wait",
         "max_concurrency",
+        "share_limits",
         "embed_batch_size",
         "num_workers",
         "show_progress",
@@ -35,7 +37,7 @@ OPERATIONAL = frozenset(
 dispatcher = get_dispatcher(__name__)
 
 
-class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
+class OVHCloudEmbeddings(Saved, EmbeddingOptions, Closing, BaseEmbedding):
     """An embedding model of OVHcloud AI Endpoints.
 
         from llama_index_ovhcloud import OVHCloudEmbeddings

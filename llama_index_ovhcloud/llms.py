@@ -35,6 +35,7 @@ from llama_index_ovhcloud._results import (
 )
 from llama_index_ovhcloud._saved import Saved
 from llama_index_ovhcloud._structured import StructuredOutput
+from ovhcloud_ai_endpoints._connections import Closing
 from ovhcloud_ai_endpoints._objects import best_method
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 dispatcher = get_dispatcher(__name__)
 
 
-class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
+class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
     """A chat model of OVHcloud AI Endpoints.
 
         from llama_index_ovhcloud import ChatOVHCloud

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -21,12 +22,15 @@ from ovhcloud_ai_endpoints._errors import (
     BadRequestError,
     InvalidResponseError,
     OVHCloudError,
+    RateLimitError,
     event_error,
     invalid_response,
+    limit_reached,
     request_id,
     status_error,
     too_large,
 )
+from ovhcloud_ai_endpoints._limits import Limiter, limiter
 from ovhcloud_ai_endpoints._models import is_ovhcloud
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta, Reply
@@ -39,6 +43,8 @@ NOT_STREAMS = ("application/json", "text/html")
 
 E = TypeVar("E", bound=OVHCloudError)
 
+_tickets = count()  # in which order calls began
+
 
 class Call:
     """From the first attempt to the end of a whole answer.
@@ -46,34 +52,76 @@ class Call:
     Attributes:
         method: of the request, which without a body is GET.
         content: the body to send.
-        watch: the clocks.
+        headers: to send with it.
+        watch: the clocks, from the first attempt on.
     """
 
-    def __init__(self, settings: Settings, path: str, body: Mapping[str, Any], now: float) -> None:
+    watch: Watch
+
+    def __init__(self, settings: Settings, path: str, body: Mapping[str, Any]) -> None:
         self.settings = settings
+        self.path = path
         self.url = settings.base_url + path
         self.method = "POST" if body else "GET"
         self.content = encoded(body) if body else b""
         if len(self.content) > MAX_REQUEST_BYTES and is_ovhcloud(settings.base_url):
             raise too_large(body, len(self.content))
-        self.watch = Watch(settings.timeouts, now)
         self.model: str | None = body.get("model")
+        self.headers: dict[str, str] = {}
         self._secret = ""
+        self._ticket = next(_tickets)
+        self._limiter: Limiter | None = None
+        self._sent = 0.0
+        self._error: OVHCloudError | None = None
         self._attempts = 0
         self._waited = 0.0
         self._status: int | None = None
-        self._headers: dict[str, str] = {}
+        self._answer_headers: dict[str, str] = {}
         self._body = bytearray()
 
-    def attempt(self) -> dict[str, str]:
-        """Begins an attempt: the headers to send."""
+    def turn(self, now: float, chance: float) -> float:
+        """Seconds to wait until it is worth asking again; 0 if the next attempt begins now, with `headers`.
+
+        The clocks begin with the first attempt: whoever waits for it has not asked the service for anything.
+
+        Args:
+            chance: a random number in [0, 1), so that not all who wait go at once.
+
+        Raises:
+            RateLimitError: the wait for the service's limit is longer than `max_wait` or the time that is left.
+        """
+        with self.telling():
+            self.headers = self.settings.headers()
+            self._secret = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            self._limiter = self._own_limiter()
+            wait = self._limiter.delay(now, self._ticket) if self._limiter else 0.0
+            if wait > self.settings.retry.max_wait or (self._error and wait >= self.watch.left(now)):
+                raise self._error or limit_reached(
+                    wait, self.settings.retry.max_wait, self.model, has_key=bool(self._secret)
+                )
+        if wait:
+            wait *= 1 + chance / 10
+            self._waited += wait
+            return wait
+        if not self._attempts:
+            self.watch = Watch(self.settings.timeouts, now)
         self._attempts += 1
+        self._sent = now
         self._status = None
-        self._headers = {}
+        self._answer_headers = {}
         self._body.clear()
-        headers = self.settings.headers()
-        self._secret = headers.get("Authorization", "").removeprefix("Bearer ")
-        return headers
+        return 0.0
+
+    def leave(self) -> None:
+        """Gives up the place among those who wait for the service's limit."""
+        if self._limiter:
+            self._limiter.leave(self._ticket)
+
+    def observe(self, now: float, epoch: float) -> float:
+        """Keeps what an answer says of the limits; the seconds for which it holds all back, if it is the first."""
+        if self._limiter is None:
+            return 0.0
+        return self._limiter.observe(now, self._status or 0, self._answer_headers, age=now - self._sent, epoch=epoch)
 
     def connect_timeout(self, now: float) -> float | None:
         """Seconds for a connection to be made; None is no limit."""
@@ -86,7 +134,7 @@ class Call:
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
         """Takes the head of an answer; whether it is a success, so that there are no more attempts."""
         self._status = status
-        self._headers = {name.lower(): value for name, value in headers.items()}
+        self._answer_headers = {name.lower(): value for name, value in headers.items()}
         return self._is_success
 
     def begin_body(self) -> None:
@@ -95,7 +143,7 @@ class Call:
         Raises:
             InvalidResponseError: it is encoded several times over, which can turn bytes into gigabytes.
         """
-        encoding = self._headers.get("content-encoding", "")
+        encoding = self._answer_headers.get("content-encoding", "")
         if "," in encoding:
             raise InvalidResponseError(
                 f"The answer is encoded as {encoding}, which no server needs", status=self._status
@@ -126,15 +174,15 @@ class Call:
         """
         status = self._status or 0
         if status < 400:
-            target = self._headers.get("location", "elsewhere").partition("?")[0]
+            target = self._answer_headers.get("location", "elsewhere").partition("?")[0]
             return InvalidResponseError(
                 f"The service redirects to {target}, where no key is sent. Set base_url if that is right.",
                 status=status,
-                headers=self._headers,
+                headers=self._answer_headers,
             )
         return status_error(
             status,
-            self._headers,
+            self._answer_headers,
             bytes(self._body),
             model=self.model,
             url=self.url,
@@ -153,8 +201,15 @@ class Call:
         wait = self.settings.retry.delay(error, attempt=self._attempts, left=left, chance=chance)
         if wait is None:
             raise error
+        self._error = error
+        if self._limiter and isinstance(error, RateLimitError):
+            self._limiter.join(self._ticket)
         self._waited += wait
         return wait
+
+    def given_up(self) -> OVHCloudError:
+        """The error of a call that was to wait, when no more attempts are wanted."""
+        return self._error or self.told(OVHCloudError("No request was sent, because none is wanted any more"))
 
     def lost(self, error: OVHCloudError) -> OVHCloudError | None:
         """What a failure of the connection means at this point; None if nothing was lost by it."""
@@ -175,7 +230,7 @@ class Call:
     def told(self, error: E) -> E:
         """The error, which now tells the tries and waits of this call, and the service's id of it."""
         error.attempts, error.waited = self._attempts, self._waited
-        error.request_id = error.request_id or request_id(self._headers)
+        error.request_id = error.request_id or request_id(self._answer_headers)
         error.hide(self._secret)
         return error
 
@@ -198,7 +253,7 @@ class Call:
         value = self.json(now)
         with self.telling():
             if not isinstance(value, dict):
-                raise invalid_response("The answer is not a JSON object", raw, self._headers)
+                raise invalid_response("The answer is not a JSON object", raw, self._answer_headers)
         return value, raw
 
     def json(self, now: float) -> Any:
@@ -213,7 +268,7 @@ class Call:
             try:
                 return from_json(raw)
             except ValueError as error:
-                raise invalid_response("The answer is not JSON", raw, self._headers) from error
+                raise invalid_response("The answer is not JSON", raw, self._answer_headers) from error
 
     def answer(self, now: float, request: ChatRequest) -> Answer:
         """What a whole answer says.
@@ -238,7 +293,7 @@ class Call:
     def date(self) -> str | None:
         """The day on which it was answered, as YYYY-MM-DD; None if the service did not say."""
         try:
-            return parsedate_to_datetime(self._headers["date"]).date().isoformat()
+            return parsedate_to_datetime(self._answer_headers["date"]).date().isoformat()
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -246,12 +301,17 @@ class Call:
         """What is known of the call itself."""
         first = self.watch.first_event
         return Exchange(
-            request_id=request_id(self._headers),
+            request_id=request_id(self._answer_headers),
             attempts=self._attempts,
             waited=self._waited,
             first_event_after=None if first is None else first - self.watch.started,
-            warning=self._headers.get("x-warning"),
+            warning=self._answer_headers.get("x-warning"),
         )
+
+    def _own_limiter(self) -> Limiter | None:
+        if not self.settings.share_limits or self.model is None:
+            return None
+        return limiter(self.settings.base_url, self._secret, self.model)
 
     @property
     def _is_success(self) -> bool:
@@ -263,11 +323,15 @@ class StreamedCall(Call):
 
     Attributes:
         reply: what has been said so far.
+        is_over: whether there are no more bytes to come.
     """
 
-    def __init__(self, settings: Settings, path: str, request: ChatRequest, now: float) -> None:
-        super().__init__(settings, path, request.body, now)
+    def __init__(self, settings: Settings, path: str, request: ChatRequest) -> None:
+        super().__init__(settings, path, request.body)
         self.reply = Reply(request)
+        self.is_over = False
+        self._pending: Iterator[Delta] = iter(())
+        self._given: float | None = None
 
     def read_timeout(self, now: float) -> float | None:
         """Seconds for a single read; none once the stream has begun, since then the watch alone bounds its silence."""
@@ -275,23 +339,45 @@ class StreamedCall(Call):
 
     def is_stream(self) -> bool:
         """Whether the answer says that it is a stream, or doesn't say."""
-        return not self._headers.get("content-type", "").lower().startswith(NOT_STREAMS)
+        return not self._answer_headers.get("content-type", "").lower().startswith(NOT_STREAMS)
 
     def not_a_stream(self, now: float) -> OVHCloudError:
         """The error that a whole body means where a stream was asked for."""
         value, raw = self.body(now)
         if value.get("error"):
             return self.told(event_error(value, body=raw, model=self.model))
-        return self.told(invalid_response("The answer is not a stream", raw, self._headers))
+        return self.told(invalid_response("The answer is not a stream", raw, self._answer_headers))
 
-    def deltas(self, data: bytes, arrived: float) -> Iterator[Delta]:
-        """What these bytes add; events that add nothing are only noticed.
+    def feed(self, data: bytes | None, arrived: float) -> None:
+        """Takes the next bytes, once `next_delta` has nothing more to give; None is their end."""
+        self.is_over = data is None
+        self._pending = self._last_deltas() if data is None else self._deltas(data, arrived)
+
+    def next_delta(self) -> Delta | None:
+        """The next of what has come and adds something; None if there is none.
 
         Raises:
-            APITimeoutError: no event has come in time; bytes that are no event don't count.
+            OVHCloudError: what has come is an error, or can't be read.
+            APITimeoutError: no event that adds something has come in time, whatever else has.
+            StreamInterruptedError: there is no more, and the answer isn't complete.
+            InvalidResponseError: there is no more, and there was nothing in it.
         """
+        with self.telling():
+            return next(self._pending, None)
+
+    def resume(self, now: float) -> None:
+        """The reader asks for more; what it did since it was given something is not the service's silence."""
+        if self._given is not None:
+            self.watch.pause(now - self._given)
+
+    def pause(self, now: float) -> None:
+        """The reader is given something."""
+        self._given = now
+
+    def _deltas(self, data: bytes, arrived: float) -> Iterator[Delta]:
         for delta in self.reply.feed(data):
-            self.watch.event(arrived)
+            if delta or self.reply.is_complete:
+                self.watch.event(arrived)
             if delta:
                 yield delta
         if self.reply.is_done:
@@ -299,17 +385,10 @@ class StreamedCall(Call):
         elif self.watch.left(arrived) < 0:
             raise self.watch.expired()
 
-    def last_deltas(self) -> Iterator[Delta]:
-        """What is left when the bytes have ended.
-
-        Raises:
-            StreamInterruptedError: the answer isn't complete.
-            InvalidResponseError: there was nothing in it.
-        """
-        with self.telling():
-            for delta in self.reply.end():
-                if delta:
-                    yield delta
+    def _last_deltas(self) -> Iterator[Delta]:
+        for delta in self.reply.end():
+            if delta:
+                yield delta
 
     def lost(self, error: OVHCloudError) -> OVHCloudError | None:
         """As for a whole answer; what had been said is not lost."""

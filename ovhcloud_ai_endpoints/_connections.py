@@ -10,19 +10,18 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakKeyDictionary
 
+from ovhcloud_ai_endpoints._notices import warn_of_other_client
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._tls import Verify, tls_context
-
-if TYPE_CHECKING:
-    import httpx
 
 KEPT_CONNECTIONS = 256
 KEPT_SECONDS = 30.0  # shorter than gateways usually keep an idle connection
@@ -39,17 +38,57 @@ S = TypeVar("S", threading.Semaphore, asyncio.Semaphore)
 
 
 class Connections(Generic[S]):
-    """A client of httpx, and slots in front of it, because a queue of its own would count against the clocks."""
+    """A client of httpx, and slots in front of it, because a queue of its own would count against the clocks.
 
-    def __init__(self, client: Any, semaphore: type[S], slots: dict[tuple[int, str], S] | None = None) -> None:
+    Attributes:
+        users: how many calls have it at the moment.
+        is_dropped: whether the last of them closes it.
+    """
+
+    def __init__(self, client: Any, semaphore: type[S], slots: "_Slots | None" = None) -> None:
         self.client = client
+        self.users = 0
+        self.is_dropped = False
         self._semaphore: type[S] = semaphore
-        self._slots: dict[tuple[int, str], S] = {} if slots is None else slots
+        self._slots: _Slots = {} if slots is None else slots
 
     def slots(self, count: int, path: str) -> S:
         """The semaphore for all who want at most so many requests of this kind at once."""
         key = (count, path)
-        return self._slots.get(key) or self._slots.setdefault(key, self._semaphore(count))
+        found: S = self._slots.get(key) or self._slots.setdefault(key, self._semaphore(count))
+        return found
+
+
+class BlockingConnections(Connections[threading.Semaphore]):
+    """To be left by each call that got it from `connections`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            self.users -= 1
+            is_last = self.is_dropped and not self.users
+        if is_last:
+            self.client.close()
+
+
+class AsyncConnections(Connections[asyncio.Semaphore]):
+    """To be left by each call that got it from `async_connections`.
+
+    Attributes:
+        lifetime: closes the client when the loop ends.
+    """
+
+    lifetime: AsyncGenerator[None, None]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.users -= 1
+        if self.is_dropped and not self.users:
+            await self.client.aclose()
 
 
 @dataclass(frozen=True)
@@ -88,77 +127,131 @@ class _Route:
 _Slots = dict[tuple[int, str], Any]
 
 _lock = threading.RLock()  # what is collected while it is held may ask for it again
-_sync: dict[_Route, Connections[threading.Semaphore]] = {}
-_async: dict[tuple[_Route, asyncio.AbstractEventLoop], Connections[asyncio.Semaphore]] = {}
-_lifetimes: dict[tuple[_Route, asyncio.AbstractEventLoop], AsyncGenerator[None, None]] = {}
-_slots_of_given: WeakKeyDictionary[Any, dict[asyncio.AbstractEventLoop | None, _Slots]] = WeakKeyDictionary()
+_sync: dict[_Route, BlockingConnections] = {}
+_slots_of_given: WeakKeyDictionary[Any, WeakKeyDictionary[Any, _Slots]] = WeakKeyDictionary()
+_loader = ThreadPoolExecutor(1, "ovhcloud-loader")  # not the loop's own executor, which may be full
 
 
-def connections(settings: Settings) -> Connections[threading.Semaphore]:
+def connections(settings: Settings) -> BlockingConnections:
     """The process's connections for these settings, or the client that the user gave."""
     given = settings.http_client
     if given is not None:
-        return Connections(given, threading.Semaphore, _slots_for(given, None))
+        return BlockingConnections(given, threading.Semaphore, _slots_for(given, given))
+    if settings.http_async_client is not None:
+        warn_of_other_client("http_async_client", "http_client")
     route = _Route.of(settings)
-    if route in _sync:
-        return _sync[route]
-    options = route.transport_options()  # reads files and imports modules, so not under the lock
-    import httpx  # noqa: PLC0415 - is imported by now
-
+    options = None if route in _sync else route.transport_options()  # reads files, so not under the lock
     with _lock:
         if route not in _sync:
-            transport = httpx.HTTPTransport(**options)
+            import httpx  # noqa: PLC0415 - is imported by now
+
+            transport = httpx.HTTPTransport(**(options or route.transport_options()))
             client = httpx.Client(transport=transport, trust_env=False, cookies=_no_cookies())
-            _sync[route] = Connections(client, threading.Semaphore)
+            _sync[route] = BlockingConnections(client, threading.Semaphore)
+        _sync[route].users += 1
         return _sync[route]
 
 
-async def async_connections(settings: Settings) -> Connections[asyncio.Semaphore]:
+async def async_connections(settings: Settings) -> AsyncConnections:
     """The running loop's connections for these settings, or the client that the user gave."""
     given, loop = settings.http_async_client, asyncio.get_running_loop()
     if given is not None:
-        return Connections(given, asyncio.Semaphore, _slots_for(given, loop))
-    key = (_Route.of(settings), loop)
-    if key in _async:
-        return _async[key]
-    options = await asyncio.to_thread(key[0].transport_options)  # reads files and imports modules
-    import httpx  # noqa: PLC0415 - is imported by now
+        return AsyncConnections(given, asyncio.Semaphore, _slots_for(given, loop))
+    if settings.http_client is not None:
+        warn_of_other_client("http_client", "http_async_client")
+    pools, key = _of_loop(loop), (os.getpid(), _Route.of(settings))
+    if key not in pools:
+        options = await loop.run_in_executor(_loader, key[1].transport_options)
+        if key not in pools:  # by another task, in the meantime
+            import httpx  # noqa: PLC0415 - is imported by now
 
-    ended = []  # which run to their ends when they are dropped, and so not under the lock
+            transport = httpx.AsyncHTTPTransport(**options)
+            client = httpx.AsyncClient(transport=transport, trust_env=False, cookies=_no_cookies())
+            pool = pools[key] = AsyncConnections(client, asyncio.Semaphore)
+            pool.lifetime = _until_loop_ends(pool, pools)
+            await anext(pool.lifetime)
+    pools[key].users += 1
+    return pools[key]
+
+
+def close(settings: Settings) -> None:
+    """Closes the process's connections for these settings once no call has them; the next call opens new ones."""
     with _lock:
-        for dead in [other for other in _async if other[1].is_closed()]:
-            _async.pop(dead)
-            ended.append(_lifetimes.pop(dead, None))
-        if key in _async:  # by another task, in the meantime
-            return _async[key]
-        transport = httpx.AsyncHTTPTransport(**options)
-        client = httpx.AsyncClient(transport=transport, trust_env=False, cookies=_no_cookies())
-        _async[key] = Connections(client, asyncio.Semaphore)
-        _lifetimes[key] = _until_loop_ends(key, client)
-    await anext(_lifetimes[key])
-    return _async[key]
+        pool = _sync.pop(_Route.of(settings), None)
+        if pool is None:
+            return
+        pool.is_dropped = True
+        is_idle = not pool.users
+    if is_idle:
+        pool.client.close()
 
 
-def _slots_for(given: Any, loop: asyncio.AbstractEventLoop | None) -> _Slots:
+async def aclose(settings: Settings) -> None:
+    """The same for the running loop's connections."""
+    pool = _of_loop(asyncio.get_running_loop()).pop((os.getpid(), _Route.of(settings)), None)
+    if pool is None:
+        return
+    pool.is_dropped = True
+    if not pool.users:
+        await pool.client.aclose()
+
+
+class Closing:
+    """A block at whose end the connections of a model object are closed, but never a client that the user gave."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def ovhcloud_settings(self) -> Settings: ...
+
+    def close(self) -> None:
+        """Closes the connections for calls that block, which objects with the same settings share.
+
+        Calls that are under way end as they would; the next call, of whatever object, opens new ones.
+        """
+        close(self.ovhcloud_settings)
+
+    async def aclose(self) -> None:
+        """The same for calls that are awaited on the running loop."""
+        await aclose(self.ovhcloud_settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _of_loop(loop: asyncio.AbstractEventLoop) -> dict[tuple[int, _Route], AsyncConnections]:
+    """The connections of a loop, which it holds itself, so that they go when it goes."""
+    found: dict[tuple[int, _Route], AsyncConnections] = vars(loop).setdefault("_ovhcloud_connections", {})
+    return found
+
+
+def _slots_for(given: Any, user: Any) -> _Slots:
+    """The slots in front of a client that was given, for all its threads or for a loop."""
     with _lock:
-        by_loop = _slots_of_given.setdefault(given, {})
-        for dead in [other for other in by_loop if other is not None and other.is_closed()]:
-            del by_loop[dead]
-        return by_loop.setdefault(loop, {})
+        return _slots_of_given.setdefault(given, WeakKeyDictionary()).setdefault(user, {})
 
 
 async def _until_loop_ends(
-    key: tuple[_Route, asyncio.AbstractEventLoop], client: "httpx.AsyncClient"
+    pool: AsyncConnections, pools: dict[tuple[int, _Route], AsyncConnections]
 ) -> AsyncGenerator[None, None]:
     """Closes the client when its loop shuts down its asynchronous generators, as `asyncio.run` does at its end."""
+    loop = asyncio.get_running_loop()
     try:
         yield
     finally:
-        with _lock:
-            _async.pop(key, None)
-            _lifetimes.pop(key, None)
-        if not key[1].is_closed():
-            await client.aclose()
+        for key in [key for key, other in pools.items() if other is pool]:
+            del pools[key]
+        if not loop.is_closed():
+            await pool.client.aclose()
 
 
 def _no_cookies() -> CookieJar:
@@ -173,12 +266,11 @@ def _unused_tls() -> ssl.SSLContext:
 
 
 def _forget() -> None:
-    """A forked child shares no connection with its parent."""
-    global _lock  # noqa: PLW0603 - it may be held by a thread that the child does not have
+    """A forked child shares no connection with its parent, and has none of its threads."""
+    global _lock, _loader  # noqa: PLW0603
     _lock = threading.RLock()
+    _loader = ThreadPoolExecutor(1, "ovhcloud-loader")
     _sync.clear()
-    _async.clear()
-    _lifetimes.clear()
     _slots_of_given.clear()
 
 

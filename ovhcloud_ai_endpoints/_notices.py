@@ -1,4 +1,4 @@
-"""What a user should be told once: that a model goes, or that an answer was used up by its reasoning."""
+"""What a user should be told once: that a model goes, that an answer was used up by its reasoning, and the like."""
 
 import logging
 import sys
@@ -68,6 +68,12 @@ def warn_of_answer(model: str, warning: str | None, answer: Answer | None = None
             log.warning("%s has reasoned and not answered; its reasoning is in the message", model)
 
 
+def warn_of_other_client(given: str, wanted: str) -> None:
+    """Warns once that a client was given for one way of calling, and the other is used."""
+    text = f"{given} does not serve this call, which uses connections of its own; give {wanted} too"
+    _tell(UserWarning, given, text)
+
+
 def say_unknown(facts: Model) -> None:
     """Logs once that nothing is known of a model, so that its window and abilities are taken to be the least."""
     if _is_new("unknown", facts.id):
@@ -89,15 +95,15 @@ def _efforts(facts: Model) -> str:
     return f" ({', '.join(facts.reasoning_efforts)})" if facts.reasoning_efforts else ""
 
 
-def _tell(kind: type[Warning], model: str, text: str) -> None:
-    if _is_new(text, model):
+def _tell(kind: type[Warning], about: str, text: str) -> None:
+    if _is_new(text, about):
         warnings.warn(text, kind, stacklevel=frames_to_the_caller())
 
 
-def _is_new(what: str, model: str) -> bool:
+def _is_new(what: str, about: str) -> bool:
     with _lock:
-        is_new = (what, model) not in _told
-        _told.add((what, model))
+        is_new = (what, about) not in _told
+        _told.add((what, about))
         return is_new
 
 

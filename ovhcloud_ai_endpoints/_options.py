@@ -73,6 +73,7 @@ class ConnectionOptions(BaseModel):
     max_retries: int = Field(default=Retry.max_retries, ge=0)
     max_wait: float = Field(default=Retry.max_wait, ge=0)
     max_concurrency: int = Field(default=CHAT_CONCURRENCY, ge=1)
+    share_limits: bool = True
     default_headers: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     verify: Verify = Field(default=True, exclude=True, repr=False)
     proxy: str | None = Field(default=None, exclude=True, repr=False)
@@ -183,6 +184,7 @@ class ConnectionOptions(BaseModel):
             timeouts=Timeouts.of(self.timeout),
             retry=Retry(max_retries=self.max_retries, max_wait=self.max_wait),
             max_concurrency=self.max_concurrency,
+            share_limits=self.share_limits,
             default_headers=self.default_headers,
             verify=self.verify,
             proxy=self.proxy,

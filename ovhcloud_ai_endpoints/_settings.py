@@ -75,6 +75,7 @@ class Settings:
     timeouts: Timeouts = Timeouts()
     retry: Retry = field(default_factory=Retry)
     max_concurrency: int = CHAT_CONCURRENCY
+    share_limits: bool = True
     default_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     verify: Verify = True
     proxy: str | None = None

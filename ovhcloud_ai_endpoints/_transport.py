@@ -11,11 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from functools import partial
 from platform import python_version
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ovhcloud_ai_endpoints import _chat, _embeddings
+from ovhcloud_ai_endpoints._alarm import Alarm
 from ovhcloud_ai_endpoints._answer import Answer
 from ovhcloud_ai_endpoints._call import Call, StreamedCall
 from ovhcloud_ai_endpoints._connections import async_connections, connections
@@ -30,6 +32,7 @@ from ovhcloud_ai_endpoints._notices import warn_of_answer, warn_of_model
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta
 from ovhcloud_ai_endpoints._version import __version__
+from ovhcloud_ai_endpoints._watch import Watch
 from ovhcloud_ai_endpoints._wire import ChatRequest
 
 if TYPE_CHECKING:
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
 NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged as a warning
 CLOCK_SECONDS = 0.1  # how exact the timeouts of a system are
-PARKED_SECONDS = 0.2  # how soon an alarm sees that a slow reader reads again
 HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
 
@@ -47,10 +49,15 @@ T = TypeVar("T")
 
 
 class Client:
-    """Calls that block. Cheap to make: the connections belong to the process."""
+    """Calls that block. Cheap to make: the connections belong to the process.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        over: set by who wants no further attempt; calls that wait for one then fail at once.
+    """
+
+    def __init__(self, settings: Settings, over: threading.Event | None = None) -> None:
         self._settings = settings
+        self._over = over or threading.Event()
 
     def chat(self, request: ChatRequest) -> Answer:
         """The answer to a chat completion."""
@@ -67,62 +74,61 @@ class Client:
         call = self._send(path, {})
         return call.json(time.monotonic()), call.date()
 
-    @contextmanager
-    def stream_chat(self, request: ChatRequest) -> Iterator["ChatStream"]:
-        """The answer to a chat completion as it comes; leaving the block closes the connection."""
-        pool = connections(self._settings)
-        with pool.slots(self._settings.max_concurrency, _chat.PATH):
-            call = StreamedCall(self._settings, _chat.PATH, request, time.monotonic())
-            warn_of_model(str(call.model))
-            response = self._open(call, pool.client)
-            try:
-                with _translating(call):
-                    call.begin_body()
-                if not call.is_stream():
-                    self._read(call, response)
-                    raise call.not_a_stream(time.monotonic())
-                yield ChatStream(call, response)
-            finally:
-                response.close()
+    def stream_chat(self, request: ChatRequest) -> "ChatStream":
+        """The answer to a chat completion as it comes; leaving its block closes the connection."""
+        return ChatStream(self, StreamedCall(self._settings, _chat.PATH, request))
 
     def _send(self, path: str, body: Mapping[str, Any]) -> Call:
-        pool = connections(self._settings)
-        with pool.slots(self._settings.max_concurrency, path):
-            call = Call(self._settings, path, body, time.monotonic())
-            warn_of_model(str(call.model))
-            self._read(call, self._open(call, pool.client))
+        call = Call(self._settings, path, body)
+        response, held = self.open(call)
+        with held:
+            self.read(call, response)
         return call
 
-    def _open(self, call: Call, client: "httpx.Client") -> "httpx.Response":
-        while True:
-            try:
-                headers = call.attempt()
-                with _translating(call):
-                    response = client.send(_request(call, client, headers), stream=True, follow_redirects=False)
-                if _answered(call, response):
-                    return response
-                self._read(call, response)
-                raise call.refusal(time.time())
-            except OVHCloudError as error:
-                wait = _next_attempt(call, error)
-            time.sleep(wait)
+    def open(self, call: Call) -> "tuple[httpx.Response, ExitStack]":
+        """The head of a successful answer, and what is to be closed: its connection and its slot."""
+        warn_of_model(str(call.model))
+        with ExitStack() as left:
+            left.callback(call.leave)
+            while True:
+                with ExitStack() as held:
+                    pool = held.enter_context(connections(self._settings))
+                    held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
+                    wait = call.turn(time.monotonic(), random.random())  # noqa: S311 - jitter is no secret
+                    if not wait:
+                        try:
+                            return self._attempt(call, pool.client, held), held.pop_all()
+                        except OVHCloudError as error:
+                            wait = _next_attempt(call, error)
+                if self._over.wait(wait):
+                    raise call.given_up()
 
-    def _read(self, call: Call, response: "httpx.Response") -> None:
-        try:
-            with _translating(call), _Alarm(call, response) as alarm:
-                call.begin_body()
-                chunks = response.iter_bytes()
-                while (data := alarm.next(chunks)) is not None and call.received(data, time.monotonic()):
+    def _attempt(self, call: Call, client: "httpx.Client", held: ExitStack) -> "httpx.Response":
+        with _translating(call):
+            response = client.send(_request(call, client), stream=True, follow_redirects=False)
+        held.callback(response.close)
+        if not _answered(call, response):
+            self.read(call, response)
+            raise call.refusal(time.time())
+        return response
+
+    def read(self, call: Call, response: "httpx.Response") -> None:
+        with _translating(call):
+            call.begin_body()
+            alarm = _alarm(call, response)
+            try:
+                while (data := alarm.next()) is not None and call.received(data, time.monotonic()):
                     pass
-        finally:
-            response.close()
+            finally:
+                alarm.end()
 
 
 class AsyncClient:
     """Calls that are awaited; method by method the same as `Client`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, over: asyncio.Event | None = None) -> None:
         self._settings = settings
+        self._over = over or asyncio.Event()
 
     async def chat(self, request: ChatRequest) -> Answer:
         """The answer to a chat completion."""
@@ -139,106 +145,151 @@ class AsyncClient:
         call = await self._send(path, {})
         return call.json(time.monotonic()), call.date()
 
-    @asynccontextmanager
-    async def stream_chat(self, request: ChatRequest) -> AsyncIterator["AsyncChatStream"]:
-        """The answer to a chat completion as it comes; leaving the block closes the connection."""
-        pool = await async_connections(self._settings)
-        async with pool.slots(self._settings.max_concurrency, _chat.PATH):
-            call = StreamedCall(self._settings, _chat.PATH, request, time.monotonic())
-            warn_of_model(str(call.model))
-            response = await self._open(call, pool.client)
-            try:
-                with _translating(call):
-                    call.begin_body()
-                if not call.is_stream():
-                    await self._read(call, response)
-                    raise call.not_a_stream(time.monotonic())
-                yield AsyncChatStream(call, response)
-            finally:
-                await response.aclose()
+    def stream_chat(self, request: ChatRequest) -> "AsyncChatStream":
+        """The answer to a chat completion as it comes; leaving its block closes the connection."""
+        return AsyncChatStream(self, StreamedCall(self._settings, _chat.PATH, request))
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> Call:
-        pool = await async_connections(self._settings)
-        async with pool.slots(self._settings.max_concurrency, path):
-            call = Call(self._settings, path, body, time.monotonic())
-            warn_of_model(str(call.model))
-            await self._read(call, await self._open(call, pool.client))
+        call = Call(self._settings, path, body)
+        response, held = await self.open(call)
+        async with held:
+            await self.read(call, response)
         return call
 
-    async def _open(self, call: Call, client: "httpx.AsyncClient") -> "httpx.Response":
-        while True:
-            try:
-                headers = call.attempt()
-                with _translating(call):
-                    response = await client.send(_request(call, client, headers), stream=True, follow_redirects=False)
-                if _answered(call, response):
-                    return response
-                await self._read(call, response)
-                raise call.refusal(time.time())
-            except OVHCloudError as error:
-                wait = _next_attempt(call, error)
-            await asyncio.sleep(wait)
+    async def open(self, call: Call) -> "tuple[httpx.Response, AsyncExitStack]":
+        """The head of a successful answer, and what is to be closed: its connection and its slot."""
+        warn_of_model(str(call.model))
+        with ExitStack() as left:
+            left.callback(call.leave)
+            while True:
+                async with AsyncExitStack() as held:
+                    pool = await held.enter_async_context(await async_connections(self._settings))
+                    await held.enter_async_context(pool.slots(self._settings.max_concurrency, call.path))
+                    wait = call.turn(time.monotonic(), random.random())  # noqa: S311 - jitter is no secret
+                    if not wait:
+                        try:
+                            return await self._attempt(call, pool.client, held), held.pop_all()
+                        except OVHCloudError as error:
+                            wait = _next_attempt(call, error)
+                if await _set_within(self._over, wait):
+                    raise call.given_up()
 
-    async def _read(self, call: Call, response: "httpx.Response") -> None:
-        try:
-            with _translating(call):
-                call.begin_body()
-                chunks = response.aiter_bytes()
-                while (data := await _next(chunks, call)) is not None and call.received(data, time.monotonic()):
-                    pass
-        finally:
-            await response.aclose()
+    async def _attempt(self, call: Call, client: "httpx.AsyncClient", held: AsyncExitStack) -> "httpx.Response":
+        with _translating(call):
+            async with _until(call.watch):
+                response = await client.send(_request(call, client), stream=True, follow_redirects=False)
+        held.push_async_callback(response.aclose)
+        if not _answered(call, response):
+            await self.read(call, response)
+            raise call.refusal(time.time())
+        return response
+
+    async def read(self, call: Call, response: "httpx.Response") -> None:
+        with _translating(call):
+            call.begin_body()
+            chunks = response.aiter_bytes()
+            while (data := await _next(chunks, call.watch)) is not None and call.received(data, time.monotonic()):
+                pass
 
 
 class ChatStream:
-    """The deltas of one stream, in order, to be iterated once.
+    """A stream, to be entered and iterated once: its deltas, in order.
 
     Attributes:
         reply: what has been said so far.
     """
 
-    def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
+    _alarm: Alarm
+    _held: ExitStack
+
+    def __init__(self, client: Client, call: StreamedCall) -> None:
         self.reply = call.reply
+        self._client = client
         self._call = call
-        self._response = response
+
+    def __enter__(self) -> Self:
+        response, held = self._client.open(self._call)
+        with held:
+            with _translating(self._call):
+                self._call.begin_body()
+            if not self._call.is_stream():
+                self._client.read(self._call, response)
+                raise self._call.not_a_stream(time.monotonic())
+            self._alarm = _alarm(self._call, response)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is GeneratorExit:  # perhaps in the garbage collection, where no lock may be waited for
+            self._alarm.end(self._held.close)
+        else:
+            self._alarm.end()
+            self._held.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delta:
+        self._call.resume(time.monotonic())
+        while (delta := self._call.next_delta()) is None:
+            if self._call.is_over:
+                raise StopIteration
+            data = None
+            with _translating(self._call):
+                data = self._alarm.next()
+            self._call.feed(data, time.monotonic())
+        self._call.pause(time.monotonic())
+        return delta
 
     def answer(self) -> Answer:
         """The whole answer, once the deltas have ended."""
         return _noticed(self._call, self._call.whole())
-
-    def __iter__(self) -> Iterator[Delta]:
-        chunks = self._response.iter_bytes()
-        with _translating(self._call), _Alarm(self._call, self._response) as alarm:
-            while (data := alarm.next(chunks)) is not None:
-                for delta in self._call.deltas(data, time.monotonic()):
-                    given = time.monotonic()
-                    yield delta
-                    self._call.watch.pause(time.monotonic() - given)
-        yield from self._call.last_deltas()
 
 
 class AsyncChatStream:
-    """The same as `ChatStream`, for `async for`."""
+    """The same as `ChatStream`, for `async with` and `async for`."""
 
-    def __init__(self, call: StreamedCall, response: "httpx.Response") -> None:
+    _chunks: AsyncIterator[bytes]
+    _held: AsyncExitStack
+
+    def __init__(self, client: AsyncClient, call: StreamedCall) -> None:
         self.reply = call.reply
+        self._client = client
         self._call = call
-        self._response = response
+
+    async def __aenter__(self) -> Self:
+        response, held = await self._client.open(self._call)
+        async with held:
+            with _translating(self._call):
+                self._call.begin_body()
+            if not self._call.is_stream():
+                await self._client.read(self._call, response)
+                raise self._call.not_a_stream(time.monotonic())
+            self._chunks = response.aiter_bytes()
+            self._held = held.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._held.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delta:
+        self._call.resume(time.monotonic())
+        while (delta := self._call.next_delta()) is None:
+            if self._call.is_over:
+                raise StopAsyncIteration
+            data = None
+            with _translating(self._call):
+                data = await _next(self._chunks, self._call.watch)
+            self._call.feed(data, time.monotonic())
+        self._call.pause(time.monotonic())
+        return delta
 
     def answer(self) -> Answer:
         """The whole answer, once the deltas have ended."""
         return _noticed(self._call, self._call.whole())
-
-    async def __aiter__(self) -> AsyncIterator[Delta]:
-        chunks = self._response.aiter_bytes()
-        with _translating(self._call):
-            while (data := await _next(chunks, self._call)) is not None:
-                for delta in self._call.deltas(data, time.monotonic()):
-                    given = time.monotonic()
-                    yield delta
-                    self._call.watch.pause(time.monotonic() - given)
-        for delta in self._call.last_deltas():
-            yield delta
 
 
 def _noticed(call: Call, result: T) -> T:
@@ -247,70 +298,8 @@ def _noticed(call: Call, result: T) -> T:
     return result
 
 
-class _Alarm:
-    """Cuts a blocking stream's connection when its watch runs out while it is being read.
-
-    A thread, because a blocking read can be bounded only when the body begins, and that bound starts anew with each
-    byte, also with those of pings.
-    """
-
-    def __init__(self, call: Call, response: "httpx.Response") -> None:
-        self._watch = call.watch
-        self._response = response
-        self._deadline = call.watch.deadline
-        self._wake = threading.Event()
-        self._is_reading = False
-        self._has_rung = False
-        self._is_cancelled = False
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._run, name="ovhcloud-alarm", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_cancelled = True
-        self._wake.set()
-
-    def next(self, chunks: Iterator[bytes]) -> bytes | None:
-        """The next piece, or None at the end; TimeoutError when the time is up."""
-        if self._watch.deadline < self._deadline:
-            self._wake.set()
-        self._deadline = self._watch.deadline
-        self._is_reading = True
-        try:
-            data = next(chunks, None)
-        except Exception as error:
-            if self._has_rung:
-                raise TimeoutError from error
-            raise
-        finally:
-            self._is_reading = False
-        if data is None and self._has_rung:
-            raise TimeoutError
-        return data
-
-    def _run(self) -> None:
-        while not self._is_cancelled:
-            is_reading = self._is_reading  # looked at first: who begins to read has moved the deadline before
-            left = self._watch.left(time.monotonic())
-            if left > 0:
-                self._wake.wait(min(left, threading.TIMEOUT_MAX))
-            elif is_reading:
-                self._has_rung = True
-                _cut(self._response)
-                return
-            else:
-                self._wake.wait(PARKED_SECONDS)
-            self._wake.clear()
-
-
-async def _next(chunks: AsyncIterator[bytes], call: Call) -> bytes | None:
-    """The next piece, or None at the end; TimeoutError when the time is up."""
-    left = call.watch.left(time.monotonic())
-    with suppress(StopAsyncIteration):
-        async with asyncio.timeout(None if left == float("inf") else left):
-            return await anext(chunks)
-    return None
+def _alarm(call: Call, response: "httpx.Response") -> Alarm:
+    return Alarm(call.watch, response.iter_bytes(), cut=partial(_cut, response), clock=time.monotonic)
 
 
 def _cut(response: "httpx.Response") -> None:
@@ -322,10 +311,31 @@ def _cut(response: "httpx.Response") -> None:
             socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which waits for the peer
 
 
-def _request(call: Call, client: "httpx.Client | httpx.AsyncClient", headers: dict[str, str]) -> "httpx.Request":
+async def _next(chunks: AsyncIterator[bytes], watch: Watch) -> bytes | None:
+    """The next piece, or None at the end; TimeoutError when the time is up."""
+    with suppress(StopAsyncIteration):
+        async with _until(watch):
+            return await anext(chunks)
+    return None
+
+
+def _until(watch: Watch) -> asyncio.Timeout:
+    left = watch.left(time.monotonic())
+    return asyncio.timeout(None if left == float("inf") else left)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it is set by then; the same as `wait` of an event of threads."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
+
+
+def _request(call: Call, client: "httpx.Client | httpx.AsyncClient") -> "httpx.Request":
     now = time.monotonic()
     connect, read = call.connect_timeout(now), call.read_timeout(now)
-    headers = {"User-Agent": USER_AGENT, **headers}
+    headers = {"User-Agent": USER_AGENT, **call.headers}
     return client.build_request(
         call.method, call.url, content=call.content or None, headers=headers, timeout=(connect, read, read, None)
     )
@@ -333,13 +343,17 @@ def _request(call: Call, client: "httpx.Client | httpx.AsyncClient", headers: di
 
 def _answered(call: Call, response: "httpx.Response") -> bool:
     """Takes the head of an answer, and bounds the reads of its body anew, which httpx looks up as the body begins."""
+    now = time.monotonic()
     is_success = call.answered(response.status_code, response.headers)
-    response.request.extensions.get("timeout", {})["read"] = call.read_timeout(time.monotonic())
+    response.request.extensions.get("timeout", {})["read"] = call.read_timeout(now)
+    held_back = call.observe(now, time.time())
+    if held_back >= NOTABLE_SECONDS:
+        log.warning("The limit for %s is reached; requests wait for %.0f s", call.model, held_back)
     return is_success
 
 
 def _next_attempt(call: Call, error: OVHCloudError) -> float:
-    wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - jitter is no secret
+    wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - as above
     level = logging.WARNING if wait >= NOTABLE_SECONDS else logging.INFO
     log.log(
         level, "A request for %s failed (%s); the next is in %.1f s", call.model or call.url, type(error).__name__, wait

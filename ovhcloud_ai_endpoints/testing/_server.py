@@ -201,6 +201,8 @@ class LocalEndpoints:
         scripted = self._scripted(request)
         if isinstance(scripted, Said):
             scripted = _spoken(request, scripted)
+        if scripted.status == 429:
+            return scripted  # which says itself what it says of the limit
         return replace(scripted, headers={**headers, **scripted.headers})
 
     def _scripted(self, request: Request) -> Said | Scripted:
