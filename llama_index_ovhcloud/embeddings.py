@@ -165,6 +165,8 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, Closing, BaseEmbedding):
     def _cache(self, texts: list[str], instruction: str | None) -> VectorCache:
         """The vectors that are cached, under what is sent, and named by all else that they depend on."""
         name = self.model_name if self.dimensions is None else f"{self.model_name}@{self.dimensions}"
+        if self.truncate:
+            name += "+truncated"
         if self.extra_body:
             name += f"+{json.dumps(self.extra_body, sort_keys=True)}"
         return VectorCache(self.embeddings_cache, name, [f"{instruction or ''}{text}" for text in texts])

@@ -5,14 +5,17 @@ A driver: what is sent and what failing means is `_embeddings.Run`'s to say.
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from ovhcloud_ai_endpoints._embeddings import Run, batch_size
+from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._options import EmbeddingOptions
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
@@ -40,13 +43,15 @@ def embed(
         EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
         OVHCloudError: nothing could be embedded.
     """
-    client = Client(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
+    over, turn = threading.Event(), threading.Lock()
+    client = Client(replace(options.ovhcloud_settings, max_concurrency=run.concurrency), over)
+    work = partial(_work, client, run, over, turn, acquire, keep)
     with _progress(run, shown=options.show_progress or show_progress):
         if run.workers < 2:
-            _work(client, run, acquire, keep)
+            work()
         else:
-            with ThreadPoolExecutor(run.workers, "ovhcloud-embeddings") as pool, _stopping(run):
-                wait([pool.submit(copy_context().run, _work, client, run, acquire, keep) for _ in range(run.workers)])
+            with ThreadPoolExecutor(run.workers, "ovhcloud-embeddings") as pool, _stopping(run, over):
+                wait([pool.submit(copy_context().run, work) for _ in range(run.workers)])
     return _vectors(run, options)
 
 
@@ -59,9 +64,10 @@ async def aembed(
     keep: Callable[[Mapping[int, list[float]]], Awaitable[object]] | None = None,
 ) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
-    client = AsyncClient(replace(options.ovhcloud_settings, max_concurrency=run.concurrency))
-    with _progress(run, shown=options.show_progress or show_progress), _stopping(run):
-        tasks = [asyncio.create_task(_awork(client, run, acquire, keep)) for _ in range(run.workers)]
+    over, turn = asyncio.Event(), asyncio.Lock()
+    client = AsyncClient(replace(options.ovhcloud_settings, max_concurrency=run.concurrency), over)
+    with _progress(run, shown=options.show_progress or show_progress), _stopping(run, over):
+        tasks = [asyncio.create_task(_awork(client, run, over, turn, acquire, keep)) for _ in range(run.workers)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -116,37 +122,57 @@ async def _next_piece(texts: AsyncIterator[str], count: int) -> list[str]:
 def _work(
     client: Client,
     run: Run,
+    over: threading.Event,
+    turn: threading.Lock,
     acquire: Callable[[], object] | None,
     keep: Callable[[Mapping[int, list[float]]], object] | None,
 ) -> None:
     try:
         while (work := run.next_batch()) is not None:
             batch, body = work
-            if acquire:
-                acquire()
-            found = run.take(batch, *client.embeddings(body, count=len(batch.texts)))
+            with turn:  # one at a time, so that none still waits when another has failed
+                if acquire and not over.is_set():
+                    acquire()
+            if over.is_set():
+                return
+            try:
+                found = run.take(batch, *client.embeddings(body, count=len(batch.texts)))
+            except OVHCloudError as error:
+                run.refused(batch, error)
+                continue
             if keep:
                 keep(found)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
         run.fail(error)
+        over.set()
 
 
 async def _awork(
     client: AsyncClient,
     run: Run,
+    over: asyncio.Event,
+    turn: asyncio.Lock,
     acquire: Callable[[], Awaitable[object]] | None,
     keep: Callable[[Mapping[int, list[float]]], Awaitable[object]] | None,
 ) -> None:
     try:
         while (work := run.next_batch()) is not None:
             batch, body = work
-            if acquire:
-                await acquire()
-            found = run.take(batch, *await client.embeddings(body, count=len(batch.texts)))
+            async with turn:
+                if acquire and not over.is_set():
+                    await acquire()
+            if over.is_set():
+                return
+            try:
+                found = run.take(batch, *await client.embeddings(body, count=len(batch.texts)))
+            except OVHCloudError as error:
+                run.refused(batch, error)
+                continue
             if keep:
                 await keep(found)
     except BaseException as error:
         run.fail(error)
+        over.set()
         if not isinstance(error, Exception):
             raise
 
@@ -162,12 +188,13 @@ def _vectors(run: Run, options: EmbeddingOptions) -> list[list[float]]:
 
 
 @contextmanager
-def _stopping(run: Run) -> Iterator[None]:
-    """After Ctrl-C or a cancellation no request is begun; those that threads have sent are waited for."""
+def _stopping(run: Run, over: threading.Event | asyncio.Event) -> Iterator[None]:
+    """After Ctrl-C or a cancellation no request is begun or tried again; those that were sent are waited for."""
     try:
         yield
     except BaseException as error:
         run.fail(error)
+        over.set()
         raise
 
 

@@ -4,17 +4,24 @@ No I/O: `Run` says which request is next and takes what was answered; `_embeddin
 """
 
 import json
+import logging
 import math
+import re
+import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ovhcloud_ai_endpoints._errors import (
+    BadRequestError,
+    ContextOverflowError,
     EmbeddingsInterruptedError,
     InvalidResponseError,
     OVHCloudError,
+    PayloadTooLargeError,
     event_error,
     invalid_response,
 )
@@ -25,6 +32,16 @@ from ovhcloud_ai_endpoints._wire import Body
 PATH = "/embeddings"
 BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
 MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
+BLANK = " "  # stands for an empty text, which some servers embed and others refuse
+CUT = 0.7  # what is left of a text that is too long, where the refusal doesn't say by how much
+SAFETY = 0.97  # where it does: what is cut off may have had fewer tokens than the rest
+
+_TOO_MANY = re.compile(  # words of several servers, since OVHcloud's own are not known
+    r"batch.?size|too many (inputs|items|texts)|array (is )?too long|(less|more|fewer) than \d+ (inputs|items|texts)",
+    re.IGNORECASE,
+)
+
+log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,17 @@ class Batch:
     texts: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one request may hold."""
+
+    texts: int
+    bytes: int = MAX_BATCH_BYTES
+
+
+_learned: dict[tuple[str, str], Capacity] = {}  # from refusals, by base URL and model
+
+
 def batches(
     texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset()
 ) -> Iterator[Batch]:
@@ -62,16 +90,20 @@ def batches(
     Raises:
         TypeError: something that is not a text, such as a list of tokens.
     """
-    batch: dict[int, str] = {}
-    weight = 0
-    before = _weight(instruction)
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"The service embeds texts; number {position} is of type {type(text).__name__}.")
-        if position in known:
-            continue
+    left = ((position, text) for position, text in enumerate(texts) if position not in known)
+    return _packed(left, Capacity(size), instruction)
+
+
+def _packed(texts: Iterable[tuple[int, str]], capacity: Capacity, instruction: str) -> Iterator[Batch]:
+    batch: dict[int, str] = {}
+    weight = 0
+    before = _weight(instruction)
+    for position, text in texts:
         own = before + _weight(text)
-        if batch and (len(batch) == size or weight + own > MAX_BATCH_BYTES):
+        if batch and (len(batch) >= capacity.texts or weight + own > capacity.bytes):
             yield Batch(tuple(batch), tuple(batch.values()))
             batch, weight = {}, 0
         batch[position] = text
@@ -103,7 +135,7 @@ def embedding_body(
     Args:
         instruction: put before each text as it is.
     """
-    body: Body = {"model": wire_name(model, base_url), "input": [instruction + text for text in texts]}
+    body: Body = {"model": wire_name(model, base_url), "input": [instruction + text or BLANK for text in texts]}
     if dimensions is not None:
         body["dimensions"] = dimensions
     return body | dict(extra_body or {})
@@ -141,13 +173,13 @@ class Run:
         size: texts in a request, if the model is known to take as many.
         concurrency: requests at once, at most.
         instruction: put before each text that is sent.
+        truncate: whether a text that is too long is cut, and not an error.
         start: position of the first text in a longer input, if this is a part of one, so that an error must say where.
         known: vectors that there are already, by position.
 
     Attributes:
-        batches: the requests that it takes.
-        concurrency: how many of them may run at once.
-        workers: how many of them are to run at once.
+        concurrency: how many requests may run at once.
+        workers: how many are to run at once.
         total: number of texts.
         known: how many vectors there were already.
         vectors: all that there are so far, by position.
@@ -165,6 +197,7 @@ class Run:
         instruction: str = "",
         dimensions: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        truncate: bool = False,
         start: int | None = None,
         known: Mapping[int, list[float]] | None = None,
     ) -> None:
@@ -172,9 +205,15 @@ class Run:
         if isinstance(texts, str):
             raise TypeError("A list of texts is embedded; this is one text")
         self.total, self.known = len(texts), len(self.vectors)
-        size = batch_size(size, model)
-        self.batches = list(batches(texts, size=size, instruction=instruction, known=self.vectors.keys()))
-        self.concurrency, self.workers = concurrency, min(concurrency, len(self.batches))
+        self._server = (base_url, model)
+        self._instruction = instruction
+        self._size = batch_size(size, model)
+        self._truncate = truncate
+        self._pending = deque(batches(texts, size=self._size, instruction=instruction, known=self.vectors.keys()))
+        if self._server in _learned:
+            self._pack_again()
+        self._requests = 0
+        self.concurrency, self.workers = concurrency, min(concurrency, len(self._pending))
         self.on_progress: Callable[[int], object] | None = None
         self._body = partial(
             embedding_body,
@@ -188,20 +227,78 @@ class Run:
         self._tokens = 0
         self._texts = texts
         self._start = start
-        self._pending = iter(self.batches)
         self._error: BaseException | None = None
         self._lock = threading.Lock()
 
     @property
     def usage(self) -> EmbeddingUsage:
-        """What it takes: all its requests, and the texts and tokens that are done."""
-        return EmbeddingUsage(self._model, len(self.vectors) - self.known, len(self.batches), self._tokens)
+        """What it took: its requests so far, and the texts and tokens that are done."""
+        return EmbeddingUsage(self._model, len(self.vectors) - self.known, self._requests, self._tokens)
 
     def next_batch(self) -> tuple[Batch, Body] | None:
         """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""
         with self._lock:
-            batch = None if self._error else next(self._pending, None)
-        return None if batch is None else (batch, self._body(batch.texts))
+            if self._error or not self._pending:
+                return None
+            batch = self._pending.popleft()
+            self._requests += 1
+        return batch, self._body(batch.texts)
+
+    def refused(self, batch: Batch, error: OVHCloudError) -> None:
+        """Puts the texts of a request back, in smaller ones, if it was refused for its size; that is remembered.
+
+        Raises:
+            OVHCloudError: the error itself, if no smaller request would help; it says which text is too long.
+        """
+        is_too_large = isinstance(error, PayloadTooLargeError)
+        is_too_long = is_too_large or isinstance(error, ContextOverflowError)
+        is_too_many = isinstance(error, BadRequestError | PayloadTooLargeError) and _TOO_MANY.search(error.message)
+        count = len(batch.texts)
+        with self._lock:
+            if count > 1 and is_too_many:
+                self._learn(Capacity(_largest_below(count, error.message)), batch)
+            elif count > 1 and is_too_large and "token" not in error.message.lower():
+                self._learn(Capacity(sys.maxsize, sum(map(_weight, batch.texts)) // 2), batch)
+            elif count > 1 and is_too_long:
+                half = count // 2
+                parts = (slice(half), slice(half, None))
+                self._pending.extendleft(Batch(batch.positions[part], batch.texts[part]) for part in reversed(parts))
+            elif is_too_long:
+                self._pending.appendleft(Batch(batch.positions, (self._shorter(batch, error),)))
+            else:
+                raise error
+
+    def _learn(self, capacity: Capacity, batch: Batch) -> None:
+        known = _learned.get(self._server, capacity)
+        learned = Capacity(min(known.texts, capacity.texts), min(known.bytes, capacity.bytes))
+        _learned[self._server] = learned
+        shown = f"{min(learned.texts, self._size)} texts and {learned.bytes:,} bytes"
+        log.warning("A request for %s was refused for its size; from now on they hold at most %s", self._model, shown)
+        self._pending.appendleft(batch)
+        self._pack_again()
+
+    def _pack_again(self) -> None:
+        learned = _learned[self._server]
+        capacity = Capacity(min(learned.texts, self._size), learned.bytes)
+        texts = [pair for batch in self._pending for pair in zip(batch.positions, batch.texts, strict=True)]
+        self._pending = deque(_packed(texts, capacity, self._instruction))
+
+    def _shorter(self, batch: Batch, error: OVHCloudError) -> str:
+        """The beginning of a text that was refused as too long.
+
+        Raises:
+            OVHCloudError: it is not to be cut.
+        """
+        (text,), position = batch.texts, (self._start or 0) + batch.positions[0]
+        length = int(len(text) * _share(error.message))
+        if not self._truncate or not length:
+            error.message = (
+                f"Text number {position}, of {len(text):,} characters, is too long: {error.message} "
+                "Split it, or set truncate=True to embed its beginning."
+            )
+            raise error
+        log.warning("Text number %d was cut from %d to %d characters: %s", position, len(text), length, error.message)
+        return text[:length]
 
     def take(self, batch: Batch, found: Sequence[list[float]], tokens: int) -> dict[int, list[float]]:
         """Keeps the vectors of an answer, and gives them by position.
@@ -255,6 +352,18 @@ class Run:
             ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
             ours.attempts, ours.waited = error.attempts, error.waited
         return ours
+
+
+def _largest_below(count: int, said: str) -> int:
+    """The number of texts that a refusal allows: the largest that it names and that is less; else half as many."""
+    named = [int(number) for number in re.findall(r"\d{1,6}", said)]
+    return max((number for number in named if 0 < number < count), default=count // 2)
+
+
+def _share(said: str) -> float:
+    """How much of a text to keep, if its refusal names how many tokens it has and how many it may have."""
+    named = sorted({int(number.replace(",", "")) for number in re.findall(r"\d[\d,]{2,9}", said)})
+    return SAFETY * named[0] / named[-1] if len(named) > 1 else CUT
 
 
 def _vector(value: Any) -> list[float]:

@@ -304,6 +304,8 @@ def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str
             "Raise max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
         )
     if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
+        if url.endswith("/embeddings"):
+            return f"{model} takes {window:,} tokens of a text."
         return f"{model} has a window of {window:,} tokens; shorten the messages or lower max_tokens."
     return ""
 

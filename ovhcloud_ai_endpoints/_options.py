@@ -293,7 +293,7 @@ class EmbeddingOptions(ConnectionOptions):
         **ConnectionOptions.WITHOUT_MEANING,
         "check_embedding_ctx_length": "texts are always sent as texts",
         "encoding_format": "vectors are always floats",
-        "skip_empty": "texts are sent as they are",
+        "skip_empty": "each text has a vector, an empty one that of a blank",
         "tiktoken_enabled": "no tokenizer is used",
         "tiktoken_model_name": "no tokenizer is used",
     }
@@ -302,6 +302,7 @@ class EmbeddingOptions(ConnectionOptions):
     dimensions: int | None = Field(default=None, ge=1)
     query_instruction: str | None = None
     document_instruction: str | None = None
+    truncate: bool = False
     show_progress: bool = False
     on_usage: Annotated[Callable[[EmbeddingUsage], object] | None, WithJsonSchema({})] = Field(
         default=None, exclude=True, repr=False
@@ -339,6 +340,7 @@ class EmbeddingOptions(ConnectionOptions):
             instruction=instruction or "",
             dimensions=self.dimensions,
             extra_body=self.extra_body,
+            truncate=self.truncate,
             start=start,
             known=known,
         )

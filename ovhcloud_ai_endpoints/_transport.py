@@ -6,6 +6,7 @@ The only file that sleeps or asks the time. What to send, when to try again and 
 
 import asyncio
 import logging
+import math
 import random
 import socket
 import threading
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged as a warning
 CLOCK_SECONDS = 0.1  # how exact the timeouts of a system are
+COARSE_SECONDS = 0.5  # a wait that may as well take a whole second
 HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
 
@@ -104,8 +106,12 @@ class Client:
                     raise call.given_up()
 
     def _attempt(self, call: Call, client: "httpx.Client", held: ExitStack) -> "httpx.Response":
+        request = _request(call, client)
+        is_ours = self._settings.http_client is None  # what another's transport does with a timeout is not known
+        if is_ours and call.watch.left(time.monotonic()) > COARSE_SECONDS:
+            request.extensions["timeout"]["read"] = _SecondsLeft(call.watch)
         with _translating(call):
-            response = client.send(_request(call, client), stream=True, follow_redirects=False)
+            response = client.send(request, stream=True, follow_redirects=False)
         held.callback(response.close)
         if not _answered(call, response):
             self.read(call, response)
@@ -311,6 +317,23 @@ def _cut(response: "httpx.Response") -> None:
             socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which waits for the peer
 
 
+class _SecondsLeft:
+    """The timeout of each blocking read of an answer's head: what is left when it begins, in whole seconds.
+
+    A number would bound each byte anew, and nothing else can: who reads a head has no connection to cut. A socket
+    takes whatever is an integer, and asks anew for what it is.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def __index__(self) -> int:
+        left = self._watch.left(time.monotonic())
+        if left <= 0:
+            raise TimeoutError
+        return math.ceil(min(left, threading.TIMEOUT_MAX))
+
+
 async def _next(chunks: AsyncIterator[bytes], watch: Watch) -> bytes | None:
     """The next piece, or None at the end; TimeoutError when the time is up."""
     with suppress(StopAsyncIteration):
@@ -321,7 +344,7 @@ async def _next(chunks: AsyncIterator[bytes], watch: Watch) -> bytes | None:
 
 def _until(watch: Watch) -> asyncio.Timeout:
     left = watch.left(time.monotonic())
-    return asyncio.timeout(None if left == float("inf") else left)
+    return asyncio.timeout(None if left == math.inf else left)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

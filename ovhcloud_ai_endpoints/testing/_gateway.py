@@ -29,6 +29,8 @@ TOO_LARGE_BODY = {"message": "Request size limit exceeded"}
 RETRY_AFTER_ON_429 = True
 RESET_HEADER = "RateLimit-Reset"
 TOO_MANY_INPUTS_STATUS = 400
+EMPTY_TEXT_REFUSED = True
+OVERLONG_TEXT_REFUSED = True  # and not cut; the words are vLLM's
 DIMENSIONS_REFUSED_WHERE_FIXED = True
 EMPTY_TOOLS_REFUSED = True  # newer engines do
 REMOTE_IMAGES_REFUSED = True
@@ -338,6 +340,14 @@ def _check_embeddings(body: Any, *, is_strict: bool) -> Refusal | None:
     if not 1 <= count <= (model.max_batch_size or 1):
         message = f"batch size {count} > maximum allowed batch size {model.max_batch_size}"
         return _json(TOO_MANY_INPUTS_STATUS, {"error": {"message": message}})
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    if "" in texts and EMPTY_TEXT_REFUSED:
+        return _json(400, {"error": {"message": "input cannot be an empty string"}})
+    window, longest = model.context_length or 0, max(map(tokens, texts))
+    if longest > window and OVERLONG_TEXT_REFUSED:
+        said = f"you requested {longest} tokens in the input for embedding generation"
+        message = f"This model's maximum context length is {window} tokens. However, {said}."
+        return _json(400, {"error": {"message": message}})
     if asked.dimensions is not None:
         low = model.min_dimensions
         if low is None and DIMENSIONS_REFUSED_WHERE_FIXED:

@@ -172,6 +172,7 @@ def test_copy_has_all_settings_though_what_is_saved_has_not() -> None:
         "extra_body",
         "model_name",
         "query_instruction",
+        "truncate",
     }
 
 
