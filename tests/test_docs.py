@@ -59,10 +59,11 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert path.startswith("http") or (page.parent / path).exists(), f"{page.name}: {path}"
 
 
-def test_catalogue_on_its_page_is_the_bundled_one() -> None:
-    page = runpy.run_path(str(ROOT / "docs" / "models.py"))["page"]
+@pytest.mark.parametrize("name", ["models", "faults"])
+def test_table_on_its_page_is_that_of_the_code(name: str) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))["page"]
 
-    assert page() == (ROOT / "docs" / "guides" / "models.md").read_text("utf-8")
+    assert page() == (ROOT / "docs" / "guides" / f"{name}.md").read_text("utf-8")
 
 
 def test_every_argument_is_documented() -> None:

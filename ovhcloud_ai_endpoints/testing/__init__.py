@@ -5,13 +5,15 @@
         server.reply("Hello.")              # the next answer; without a script a few rules answer
         model.invoke("Hi")
         server.requests[-1].json            # what was sent
+        server.fail("stream-cut")           # one of `FAULTS`, which says what is to be expected of it
 
 It refuses what the gateway refuses. Its "model" is none: it quotes the sentence of the context that fits the question
 best, fills arguments and objects from the text, and hashes letters into vectors.
 """
 
+from ovhcloud_ai_endpoints.testing._faults import FAULTS, Fault
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import CUT, RESET, Pause
 from ovhcloud_ai_endpoints.testing._server import LocalEndpoints
 
-__all__ = ["CUT", "RESET", "LocalEndpoints", "Pause", "Request"]
+__all__ = ["CUT", "FAULTS", "RESET", "Fault", "LocalEndpoints", "Pause", "Request"]

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import random
 import socket
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ from ovhcloud_ai_endpoints._models import model
 from ovhcloud_ai_endpoints._settings import BASE_URL_VARIABLE, KEY_VARIABLES
 from ovhcloud_ai_endpoints.testing import _completions
 from ovhcloud_ai_endpoints.testing._answers import answer
+from ovhcloud_ai_endpoints.testing._faults import FAULTS, hits
 from ovhcloud_ai_endpoints.testing._gateway import CATALOGUE, Gateway
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import (
@@ -52,6 +55,7 @@ class LocalEndpoints:
         requests: what was received, in order.
         refusals: of the gateway: what was refused with which status, and in which words.
         hung_up: number of answers that the client did not wait for.
+        failures: names of the faults that were played, in order.
     """
 
     def __init__(
@@ -66,6 +70,9 @@ class LocalEndpoints:
         self.requests: list[Request] = []
         self.refusals: list[str] = []
         self.hung_up = 0
+        self.failures: list[str] = []
+        self._random: tuple[float, random.Random, list[str]] | None = None
+        self._open: set[asyncio.StreamWriter] = set()
         self._port = port
         self._keys = list(api_keys)
         self._gateway = Gateway(
@@ -136,6 +143,32 @@ class LocalEndpoints:
             scripted = Said(text, reasoning, calls, finish_reason, usage, headers, hold)
         self._replies.extend([scripted] * times)
 
+    def fail(self, fault: str, *, times: int = 1) -> None:
+        """Lets the next request, or the next `times` requests, meet a fault of `FAULTS`, by its name.
+
+        Raises:
+            ValueError: no server can play it, because none is reached; `down` plays "refused".
+        """
+        reply = FAULTS[fault].reply
+        if reply is None:
+            raise ValueError(f"{fault!r} can't be played by a server that is up; see LocalEndpoints.down")
+        self.failures += [fault] * times
+        self.reply(**reply, times=times)
+
+    def fail_at_random(self, share: float, *, faults: Iterable[str] = FAULTS, seed: int = 0) -> None:
+        """Lets a share of all requests, from 0 to 1, meet a fault that can hit their kind, from now on."""
+        self._random = (share, random.Random(seed), list(faults))  # noqa: S311 - to be repeated, not secret
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """A block in which connections are refused, as if the service were down; those that are open are closed."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        try:
+            yield
+        finally:
+            listener = socket.create_server(("127.0.0.1", self._port))
+            asyncio.run_coroutine_threadsafe(self._listen(listener), self._loop).result()
+
     @property
     def unplayed(self) -> int:
         """How many answers of the script are still to come."""
@@ -146,6 +179,7 @@ class LocalEndpoints:
         self.requests.clear()
         self._replies.clear()
         self.refusals.clear()
+        self.failures.clear()
         self.hung_up = 0
 
     def __enter__(self) -> Self:
@@ -163,12 +197,12 @@ class LocalEndpoints:
 
     def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=listener))
+        self._loop.run_until_complete(self._listen(listener))
         self._ready.set()
         try:
             self._loop.run_forever()
         finally:
-            server.close()
+            self._server.close()
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
@@ -176,8 +210,17 @@ class LocalEndpoints:
             self._loop.run_until_complete(asyncio.sleep(0))  # lets the transports close
             self._loop.close()
 
+    async def _listen(self, listener: socket.socket) -> None:
+        self._server = await asyncio.start_server(self._serve, sock=listener)
+
+    async def _stop(self) -> None:
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
+        self._open.add(writer)
         # asyncio does so only for sockets that it has made itself; else each answer waits 40 ms for an acknowledgement.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(self._answer, self._connections, reader, writer)
@@ -188,6 +231,7 @@ class LocalEndpoints:
         except (ConnectionError, asyncio.CancelledError):
             pass  # cancelled only when the server stops, which asyncio's streams would print as an error
         finally:
+            self._open.discard(writer)
             connection.close()
 
     def _answer(self, request: Request) -> Scripted:
@@ -198,12 +242,19 @@ class LocalEndpoints:
             self.refusals.append(f"{request.path} {refusal.status} {refusal.body.decode()}")
             headers = {"Content-Type": refusal.content_type, **headers, **refusal.headers}
             return Scripted([refusal.body], refusal.status, headers=headers)
+        if self._random is not None:
+            self._fail_perhaps(request, *self._random)
         scripted = self._scripted(request)
         if isinstance(scripted, Said):
             scripted = _spoken(request, scripted)
         if scripted.status == 429:
             return scripted  # which says itself what it says of the limit
         return replace(scripted, headers={**headers, **scripted.headers})
+
+    def _fail_perhaps(self, request: Request, share: float, chance: random.Random, names: list[str]) -> None:
+        possible = [name for name in names if hits(FAULTS[name], request.path, request.body)]
+        if possible and chance.random() < share:
+            self.fail(chance.choice(possible))
 
     def _scripted(self, request: Request) -> Said | Scripted:
         """The next of the script; what a model says is for the next chat, and waits while texts are embedded."""
