@@ -74,6 +74,12 @@ def warn_of_other_client(given: str, wanted: str) -> None:
     _tell(UserWarning, given, text)
 
 
+def warn_of_plain_http(base_url: str) -> None:
+    """Warns once that keys are sent there in the clear."""
+    text = f"The key is sent to {base_url} over plain HTTP, where others can read it; use https, or no key"
+    _tell(UserWarning, base_url, text)
+
+
 def say_unknown(facts: Model) -> None:
     """Logs once that nothing is known of a model, so that its window and abilities are taken to be the least."""
     if _is_new("unknown", facts.id):

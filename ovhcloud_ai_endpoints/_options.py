@@ -17,7 +17,7 @@ from ovhcloud_ai_endpoints._copies import SHARED, picklable, restored
 from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage, Run
 from ovhcloud_ai_endpoints._models import Model, ids_of
 from ovhcloud_ai_endpoints._models import model as model_facts
-from ovhcloud_ai_endpoints._notices import frames_to_the_caller, say_unknown
+from ovhcloud_ai_endpoints._notices import frames_to_the_caller, say_unknown, warn_of_plain_http
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import (
     CHAT_CONCURRENCY,
@@ -27,6 +27,7 @@ from ovhcloud_ai_endpoints._settings import (
     checked_base_url,
     environment_base_url,
     environment_key,
+    is_in_the_clear,
 )
 from ovhcloud_ai_endpoints._tls import Verify
 from ovhcloud_ai_endpoints._wire import ChatRequest, WireMessage
@@ -163,6 +164,12 @@ class ConnectionOptions(BaseModel):
     def _ovhcloud_timeout(cls, timeout: Any) -> float | Timeouts | None:
         timeouts = Timeouts.of(timeout)
         return timeout if timeout is None or isinstance(timeout, int | float) else timeouts
+
+    @model_validator(mode="after")
+    def _ovhcloud_key_in_the_clear(self) -> Self:
+        if self.api_key and is_in_the_clear(self.base_url):
+            warn_of_plain_http(self.base_url)
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         return picklable(self, has_key=bool(self.api_key))

@@ -6,6 +6,7 @@ Pure but for reading environment variables.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,6 +116,17 @@ def environment_key() -> SecretStr | None:
 def environment_base_url() -> str:
     """The base URL that the environment holds, else the service's own."""
     return os.environ.get(BASE_URL_VARIABLE) or BASE_URL
+
+
+def is_in_the_clear(url: str) -> bool:
+    """Whether what is sent there can be read on the way: plain HTTP, and not to this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_here = ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "http" and not is_here
 
 
 def checked_base_url(url: str) -> str:

@@ -24,6 +24,8 @@ def tls_context(verify: Verify, *, trust_env: bool) -> ssl.SSLContext:
         named = [os.environ[name] for name in CA_VARIABLES if os.environ.get(name)]
         folder = os.environ.get("SSL_CERT_DIR")
         return _context(named[0] if named else folder or True)
+    if verify is True and (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        return _context_of_the_system()  # OpenSSL itself would look at these two
     return _context(verify if isinstance(verify, bool) else os.fspath(verify))
 
 
@@ -44,6 +46,19 @@ def _context(verify: bool | str) -> ssl.SSLContext:
 
         context.load_verify_locations(certifi.where())
     return context
+
+
+@lru_cache(maxsize=1)
+def _context_of_the_system() -> ssl.SSLContext:
+    paths = ssl.get_default_verify_paths()
+    file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
+    if not file.is_file() and not folder.is_dir():
+        import certifi  # noqa: PLC0415 - as above
+
+        return ssl.create_default_context(cafile=certifi.where())
+    return ssl.create_default_context(
+        cafile=str(file) if file.is_file() else None, capath=str(folder) if folder.is_dir() else None
+    )
 
 
 def _system_has_certificates() -> bool:

@@ -14,9 +14,10 @@ settings.load_profile("machine may be busy")
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, URL or proxy of whoever runs the tests."""
+    """No key, URL, proxy or certificates of whoever runs the tests."""
     for name in list(os.environ):
-        if name.startswith(("OVH", "LANGCHAIN_", "LANGSMITH_", "LC_")) or name.lower().endswith("_proxy"):
+        is_ours = name.startswith(("OVH", "LANGCHAIN_", "LANGSMITH_", "LC_", "SSL_CERT_"))
+        if is_ours or name.endswith("CA_BUNDLE") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 
