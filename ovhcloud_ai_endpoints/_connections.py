@@ -165,8 +165,9 @@ async def async_connections(settings: Settings) -> AsyncConnections:
         if key not in pools:  # by another task, in the meantime
             import httpx  # noqa: PLC0415 - is imported by now
 
-            transport = httpx.AsyncHTTPTransport(**options)
-            client = httpx.AsyncClient(transport=transport, trust_env=False, cookies=_no_cookies())
+            from ovhcloud_ai_endpoints._shielded import ShieldedTransport  # noqa: PLC0415 - imports it too
+
+            client = httpx.AsyncClient(transport=ShieldedTransport(**options), trust_env=False, cookies=_no_cookies())
             pool = pools[key] = AsyncConnections(client, asyncio.Semaphore)
             pool.lifetime = _until_loop_ends(pool, pools)
             await anext(pool.lifetime)

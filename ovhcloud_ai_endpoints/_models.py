@@ -102,7 +102,7 @@ def bundled_models() -> list[Model]:
 
 def catalogue_date() -> str:
     """The day of the bundled catalogue, as YYYY-MM-DD."""
-    return str(_document()["as_of"])
+    return str(_DOCUMENT["as_of"])
 
 
 def model(name: str) -> Model:
@@ -159,7 +159,7 @@ def replacement(name: str) -> str | None:
 def retired_models(*, served: Collection[str]) -> dict[str, str | None]:
     """Models that the service no longer has, with what to use instead: those known as such, and those not `served`."""
     gone = {found.id: found.replaced_by for found in bundled_models()}
-    return {name: instead for name, instead in {**_document()["retired"], **gone}.items() if name not in served}
+    return {name: instead for name, instead in {**_DOCUMENT["retired"], **gone}.items() if name not in served}
 
 
 def read_models(entries: Iterable[Mapping[str, Any]]) -> list[Model]:
@@ -168,23 +168,21 @@ def read_models(entries: Iterable[Mapping[str, Any]]) -> list[Model]:
     return [Model(**{**entry, **{name: tuple(entry.get(name, ())) for name in tuples}}) for entry in entries]
 
 
-@cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(files(__package__).joinpath("models.json").read_text("utf-8"))
-    return document
+# Read with the module, since who first asks may be on an event loop, which must not wait for a file.
+_DOCUMENT: dict[str, Any] = json.loads(files(__package__).joinpath("models.json").read_text("utf-8"))
 
 
 @cache
 def _catalogue() -> dict[str, Model]:
     date = catalogue_date()
-    entries: list[dict[str, Any]] = _document()["models"]
+    entries: list[dict[str, Any]] = _DOCUMENT["models"]
     dated = ({"prices_as_of": date, **entry} if entry.get("usd_per_million_tokens") else entry for entry in entries)
     return {found.id: found for found in read_models(dated)}
 
 
 @cache
 def _retired() -> dict[str, str | None]:
-    return {name.lower(): instead for name, instead in _document()["retired"].items()}
+    return {name.lower(): instead for name, instead in _DOCUMENT["retired"].items()}
 
 
 @cache

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SERVICE, LANGCHAIN, LLAMA_INDEX = "ovhcloud_ai_endpoints", "langchain_ovhcloud", "llama_index_ovhcloud"
 PACKAGES = (SERVICE, LANGCHAIN, LLAMA_INDEX)
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-DRIVERS = {"_transport.py", "_alarm.py", "_connections.py", "_embedding_runs.py", "_model_list.py"}
+DRIVERS = {"_transport.py", "_alarm.py", "_connections.py", "_shielded.py", "_embedding_runs.py", "_model_list.py"}
 FRAMEWORKS = ("langchain", "llama_index")
 
 
@@ -52,7 +52,7 @@ def test_only_transport_and_its_connections_import_httpx() -> None:
         name(path) for path in MODULES for module in imports(path) if module.split(".")[0] in {"httpx", "httpcore"}
     }
 
-    assert users == {f"{SERVICE}/_transport.py", f"{SERVICE}/_connections.py"}
+    assert users == {f"{SERVICE}/_transport.py", f"{SERVICE}/_connections.py", f"{SERVICE}/_shielded.py"}
 
 
 def test_only_the_transport_sleeps_or_asks_the_time() -> None:

@@ -1,8 +1,6 @@
 """Each test once, for the client that blocks and for the one that is awaited."""
 
 import asyncio
-import importlib
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +26,6 @@ from ovhcloud_ai_endpoints import (
     StreamInterruptedError,
     Timeouts,
 )
-from ovhcloud_ai_endpoints import _connections as connections_module
 from ovhcloud_ai_endpoints._answer import Answer, Exchange
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import BASE_URL, Settings
@@ -545,11 +542,6 @@ class TestStreams:
             one.stream(take=1)
 
 
-def client_for(settings: Settings) -> Any:
-    with connections_module.connections(settings) as pool:
-        return pool.client
-
-
 def test_slots_bound_what_runs_at_once(server: LocalEndpoints) -> None:
     settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, max_concurrency=2)
     server.reply("late", pause=0.05, times=6)
@@ -577,132 +569,3 @@ def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> N
     asyncio.run(main())
 
     assert len(server.requests) == 3
-
-
-class TestLifetimes:
-    def test_each_loop_has_its_own_client_and_leaves_nothing(self, server: LocalEndpoints) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-
-        for _ in range(5):
-            asyncio.run(AsyncClient(settings).chat(ChatRequest(BODY)))
-
-        assert len(server.requests) == 5
-        assert len({request.connection for request in server.requests}) == 5
-
-    def test_many_objects_share_one_client_and_tls_context(self) -> None:
-        settings = [Settings(base_url="https://one.example/v1", api_key=SecretStr(str(key))) for key in range(100)]
-        elsewhere = Settings(base_url="https://two.example/v1")
-
-        clients = {id(client_for(one)) for one in settings}
-        contexts = {id(client_for(one)._transport._pool._ssl_context) for one in (settings[0], elsewhere)}
-
-        assert len(clients) == 1
-        assert len(contexts) == 1
-
-    def test_leaving_a_stream_closes_it_whoever_still_holds_it(self, server: LocalEndpoints) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        server.reply(events=[TEXT, Pause(5)])
-
-        with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
-            held = iter(deltas)
-            next(held)
-        Client(settings).chat(ChatRequest(BODY))
-
-        assert server.hung_up == 1
-        del held
-
-    async def test_leaving_an_asynchronous_stream_closes_it_whoever_still_holds_it(
-        self, server: LocalEndpoints
-    ) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        server.reply(events=[TEXT, Pause(5)])
-
-        async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
-            held = aiter(deltas)
-            await anext(held)
-        await AsyncClient(settings).chat(ChatRequest(BODY))
-
-        assert server.hung_up == 1
-        del held
-
-    def test_task_that_is_cancelled_closes_its_connection(self, server: LocalEndpoints) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        server.reply(events=[TEXT, Pause(5)])
-
-        async def main() -> None:
-            first = asyncio.Event()
-
-            async def read() -> None:
-                async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
-                    async for _ in deltas:
-                        first.set()
-
-            task = asyncio.create_task(read())
-            await first.wait()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            assert task.cancelled()
-            await AsyncClient(settings).chat(ChatRequest(BODY))
-
-        asyncio.run(main())
-
-        assert server.hung_up == 1
-
-    def test_threads_share_the_client_that_blocks(self, server: LocalEndpoints) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        threads = [threading.Thread(target=Client(settings).chat, args=(ChatRequest(BODY),)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-        assert len(server.requests) == 8
-        assert len({id(client_for(settings)) for _ in range(8)}) == 1
-
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-    def test_forked_child_has_connections_of_its_own(self, server: LocalEndpoints) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        Client(settings).chat(ChatRequest(BODY))
-
-        child = os.fork()
-        if child == 0:
-            try:
-                Client(settings).chat(ChatRequest(BODY))
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
-        Client(settings).chat(ChatRequest(BODY))
-
-        assert [request.connection for request in server.requests] == [1, 2, 1]
-
-    @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-    def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints, library: str) -> None:
-        with importlib.import_module(library).Client(headers={"X-Given": "yes"}) as given:
-            settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_client=given)
-            Client(settings).chat(ChatRequest(BODY))
-            with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
-                list(deltas)
-            server.reply(events=[TEXT, CUT])
-            with pytest.raises(StreamInterruptedError), Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
-                list(deltas)
-
-            assert not given.is_closed
-        assert {request.headers["x-given"] for request in server.requests} == {"yes"}
-
-    async def test_given_async_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
-        async with httpx.AsyncClient(headers={"X-Given": "yes"}) as given:
-            settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_async_client=given)
-            await AsyncClient(settings).chat(ChatRequest(BODY))
-
-            assert not given.is_closed
-        assert server.requests[-1].headers["x-given"] == "yes"
-
-    def test_no_alarm_outlives_its_stream(self, server: LocalEndpoints) -> None:
-        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-        with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
-            list(deltas)
-        for thread in threading.enumerate():
-            if thread.name == "ovhcloud-alarm":
-                thread.join(1)
-
-        assert "ovhcloud-alarm" not in {thread.name for thread in threading.enumerate()}

@@ -1,0 +1,570 @@
+"""Loops, threads, forks, cancellation, garbage: nothing is left behind, and nobody waits for ever."""
+
+import asyncio
+import gc
+import importlib
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+from pydantic import SecretStr
+
+from ovhcloud_ai_endpoints import OVHCloudError, StreamInterruptedError
+from ovhcloud_ai_endpoints import _connections as connections_module
+from ovhcloud_ai_endpoints._connections import Closing, aclose, async_connections
+from ovhcloud_ai_endpoints._limits import limiter
+from ovhcloud_ai_endpoints._options import ChatOptions
+from ovhcloud_ai_endpoints._retry import Retry
+from ovhcloud_ai_endpoints._settings import Settings
+from ovhcloud_ai_endpoints._stream import Delta
+from ovhcloud_ai_endpoints._transport import AsyncClient, Client
+from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints.testing import CUT, LocalEndpoints, Pause
+
+BODY: dict[str, Any] = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
+STREAM = {**BODY, "stream": True}
+TEXT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
+
+
+@pytest.fixture
+def settings(server: LocalEndpoints) -> Settings:
+    return Settings(api_key=server.api_key, base_url=server.base_url, retry=Retry(max_retries=0))
+
+
+def eventually(is_true: Callable[[], object], seconds: float = 3.0) -> bool:
+    """Whether it becomes true in a while; for what other threads do."""
+    end = time.monotonic() + seconds
+    while not is_true() and time.monotonic() < end:
+        threading.Event().wait(0.005)
+    return bool(is_true())
+
+
+def sockets_to(server: LocalEndpoints) -> int:
+    """How many connections of this process to the server are open."""
+    port, found = httpx.URL(server.base_url).port, 0
+    for one in gc.get_objects():
+        if isinstance(one, socket.socket) and one.fileno() >= 0 and one.family == socket.AF_INET:
+            with suppress(OSError):
+                found += one.getpeername()[1] == port
+    return found
+
+
+def client_for(settings: Settings) -> Any:
+    with connections_module.connections(settings) as pool:
+        return pool.client
+
+
+class TestLifetimes:
+    def test_each_loop_has_its_own_client_and_leaves_nothing(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+
+        for _ in range(5):
+            asyncio.run(AsyncClient(settings).chat(ChatRequest(BODY)))
+
+        assert len(server.requests) == 5
+        assert len({request.connection for request in server.requests}) == 5
+
+    def test_many_objects_share_one_client_and_tls_context(self) -> None:
+        settings = [Settings(base_url="https://one.example/v1", api_key=SecretStr(str(key))) for key in range(100)]
+        elsewhere = Settings(base_url="https://two.example/v1")
+
+        clients = {id(client_for(one)) for one in settings}
+        contexts = {id(client_for(one)._transport._pool._ssl_context) for one in (settings[0], elsewhere)}
+
+        assert len(clients) == 1
+        assert len(contexts) == 1
+
+    def test_leaving_a_stream_closes_it_whoever_still_holds_it(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        server.reply(events=[TEXT, Pause(5)])
+
+        with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+            held = iter(deltas)
+            next(held)
+        Client(settings).chat(ChatRequest(BODY))
+
+        assert server.hung_up == 1
+        del held
+
+    async def test_leaving_an_asynchronous_stream_closes_it_whoever_still_holds_it(
+        self, server: LocalEndpoints
+    ) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        server.reply(events=[TEXT, Pause(5)])
+
+        async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+            held = aiter(deltas)
+            await anext(held)
+        await AsyncClient(settings).chat(ChatRequest(BODY))
+
+        assert server.hung_up == 1
+        del held
+
+    def test_task_that_is_cancelled_closes_its_connection(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        server.reply(events=[TEXT, Pause(5)])
+
+        async def main() -> None:
+            first = asyncio.Event()
+
+            async def read() -> None:
+                async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                    async for _ in deltas:
+                        first.set()
+
+            task = asyncio.create_task(read())
+            await first.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled()
+            await AsyncClient(settings).chat(ChatRequest(BODY))
+
+        asyncio.run(main())
+
+        assert server.hung_up == 1
+
+    def test_threads_share_the_client_that_blocks(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        threads = [threading.Thread(target=Client(settings).chat, args=(ChatRequest(BODY),)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert len(server.requests) == 8
+        assert len({id(client_for(settings)) for _ in range(8)}) == 1
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_forked_child_has_connections_of_its_own(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        Client(settings).chat(ChatRequest(BODY))
+
+        child = os.fork()
+        if child == 0:
+            try:
+                Client(settings).chat(ChatRequest(BODY))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        Client(settings).chat(ChatRequest(BODY))
+
+        assert [request.connection for request in server.requests] == [1, 2, 1]
+
+    @pytest.mark.parametrize("library", ["httpx", "httpx2"])
+    def test_given_clients_are_used_and_not_closed(self, server: LocalEndpoints, library: str) -> None:
+        with importlib.import_module(library).Client(headers={"X-Given": "yes"}) as given:
+            settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_client=given)
+            Client(settings).chat(ChatRequest(BODY))
+            with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                list(deltas)
+            server.reply(events=[TEXT, CUT])
+            with pytest.raises(StreamInterruptedError), Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                list(deltas)
+
+            assert not given.is_closed
+        assert {request.headers["x-given"] for request in server.requests} == {"yes"}
+
+    async def test_given_async_clients_are_used_and_not_closed(self, server: LocalEndpoints) -> None:
+        async with httpx.AsyncClient(headers={"X-Given": "yes"}) as given:
+            settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, http_async_client=given)
+            await AsyncClient(settings).chat(ChatRequest(BODY))
+
+            assert not given.is_closed
+        assert server.requests[-1].headers["x-given"] == "yes"
+
+    def test_no_alarm_outlives_its_stream(self, server: LocalEndpoints) -> None:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
+        with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+            list(deltas)
+        for thread in threading.enumerate():
+            if thread.name == "ovhcloud-alarm":
+                thread.join(1)
+
+        assert "ovhcloud-alarm" not in {thread.name for thread in threading.enumerate()}
+
+
+class TestLoops:
+    def test_run_side_by_side_in_threads(self, server: LocalEndpoints, settings: Settings) -> None:
+        async def main() -> int:
+            answers = await asyncio.gather(*(AsyncClient(settings).chat(ChatRequest(BODY)) for _ in range(5)))
+            return len(answers)
+
+        with ThreadPoolExecutor(6) as pool:
+            done = list(pool.map(lambda _: asyncio.run(main()), range(12)))
+
+        assert done == [5] * 12
+        assert sockets_to(server) == 0
+
+    def test_of_uvloop_are_like_any_other(self, server: LocalEndpoints, settings: Settings) -> None:
+        server.reply(events=[TEXT, Pause(5)], times=2)
+
+        async def main() -> str:
+            async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                first = await anext(deltas)
+            task = asyncio.create_task(anext(aiter(self.stream(settings))))
+            await task
+            await AsyncClient(settings).chat(ChatRequest(BODY))
+            return first.text
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            assert runner.run(main()) == "Hel"
+        assert eventually(lambda: server.hung_up == 2)
+
+    @staticmethod
+    async def stream(settings: Settings) -> AsyncIterator[Delta]:
+        async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+    def test_that_are_never_closed_take_their_connections_with_them(
+        self, server: LocalEndpoints, settings: Settings
+    ) -> None:
+        for _ in range(5):
+            asyncio.new_event_loop().run_until_complete(AsyncClient(settings).chat(ChatRequest(BODY)))
+        gc.collect()
+
+        assert sockets_to(server) == 0
+
+    def test_may_be_busy_with_other_threads(self, server: LocalEndpoints, settings: Settings) -> None:
+        """The first call reads certificates in a thread, and must not wait for one of the loop's own."""
+        release = threading.Event()
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(ThreadPoolExecutor(1))
+            blocked = loop.run_in_executor(None, release.wait)
+            async with asyncio.timeout(5):
+                await AsyncClient(settings).chat(ChatRequest(BODY))
+            release.set()
+            await blocked
+
+        asyncio.run(main())
+
+    def test_end_without_a_word_when_a_stream_is_left_open(
+        self, server: LocalEndpoints, settings: Settings, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        server.reply(events=[TEXT, Pause(5)], times=3)
+        kept = []
+
+        async def leaves() -> None:
+            async for _ in self.stream(settings):
+                break
+
+        async def keeps() -> None:
+            kept.append(self.stream(settings))
+            await anext(kept[0])
+
+        async def fails() -> None:
+            async for _ in self.stream(settings):
+                raise KeyError
+
+        asyncio.run(leaves())
+        asyncio.run(keeps())
+        with pytest.raises(KeyError):
+            asyncio.run(fails())
+
+        assert eventually(lambda: server.hung_up == 3)
+        assert capfd.readouterr().err == ""
+
+
+def _ask(base_url: str, key: str) -> str:
+    request = ChatRequest(BODY)
+    return Client(Settings(api_key=key, base_url=base_url)).chat(request).messages[0].text
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("method", {"fork", "spawn"} & {*multiprocessing.get_all_start_methods()})
+def test_processes_have_connections_of_their_own(server: LocalEndpoints, method: str) -> None:
+    _ask(server.base_url, server.api_key)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        answers = pool.starmap(_ask, [(server.base_url, server.api_key)] * 4)
+
+    assert len(set(answers)) == 1
+    assert _ask(server.base_url, server.api_key) == answers[0]
+    numbers = [request.connection for request in server.requests]
+    assert numbers[0] == numbers[-1]
+    assert numbers[0] not in numbers[1:-1]
+
+
+class TestClosing:
+    class Model(ChatOptions, Closing):
+        pass
+
+    @pytest.fixture
+    def model(self, server: LocalEndpoints) -> "TestClosing.Model":
+        return self.Model(model="gpt-oss-120b", api_key=server.api_key, base_url=server.base_url)
+
+    def test_closes_what_is_idle(self, server: LocalEndpoints, model: Any) -> None:
+        with model:
+            Client(model.ovhcloud_settings).chat(ChatRequest(BODY))
+            assert sockets_to(server) == 1
+        assert sockets_to(server) == 0
+
+        Client(model.ovhcloud_settings).chat(ChatRequest(BODY))
+        assert server.requests[-1].connection == 2
+        model.close()
+        model.close()
+
+    async def test_closes_what_is_idle_on_a_loop(self, server: LocalEndpoints, model: Any) -> None:
+        async with model:
+            await AsyncClient(model.ovhcloud_settings).chat(ChatRequest(BODY))
+            assert sockets_to(server) == 1
+        assert sockets_to(server) == 0
+
+        await AsyncClient(model.ovhcloud_settings).chat(ChatRequest(BODY))
+        assert server.requests[-1].connection == 2
+        await model.aclose()
+        await model.aclose()
+
+    def test_lets_others_end_what_they_are_at(self, server: LocalEndpoints, model: Any) -> None:
+        other = Settings(api_key=server.api_key, base_url=server.base_url)
+        with Client(other).stream_chat(ChatRequest(STREAM)) as deltas:
+            next(deltas)
+            model.close()
+            Client(other).chat(ChatRequest(BODY))
+            assert list(deltas)
+            assert sockets_to(server) == 2
+        assert sockets_to(server) == 1
+
+    async def test_lets_others_end_what_they_are_at_on_a_loop(self, server: LocalEndpoints, model: Any) -> None:
+        other = Settings(api_key=server.api_key, base_url=server.base_url)
+        async with AsyncClient(other).stream_chat(ChatRequest(STREAM)) as deltas:
+            await anext(deltas)
+            await model.aclose()
+            await AsyncClient(other).chat(ChatRequest(BODY))
+            assert [delta async for delta in deltas]
+            assert sockets_to(server) == 2
+        assert sockets_to(server) == 1
+
+    async def test_never_closes_a_given_client(self, server: LocalEndpoints) -> None:
+        async with httpx.AsyncClient() as awaited:
+            with httpx.Client() as given:
+                model = self.Model(model="gpt-oss-120b", http_client=given, http_async_client=awaited)
+                with model:
+                    pass
+                async with model:
+                    pass
+                assert not given.is_closed
+            assert not awaited.is_closed
+
+
+class TestCancellation:
+    """A task is cancelled at each of its turns of the loop, one after the other; then all must be as it was."""
+
+    TURNS = 60
+
+    @pytest.fixture
+    def settings(self, server: LocalEndpoints) -> Settings:
+        return Settings(
+            api_key=server.api_key,
+            base_url=server.base_url,
+            max_concurrency=1,
+            retry=Retry(max_retries=1, backoff=0.001),
+        )
+
+    async def cancelled_after(self, turns: int, call: Any) -> None:
+        task = asyncio.create_task(call)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    async def check(self, server: LocalEndpoints, settings: Settings) -> None:
+        async with asyncio.timeout(3):
+            await AsyncClient(settings).chat(ChatRequest(BODY))
+        async with await async_connections(settings) as pool:
+            assert [connection.is_idle() for connection in pool.client._transport._pool.connections] == [True]
+        assert sockets_to(server) == 1
+        assert len(asyncio.all_tasks()) == 1
+
+    @pytest.mark.parametrize("fault", [None, "reset", "429-seconds", "503"])
+    async def test_of_a_whole_answer(self, server: LocalEndpoints, settings: Settings, fault: str | None) -> None:
+        for turns in range(self.TURNS):
+            server.reset()
+            if fault:
+                server.fail(fault)
+            await self.cancelled_after(turns, AsyncClient(settings).chat(ChatRequest(BODY)))
+            server._replies.clear()
+            await self.check(server, settings)
+
+    async def test_of_a_connection_that_is_being_made(self, server: LocalEndpoints, settings: Settings) -> None:
+        for turns in range(30):
+            await aclose(settings)
+            await self.cancelled_after(turns, AsyncClient(settings).chat(ChatRequest(BODY)))
+            await self.check(server, settings)
+
+    async def test_of_a_stream(self, server: LocalEndpoints, settings: Settings) -> None:
+        async def read() -> None:
+            async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                async for _ in deltas:
+                    pass
+
+        for turns in range(self.TURNS):
+            await self.cancelled_after(turns, read())
+            await self.check(server, settings)
+
+    async def test_while_waiting_for_a_slot(self, server: LocalEndpoints, settings: Settings) -> None:
+        server.reply(events=[TEXT, Pause(5)])
+        async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)):
+            for turns in range(20):
+                await self.cancelled_after(turns, AsyncClient(settings).chat(ChatRequest(BODY)))
+        await self.check(server, settings)
+
+    async def test_while_waiting_for_the_limit(self, server: LocalEndpoints, settings: Settings) -> None:
+        one = limiter(settings.base_url, server.api_key, "gpt-oss-120b")
+        one.observe(time.monotonic(), 429, {"retry-after": "30"})
+
+        for turns in range(20):
+            await self.cancelled_after(turns, AsyncClient(settings).chat(ChatRequest(BODY)))
+
+        assert one._queue == []
+        assert server.requests == []
+
+    def test_of_a_wait_for_the_limit_that_blocks(self, server: LocalEndpoints, settings: Settings) -> None:
+        one = limiter(settings.base_url, server.api_key, "gpt-oss-120b")
+        one.observe(time.monotonic(), 429, {"retry-after": "30"})
+        over = threading.Event()
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                Client(settings, over).chat(ChatRequest(BODY))
+            except OVHCloudError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert eventually(lambda: one._queue)
+        over.set()
+        thread.join(3)
+
+        assert not thread.is_alive()
+        assert len(errors) == 1
+        assert one._queue == []
+
+
+class TestGarbage:
+    def test_half_read_stream_in_a_cycle_is_closed_though_the_pool_is_locked(
+        self, server: LocalEndpoints, settings: Settings
+    ) -> None:
+        """The collector may run at any moment, also while httpcore holds its lock in this very thread."""
+        server.reply(events=[TEXT, Pause(5)])
+
+        def read() -> Iterator[Delta]:
+            with Client(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                yield from deltas
+
+        class Session:
+            def __init__(self) -> None:
+                self.stream = read()
+                self.first = next(self.stream)
+                self.me = self
+
+        def collect() -> None:
+            with connections_module.connections(settings) as pool:
+                lock = pool.client._transport._pool._optional_thread_lock
+            Session()
+            with lock:
+                gc.collect()
+
+        thread = threading.Thread(target=collect, daemon=True)
+        thread.start()
+        thread.join(5)
+
+        assert not thread.is_alive()
+        assert eventually(lambda: server.hung_up == 1)
+        Client(settings).chat(ChatRequest(BODY))
+
+    def test_stream_that_is_thrown_away_gives_its_slot_back(self, server: LocalEndpoints) -> None:
+        one = Settings(api_key=server.api_key, base_url=server.base_url, max_concurrency=1)
+        server.reply(events=[TEXT, Pause(5)])
+
+        def read() -> Iterator[Delta]:
+            with Client(one).stream_chat(ChatRequest(STREAM)) as deltas:
+                yield from deltas
+
+        stream = read()
+        next(stream)
+        del stream
+        Client(one).chat(ChatRequest(BODY))
+
+        assert eventually(lambda: server.hung_up == 1)
+
+
+class TestFlatness:
+    """The whole of it, 10,000 calls and 1,000 cancelled streams, is part of `make soak`."""
+
+    async def test_calls_and_cancelled_streams_leave_nothing(self) -> None:
+        with LocalEndpoints(requests_per_minute=10**6) as server:
+            settings = Settings(api_key=server.api_key, base_url=server.base_url)
+
+            async def stream() -> None:
+                async with AsyncClient(settings).stream_chat(ChatRequest(STREAM)) as deltas:
+                    async for _ in deltas:
+                        pass
+
+            async def round_() -> None:
+                for _ in range(20):
+                    await asyncio.gather(*(AsyncClient(settings).chat(ChatRequest(BODY)) for _ in range(10)))
+                    server.reply(events=[TEXT, Pause(5)], times=5)
+                    tasks = [asyncio.create_task(stream()) for _ in range(5)]
+                    await asyncio.to_thread(eventually, lambda: not server.unplayed)
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+                    server.reset()
+
+            async def held() -> int:
+                await aclose(settings)
+                gc.collect()
+                return sum(stat.size for stat in tracemalloc.take_snapshot().filter_traces(OURS).statistics("filename"))
+
+            await round_()
+            tracemalloc.start()
+            try:
+                await round_()
+                sockets, first = sockets_to(server), await held()
+                await round_()
+                second = await held()
+            finally:
+                tracemalloc.stop()
+
+        assert second - first < 20_000
+        assert sockets <= 15
+
+
+OURS = [
+    tracemalloc.Filter(inclusive=True, filename_pattern=pattern)
+    for pattern in ("*/ovhcloud_ai_endpoints/_*", "*/httpx/*", "*/httpcore/*", "*/h11/*")
+]
+
+
+def test_nothing_blocks_a_loop(server: LocalEndpoints) -> None:
+    """In a process of its own, so that the local server's loop is not looked at."""
+    script = Path(__file__).parents[1] / "blocking.py"
+    done = subprocess.run(
+        [sys.executable, script],
+        env=os.environ | server.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "nothing blocked"
