@@ -130,7 +130,7 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
         return value
     if is_partial:
         try:
-            found = from_json(value, allow_partial="trailing-strings")
+            found = from_json(value, cache_strings="keys", allow_partial="trailing-strings")
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}

@@ -106,7 +106,7 @@ class StructuredOutput(Generic[Model]):
             return None
         self._read = len(said)
         try:
-            partial = from_json(_from_its_beginning(said), allow_partial="trailing-strings")
+            partial = from_json(_from_its_beginning(said), cache_strings="keys", allow_partial="trailing-strings")
         except ValueError:
             return None
         if not isinstance(partial, dict) or partial == self._partial:

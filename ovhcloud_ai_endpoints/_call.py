@@ -266,7 +266,7 @@ class Call:
         raw = bytes(self._body)
         with self.telling():
             try:
-                return from_json(raw)
+                return from_json(raw, cache_strings="keys")  # values are not for a cache that outlives them
             except ValueError as error:
                 raise invalid_response("The answer is not JSON", raw, self._answer_headers) from error
 

@@ -247,7 +247,7 @@ def limit_reached(wait: float, max_wait: float, model: str | None, *, has_key: b
 def message_in(body: bytes) -> str:
     """What an error body says: `error.message`, `message`, or its text; of an HTML page its title."""
     try:
-        value = from_json(body)
+        value = from_json(body, cache_strings="keys")
     except ValueError:
         value = None
     match value:
@@ -369,7 +369,7 @@ def _advice_for_not_found(model: str | None, url: str) -> str:
 
 def _field(body: bytes, name: str) -> str | None:
     try:
-        value = from_json(body)
+        value = from_json(body, cache_strings="keys")
     except ValueError:
         return None
     found = value.get(name) if isinstance(value, dict) else None

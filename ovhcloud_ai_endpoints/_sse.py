@@ -92,7 +92,7 @@ def event_value(text: bytes) -> dict[str, Any]:
         InvalidResponseError: it is not a JSON object.
     """
     try:
-        value = from_json(text)
+        value = from_json(text, cache_strings="keys")
     except ValueError as error:
         raise invalid_response("An event of the stream is not JSON", text) from error
     if not isinstance(value, dict):
