@@ -8,7 +8,7 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: demo test matrix live models floors peers lint format
+.PHONY: demo test matrix soak live models floors peers lint format
 
 demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
@@ -19,6 +19,10 @@ test: .venv/installed  ## every test that needs no network
 
 matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks
 	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py
+
+soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
+	$(BIN)/python tests/soak/soak.py --seconds 120
+	$(BIN)/python tests/soak/dead_peer.py
 
 live: .venv/installed  ## what we take the service to do, checked on the real one; takes a key
 	$(BIN)/python -m pytest -m live --live --timeout=300 --allow-hosts=oai.endpoints.kepler.ai.cloud.ovh.net
