@@ -6,6 +6,8 @@ with those of pings.
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from ovhcloud_ai_endpoints._watch import Watch
 
@@ -31,7 +33,8 @@ class Alarm:
         self._cut = cut
         self._clock = clock
         self._deadline = watch.deadline
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # which may be told also while it is at work in this very thread
+        self._lock = threading.Lock()  # so that nothing is cut once it is read
         self._is_reading = False
         self._has_rung = False
         self._is_over = False
@@ -41,7 +44,7 @@ class Alarm:
     def next(self) -> bytes | None:
         """The next piece, or None at the end; TimeoutError when the time is up."""
         if self._watch.deadline < self._deadline:
-            self._wake.set()
+            self._wake.put(None)
         self._deadline = self._watch.deadline
         self._is_reading = True
         try:
@@ -51,7 +54,8 @@ class Alarm:
                 raise TimeoutError from error
             raise
         finally:
-            self._is_reading = False
+            with self._lock:
+                self._is_reading = False
         if data is None and self._has_rung:
             raise TimeoutError
         return data
@@ -62,23 +66,30 @@ class Alarm:
         Args:
             last: what is then still to be done, by the alarm's thread.
         """
-        if self._has_rung:
-            last()
         self._last = last
         self._is_over = True
-        self._wake.set()
+        self._wake.put(None)
 
     def _run(self) -> None:
         while not self._is_over:
             is_reading = self._is_reading  # looked at first: who begins to read has moved the deadline before
             left = self._watch.left(self._clock())
-            if left > 0:
-                self._wake.wait(min(left, threading.TIMEOUT_MAX))
+            if self._has_rung:
+                self._wake.get()
+            elif left > 0:
+                self._wait(min(left, threading.TIMEOUT_MAX))
             elif is_reading:
+                self._ring()
+            else:
+                self._wait(PARKED_SECONDS)
+        self._last()
+
+    def _wait(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._wake.get(timeout=seconds)
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._is_reading:
                 self._has_rung = True
                 self._cut()
-                return
-            else:
-                self._wake.wait(PARKED_SECONDS)
-            self._wake.clear()
-        self._last()

@@ -89,6 +89,7 @@ def facts_of(answer: Answer, message: Message) -> dict[str, Any]:
         "system_fingerprint": answer.system_fingerprint,
         "request_id": exchange.request_id,
         "attempts": exchange.attempts,
+        "waited": exchange.waited or None,
         "time_to_first_event": exchange.first_event_after,
         "warning": exchange.warning,
         "only_reasoning": message.is_only_reasoning or None,

@@ -38,7 +38,9 @@ from ovhcloud_ai_endpoints._watch import Watch
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body, ChatRequest
 
 MAX_ANSWER_BYTES = 128 * 1024 * 1024  # 25 vectors of 4,096 numbers are 2 MB
+LONGEST_TIMEOUT = 1e8  # seconds; sockets take no more than some centuries
 MAX_ERROR_BYTES = 64 * 1024
+ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # others make more than a thousand bytes of one
 NOT_STREAMS = ("application/json", "text/html")
 
 E = TypeVar("E", bound=OVHCloudError)
@@ -69,6 +71,7 @@ class Call:
         self.model: str | None = body.get("model")
         self.headers: dict[str, str] = {}
         self._secret = ""
+        self._is_timed = False
         self._ticket = next(_tickets)
         self._limiter: Limiter | None = None
         self._sent = 0.0
@@ -79,32 +82,34 @@ class Call:
         self._answer_headers: dict[str, str] = {}
         self._body = bytearray()
 
-    def turn(self, now: float, chance: float) -> float:
+    def turn(self, now: float, chance: float, *, queued: float = 0.0) -> float:
         """Seconds to wait until it is worth asking again; 0 if the next attempt begins now, with `headers`.
 
-        The clocks begin with the first attempt: whoever waits for it has not asked the service for anything.
+        The clocks begin when it is first asked, and go on while the service's limit is waited for.
 
         Args:
             chance: a random number in [0, 1), so that not all who wait go at once.
+            queued: seconds for which a slot of our own was waited for, which no clock counts.
 
         Raises:
-            RateLimitError: the wait for the service's limit is longer than `max_wait` or the time that is left.
+            RateLimitError: the wait for the service's limit is longer than `max_wait` or the time that is left, or
+                no retries are wanted, so that no wait is either.
         """
         with self.telling():
             self.headers = self.settings.headers()
             self._secret = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            self._limiter = self._own_limiter()
-            wait = self._limiter.delay(now, self._ticket) if self._limiter else 0.0
-            if wait > self.settings.retry.max_wait or (self._error and wait >= self.watch.left(now)):
-                raise self._error or limit_reached(
-                    wait, self.settings.retry.max_wait, self.model, has_key=bool(self._secret)
-                )
+            self._choose_limiter()
+            if self._is_timed:
+                self.watch.wait(queued)
+            else:
+                self.watch, self._is_timed = Watch(self.settings.timeouts, now), True
+            said = self._limiter.delay(now, self._ticket) if self._limiter else 0.0
+            wait = said * (1 + chance / 10)
+            if wait and (knob := self.settings.retry.objection(said, left=self.watch.left(now + wait - said))):
+                raise self._error or limit_reached(said, knob, self.model, has_key=bool(self._secret))
         if wait:
-            wait *= 1 + chance / 10
             self._waited += wait
             return wait
-        if not self._attempts:
-            self.watch = Watch(self.settings.timeouts, now)
         self._attempts += 1
         self._sent = now
         self._status = None
@@ -141,12 +146,13 @@ class Call:
         """Checks that the body can be read.
 
         Raises:
-            InvalidResponseError: it is encoded several times over, which can turn bytes into gigabytes.
+            InvalidResponseError: it is encoded as was not asked for, or several times over, which can turn bytes into
+                gigabytes.
         """
-        encoding = self._answer_headers.get("content-encoding", "")
-        if "," in encoding:
+        encoding = self._answer_headers.get("content-encoding", "").strip().lower()
+        if self._is_success and encoding not in ENCODINGS:
             raise InvalidResponseError(
-                f"The answer is encoded as {encoding}, which no server needs", status=self._status
+                f"The answer is encoded as {encoding}, which was not asked for", status=self._status
             )
 
     def received(self, data: bytes, now: float) -> bool:
@@ -308,10 +314,13 @@ class Call:
             warning=self._answer_headers.get("x-warning"),
         )
 
-    def _own_limiter(self) -> Limiter | None:
-        if not self.settings.share_limits or self.model is None:
-            return None
-        return limiter(self.settings.base_url, self._secret, self.model)
+    def _choose_limiter(self) -> None:
+        """The limiter of the key, which may be another than at the last attempt."""
+        shares = self.settings.share_limits and self.model is not None
+        own = limiter(self.settings.base_url, self._secret, str(self.model)) if shares else None
+        if own is not self._limiter:
+            self.leave()
+            self._limiter = own
 
     @property
     def _is_success(self) -> bool:
@@ -332,6 +341,7 @@ class StreamedCall(Call):
         self.is_over = False
         self._pending: Iterator[Delta] = iter(())
         self._given: float | None = None
+        self._paused = 0.0  # seconds that the reader took since the last bytes came
 
     def read_timeout(self, now: float) -> float | None:
         """Seconds for a single read; none once the stream has begun, since then the watch alone bounds its silence."""
@@ -351,6 +361,7 @@ class StreamedCall(Call):
     def feed(self, data: bytes | None, arrived: float) -> None:
         """Takes the next bytes, once `next_delta` has nothing more to give; None is their end."""
         self.is_over = data is None
+        self._paused = 0.0
         self._pending = self._last_deltas() if data is None else self._deltas(data, arrived)
 
     def next_delta(self) -> Delta | None:
@@ -369,6 +380,7 @@ class StreamedCall(Call):
         """The reader asks for more; what it did since it was given something is not the service's silence."""
         if self._given is not None:
             self.watch.pause(now - self._given)
+            self._paused += now - self._given
 
     def pause(self, now: float) -> None:
         """The reader is given something."""
@@ -377,12 +389,12 @@ class StreamedCall(Call):
     def _deltas(self, data: bytes, arrived: float) -> Iterator[Delta]:
         for delta in self.reply.feed(data):
             if delta or self.reply.is_complete:
-                self.watch.event(arrived)
+                self.watch.event(arrived + self._paused)
             if delta:
                 yield delta
         if self.reply.is_done:
-            self.watch.drain(arrived)
-        elif self.watch.left(arrived) < 0:
+            self.watch.drain(arrived + self._paused)
+        elif self.watch.left(arrived + self._paused) < 0:
             raise self.watch.expired()
 
     def _last_deltas(self) -> Iterator[Delta]:
@@ -416,4 +428,4 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 
 def _bound(seconds: float) -> float | None:
-    return None if seconds == math.inf else max(seconds, 0.001)
+    return None if seconds == math.inf else min(max(seconds, 0.001), LONGEST_TIMEOUT)

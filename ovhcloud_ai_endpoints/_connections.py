@@ -35,6 +35,7 @@ KEEPALIVE = (  # a dead peer is noticed within about 45 s
 )
 
 S = TypeVar("S", threading.Semaphore, asyncio.Semaphore)
+T = TypeVar("T")
 
 
 class Connections(Generic[S]):
@@ -45,9 +46,9 @@ class Connections(Generic[S]):
         is_dropped: whether the last of them closes it.
     """
 
-    def __init__(self, client: Any, semaphore: type[S], slots: "_Slots | None" = None) -> None:
+    def __init__(self, client: Any, semaphore: type[S], slots: "_Slots | None" = None, *, users: int = 0) -> None:
         self.client = client
-        self.users = 0
+        self.users = users
         self.is_dropped = False
         self._semaphore: type[S] = semaphore
         self._slots: _Slots = {} if slots is None else slots
@@ -88,7 +89,12 @@ class AsyncConnections(Connections[asyncio.Semaphore]):
     async def __aexit__(self, *_: object) -> None:
         self.users -= 1
         if self.is_dropped and not self.users:
-            await self.client.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        """Closes all of it, also if who waits for that is cancelled."""
+        self._closing = asyncio.ensure_future(self.client.aclose())
+        await asyncio.shield(self._closing)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ _Slots = dict[tuple[int, str], Any]
 
 _lock = threading.RLock()  # what is collected while it is held may ask for it again
 _sync: dict[_Route, BlockingConnections] = {}
-_slots_of_given: WeakKeyDictionary[Any, WeakKeyDictionary[Any, _Slots]] = WeakKeyDictionary()
+_slots_of_routes: dict[_Route, _Slots] = {}  # beside the pools, which `close` drops though calls are under way
+_slots_of_given: WeakKeyDictionary[Any, _Slots] = WeakKeyDictionary()
 _loader = ThreadPoolExecutor(1, "ovhcloud-loader")  # not the loop's own executor, which may be full
 
 
@@ -136,7 +143,7 @@ def connections(settings: Settings) -> BlockingConnections:
     """The process's connections for these settings, or the client that the user gave."""
     given = settings.http_client
     if given is not None:
-        return BlockingConnections(given, threading.Semaphore, _slots_for(given, given))
+        return BlockingConnections(given, threading.Semaphore, _slots_for(given, _slots_of_given), users=1)
     if settings.http_async_client is not None:
         warn_of_other_client("http_async_client", "http_client")
     route = _Route.of(settings)
@@ -147,7 +154,8 @@ def connections(settings: Settings) -> BlockingConnections:
 
             transport = httpx.HTTPTransport(**(options or route.transport_options()))
             client = httpx.Client(transport=transport, trust_env=False, cookies=_no_cookies())
-            _sync[route] = BlockingConnections(client, threading.Semaphore)
+            slots = _slots_of_routes.setdefault(route, {})
+            _sync[route] = BlockingConnections(client, threading.Semaphore, slots)
         _sync[route].users += 1
         return _sync[route]
 
@@ -156,7 +164,9 @@ async def async_connections(settings: Settings) -> AsyncConnections:
     """The running loop's connections for these settings, or the client that the user gave."""
     given, loop = settings.http_async_client, asyncio.get_running_loop()
     if given is not None:
-        return AsyncConnections(given, asyncio.Semaphore, _slots_for(given, loop))
+        return AsyncConnections(
+            given, asyncio.Semaphore, _slots_for(given, _on(loop, "slots", WeakKeyDictionary)), users=1
+        )
     if settings.http_client is not None:
         warn_of_other_client("http_client", "http_async_client")
     pools, key = _of_loop(loop), (os.getpid(), _Route.of(settings))
@@ -168,7 +178,8 @@ async def async_connections(settings: Settings) -> AsyncConnections:
             from ovhcloud_ai_endpoints._shielded import ShieldedTransport  # noqa: PLC0415 - imports it too
 
             client = httpx.AsyncClient(transport=ShieldedTransport(**options), trust_env=False, cookies=_no_cookies())
-            pool = pools[key] = AsyncConnections(client, asyncio.Semaphore)
+            slots = _on(loop, "slots_of_routes", dict[_Route, _Slots]).setdefault(key[1], {})
+            pool = pools[key] = AsyncConnections(client, asyncio.Semaphore, slots)
             pool.lifetime = _until_loop_ends(pool, pools)
             await anext(pool.lifetime)
     pools[key].users += 1
@@ -177,6 +188,8 @@ async def async_connections(settings: Settings) -> AsyncConnections:
 
 def close(settings: Settings) -> None:
     """Closes the process's connections for these settings once no call has them; the next call opens new ones."""
+    if settings.http_client is not None:
+        return
     with _lock:
         pool = _sync.pop(_Route.of(settings), None)
         if pool is None:
@@ -189,12 +202,14 @@ def close(settings: Settings) -> None:
 
 async def aclose(settings: Settings) -> None:
     """The same for the running loop's connections."""
+    if settings.http_async_client is not None:
+        return
     pool = _of_loop(asyncio.get_running_loop()).pop((os.getpid(), _Route.of(settings)), None)
     if pool is None:
         return
     pool.is_dropped = True
     if not pool.users:
-        await pool.client.aclose()
+        await pool.close()
 
 
 class Closing:
@@ -230,15 +245,20 @@ class Closing:
 
 
 def _of_loop(loop: asyncio.AbstractEventLoop) -> dict[tuple[int, _Route], AsyncConnections]:
-    """The connections of a loop, which it holds itself, so that they go when it goes."""
-    found: dict[tuple[int, _Route], AsyncConnections] = vars(loop).setdefault("_ovhcloud_connections", {})
+    """The connections of a loop; a forked child, which may go on with its parent's loop, has others."""
+    return _on(loop, "connections", dict)
+
+
+def _on(loop: asyncio.AbstractEventLoop, what: str, make: type[T]) -> T:
+    """Something that hangs on a loop, and goes when it goes: pools and slots hold their loop, so no weak table can."""
+    found: T = vars(loop).setdefault(f"_ovhcloud_{what}", make())
     return found
 
 
-def _slots_for(given: Any, user: Any) -> _Slots:
-    """The slots in front of a client that was given, for all its threads or for a loop."""
+def _slots_for(given: Any, slots: WeakKeyDictionary[Any, _Slots]) -> _Slots:
+    """The slots in front of a client that was given."""
     with _lock:
-        return _slots_of_given.setdefault(given, WeakKeyDictionary()).setdefault(user, {})
+        return slots.setdefault(given, {})
 
 
 async def _until_loop_ends(
@@ -272,12 +292,13 @@ def _forget() -> None:
     _lock = threading.RLock()
     _loader = ThreadPoolExecutor(1, "ovhcloud-loader")
     _sync.clear()
+    _slots_of_routes.clear()
     _slots_of_given.clear()
 
 
 def _close() -> None:
-    for pool in list(_sync.values()):
-        pool.client.close()
+    while _sync:
+        _sync.popitem()[1].client.close()
 
 
 atexit.register(_close)

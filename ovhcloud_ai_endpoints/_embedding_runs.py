@@ -7,12 +7,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from threading import Thread
+from typing import TypeVar
 
 from ovhcloud_ai_endpoints._embeddings import Run, batch_size
 from ovhcloud_ai_endpoints._errors import OVHCloudError
@@ -21,6 +22,7 @@ from ovhcloud_ai_endpoints._transport import AsyncClient, Client
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
+T = TypeVar("T")
 Planned = Callable[[list[str], int], Run]  # the run for a piece of the input, and the position of its first text
 
 
@@ -50,8 +52,8 @@ def embed(
         if run.workers < 2:
             work()
         else:
-            with ThreadPoolExecutor(run.workers, "ovhcloud-embeddings") as pool, _stopping(run, over):
-                wait([pool.submit(copy_context().run, work) for _ in range(run.workers)])
+            with _stopping(run, over):
+                _in_threads(run.workers, work)
     return _vectors(run, options)
 
 
@@ -84,21 +86,56 @@ def embed_iter(
     Args:
         size: texts in a request, if the model takes as many.
     """
-    start, rest = 0, iter(texts)
-    while piece := list(islice(rest, batch_size(size, model) * options.max_concurrency)):
+    start, rest, broken = 0, iter(_not_one(texts)), None
+    while not broken:
+        piece: list[str] = []
+        try:
+            piece.extend(islice(rest, batch_size(size, model) * options.max_concurrency))
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was read before it is not to be lost
+            broken = error
+        if not piece:
+            break
         yield from embed(planned(piece, start), options)
         start += len(piece)
+    if broken:
+        raise broken
 
 
 async def aembed_iter(
     texts: Iterable[str] | AsyncIterable[str], options: EmbeddingOptions, *, model: str, size: int, planned: Planned
 ) -> AsyncIterator[list[float]]:
     """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
-    start, rest = 0, _asynchronous(texts)
-    while piece := await _next_piece(rest, batch_size(size, model) * options.max_concurrency):
+    start, rest, broken = 0, _asynchronous(_not_one(texts)), None
+    while not broken:
+        piece: list[str] = []
+        try:
+            await _read(rest, piece, batch_size(size, model) * options.max_concurrency)
+        except Exception as error:  # noqa: BLE001 - as above
+            broken = error
+        if not piece:
+            break
         for vector in await aembed(planned(piece, start), options):
             yield vector
         start += len(piece)
+    if broken:
+        raise broken
+
+
+def _in_threads(count: int, work: Callable[[], None]) -> None:
+    """Does it so many times at once. After Ctrl-C nobody waits for the threads, which end with what they are at."""
+    threads = [
+        Thread(target=copy_context().run, args=(work,), name="ovhcloud-embeddings", daemon=True) for _ in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _not_one(texts: T) -> T:
+    if isinstance(texts, str):
+        raise TypeError("Texts are embedded one after the other; this is one text")
+    return texts
 
 
 async def _asynchronous(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
@@ -110,13 +147,11 @@ async def _asynchronous(texts: Iterable[str] | AsyncIterable[str]) -> AsyncItera
             yield text
 
 
-async def _next_piece(texts: AsyncIterator[str], count: int) -> list[str]:
-    piece: list[str] = []
+async def _read(texts: AsyncIterator[str], piece: list[str], count: int) -> None:
     async for text in texts:
         piece.append(text)
         if len(piece) == count:
             break
-    return piece
 
 
 def _work(
@@ -189,7 +224,7 @@ def _vectors(run: Run, options: EmbeddingOptions) -> list[list[float]]:
 
 @contextmanager
 def _stopping(run: Run, over: threading.Event | asyncio.Event) -> Iterator[None]:
-    """After Ctrl-C or a cancellation no request is begun or tried again; those that were sent are waited for."""
+    """After Ctrl-C or a cancellation no request is begun or tried again."""
     try:
         yield
     except BaseException as error:

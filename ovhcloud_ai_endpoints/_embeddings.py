@@ -24,6 +24,7 @@ from ovhcloud_ai_endpoints._errors import (
     PayloadTooLargeError,
     event_error,
     invalid_response,
+    message_in,
 )
 from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._models import wire_name
@@ -32,14 +33,18 @@ from ovhcloud_ai_endpoints._wire import Body
 PATH = "/embeddings"
 BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
 MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
+SURELY_TAKEN_BYTES = 64_000  # a 413 for less has another reason than the size, and teaches nothing
 BLANK = " "  # stands for an empty text, which some servers embed and others refuse
 CUT = 0.7  # what is left of a text that is too long, where the refusal doesn't say by how much
 SAFETY = 0.97  # where it does: what is cut off may have had fewer tokens than the rest
+LEAST_SHARE, MOST_SHARE = 0.5, 0.9  # of a text that is cut once more; numbers that say else mean something else
 
 _TOO_MANY = re.compile(  # words of several servers, since OVHcloud's own are not known
     r"batch.?size|too many (inputs|items|texts)|array (is )?too long|(less|more|fewer) than \d+ (inputs|items|texts)",
     re.IGNORECASE,
 )
+
+_ALLOWED = re.compile(r"(?:max\w*|most|than|only|up to|limit(?: is| of|:))\D{0,40}?(\d{1,6})", re.IGNORECASE)
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
@@ -74,11 +79,12 @@ class Capacity:
     bytes: int = MAX_BATCH_BYTES
 
 
+_learning = threading.Lock()
 _learned: dict[tuple[str, str], Capacity] = {}  # from refusals, by base URL and model
 
 
 def batches(
-    texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset()
+    texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset(), start: int = 0
 ) -> Iterator[Batch]:
     """The texts, in order, in batches that the service takes: by number and by bytes.
 
@@ -86,15 +92,24 @@ def batches(
 
     Args:
         known: positions of texts that are left out.
+        start: the number of the first.
 
     Raises:
         TypeError: something that is not a text, such as a list of tokens.
     """
     for position, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"The service embeds texts; number {position} is of type {type(text).__name__}.")
+            kind = type(text).__name__
+            raise TypeError(f"The service embeds texts; number {start + position}, from 0, is of type {kind}.")
     left = ((position, text) for position, text in enumerate(texts) if position not in known)
     return _packed(left, Capacity(size), instruction)
+
+
+def forget(base_url: str) -> None:
+    """Forgets what a server has refused for its size; for tests."""
+    with _learning:
+        for server in [server for server in _learned if server[0] == base_url]:
+            del _learned[server]
 
 
 def _packed(texts: Iterable[tuple[int, str]], capacity: Capacity, instruction: str) -> Iterator[Batch]:
@@ -202,14 +217,18 @@ class Run:
         known: Mapping[int, list[float]] | None = None,
     ) -> None:
         self.vectors = dict(known or {})
-        if isinstance(texts, str):
-            raise TypeError("A list of texts is embedded; this is one text")
+        if isinstance(texts, str) or not hasattr(texts, "__len__"):
+            raise TypeError(
+                f"A list of texts is embedded, and embed_iter takes an iterator; not {type(texts).__name__}"
+            )
         self.total, self.known = len(texts), len(self.vectors)
         self._server = (base_url, model)
         self._instruction = instruction
         self._size = batch_size(size, model)
         self._truncate = truncate
-        self._pending = deque(batches(texts, size=self._size, instruction=instruction, known=self.vectors.keys()))
+        self._pending = deque(
+            batches(texts, size=self._size, instruction=instruction, known=self.vectors.keys(), start=start or 0)
+        )
         if self._server in _learned:
             self._pack_again()
         self._requests = 0
@@ -252,13 +271,13 @@ class Run:
         """
         is_too_large = isinstance(error, PayloadTooLargeError)
         is_too_long = is_too_large or isinstance(error, ContextOverflowError)
-        is_too_many = isinstance(error, BadRequestError | PayloadTooLargeError) and _TOO_MANY.search(error.message)
+        is_too_many = isinstance(error, BadRequestError | PayloadTooLargeError) and _TOO_MANY.search(_words(error))
         count = len(batch.texts)
         with self._lock:
             if count > 1 and is_too_many:
-                self._learn(Capacity(_largest_below(count, error.message)), batch)
-            elif count > 1 and is_too_large and "token" not in error.message.lower():
-                self._learn(Capacity(sys.maxsize, sum(map(_weight, batch.texts)) // 2), batch)
+                self._learn(Capacity(_allowed(count, _words(error))), batch)
+            elif count > 1 and is_too_large and (weight := sum(map(_weight, batch.texts))) > SURELY_TAKEN_BYTES:
+                self._learn(Capacity(sys.maxsize, weight // 2), batch)
             elif count > 1 and is_too_long:
                 half = count // 2
                 parts = (slice(half), slice(half, None))
@@ -269,9 +288,10 @@ class Run:
                 raise error
 
     def _learn(self, capacity: Capacity, batch: Batch) -> None:
-        known = _learned.get(self._server, capacity)
-        learned = Capacity(min(known.texts, capacity.texts), min(known.bytes, capacity.bytes))
-        _learned[self._server] = learned
+        with _learning:
+            known = _learned.get(self._server, capacity)
+            learned = Capacity(min(known.texts, capacity.texts), min(known.bytes, capacity.bytes))
+            _learned[self._server] = learned
         shown = f"{min(learned.texts, self._size)} texts and {learned.bytes:,} bytes"
         log.warning("A request for %s was refused for its size; from now on they hold at most %s", self._model, shown)
         self._pending.appendleft(batch)
@@ -290,7 +310,7 @@ class Run:
             OVHCloudError: it is not to be cut.
         """
         (text,), position = batch.texts, (self._start or 0) + batch.positions[0]
-        length = int(len(text) * _share(error.message))
+        length = int(len(text) * _share(_words(error)))
         if not self._truncate or not length:
             error.message = (
                 f"Text number {position}, of {len(text):,} characters, is too long: {error.message} "
@@ -341,29 +361,37 @@ class Run:
 
     def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:
         start = self._start or 0
+        whole = f"{len(self._texts)} texts" + ("" if self._start is None else f" from number {start} on")
         said = error.message if isinstance(error, OVHCloudError) else repr(error)
         ours = EmbeddingsInterruptedError(
-            f"{len(self.vectors)} of {len(self._texts)} texts are embedded, then: {said} "
+            f"{len(self.vectors)} of {whole} are embedded, then: {said} "
             "This error's vectors and remaining hold both; embed what remains to go on.",
             vectors={start + place: vector for place, vector in self.vectors.items()},
             remaining={start + place: text for place, text in enumerate(self._texts) if place not in self.vectors},
         )
+        ours.usage = self.usage
         if isinstance(error, OVHCloudError):
             ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
             ours.attempts, ours.waited = error.attempts, error.waited
         return ours
 
 
-def _largest_below(count: int, said: str) -> int:
-    """The number of texts that a refusal allows: the largest that it names and that is less; else half as many."""
-    named = [int(number) for number in re.findall(r"\d{1,6}", said)]
+def _words(error: OVHCloudError) -> str:
+    """What the server said, without our advice."""
+    return message_in(error.body.encode())
+
+
+def _allowed(count: int, said: str) -> int:
+    """The number of texts that a refusal allows, if it names one that is less; else half as many."""
+    named = [int(number) for number in _ALLOWED.findall(said)]
     return max((number for number in named if 0 < number < count), default=count // 2)
 
 
 def _share(said: str) -> float:
     """How much of a text to keep, if its refusal names how many tokens it has and how many it may have."""
-    named = sorted({int(number.replace(",", "")) for number in re.findall(r"\d[\d,]{2,9}", said)})
-    return SAFETY * named[0] / named[-1] if len(named) > 1 else CUT
+    named = sorted({int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]{2,7}\b", said)})
+    share = named[-2] / named[-1] if len(named) > 1 else CUT
+    return min(max(share * SAFETY, LEAST_SHARE), MOST_SHARE)
 
 
 def _vector(value: Any) -> list[float]:

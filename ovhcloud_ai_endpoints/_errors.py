@@ -31,6 +31,7 @@ from ovhcloud_ai_endpoints._models import model as model_facts
 
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._answer import Message
+    from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage
 
 REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
@@ -149,7 +150,10 @@ class EmbeddingsInterruptedError(OVHCloudError):
     Attributes:
         vectors: position of a text in the input -> its vector, for all that were embedded.
         remaining: position of a text in the input -> the text, for all that were not.
+        usage: what the requests that succeeded took.
     """
+
+    usage: "EmbeddingUsage | None" = None
 
     def __init__(
         self,
@@ -233,12 +237,16 @@ def invalid_response(problem: str, body: bytes, headers: Mapping[str, str] | Non
     return InvalidResponseError(f"{problem}. {shown}", headers=headers, body=start)
 
 
-def limit_reached(wait: float, max_wait: float, model: str | None, *, has_key: bool) -> RateLimitError:
-    """The error for a request that is not sent, because the service has said that its limit is reached."""
+def limit_reached(wait: float, knob: str, model: str | None, *, has_key: bool) -> RateLimitError:
+    """The error for a request that is not sent, because the service has said that its limit is reached.
+
+    Args:
+        knob: the argument that forbids to wait.
+    """
     advice = " Without a key it takes 2 requests a minute, with one 400: set OVHCLOUD_API_KEY." if not has_key else ""
     error = RateLimitError(
-        f"The limit for {model} is reached, and the service takes no request for {wait:.0f} s, which is more than "
-        f"max_wait={max_wait:g} allows. It was not sent.{advice}"
+        f"The limit for {model} is reached, and the service takes no request for {wait:.0f} s. {knob} does not allow "
+        f"to wait so long, so it was not sent.{advice}"
     )
     error.retry_after = wait
     return error
@@ -256,9 +264,11 @@ def message_in(body: bytes) -> str:
         case {"detail": detail}:
             said = str(detail)
         case _:
-            said = body.decode("utf-8", "replace")
-            if said.lstrip()[:1] == "<":
+            said = body.decode("utf-8", "replace").strip()
+            if said[:1] == "<":
                 said = _page(said)
+            elif said[:1] in {"{", "["}:  # cut, or of another shape
+                said = said if value is not None else ""
     said = " ".join(said.split())
     return said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
 
@@ -301,7 +311,7 @@ def _advice(kind: type[OVHCloudError], said: str, *, model: str | None, url: str
         asked = f"The service asks for {wait:.0f} s of waiting. " if wait is not None else ""
         return (
             f"{asked}With a key the limit is 400 requests a minute for each model, without one 2. "
-            "Raise max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
+            "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
         )
     if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
         if url.endswith("/embeddings"):
@@ -327,7 +337,8 @@ def _advice_for_refusal(said: str, model: str | None) -> str:
         return f"{facts.id} takes {facts.max_images_per_request} images in a request."
     if "support" in words and "tool" in words and facts.is_known and not facts.tool_calling:
         return f"Models that call tools: {', '.join(names_of('tool_calling'))}."
-    if ("response_format" in words or "json" in words) and facts.is_known and not facts.structured_output:
+    is_of_objects = "response_format" in words or ("json" in words and "deserialize" not in words)
+    if is_of_objects and facts.is_known and not facts.structured_output:
         return f"Models that give objects: {', '.join(names_of('structured_output'))}."
     return ""
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from ovhcloud_ai_endpoints._errors import retry_after
 
 WINDOW = 60.0  # seconds: the service's limits are requests a minute, and its minutes are fixed (a guess)
-LONGEST = 3600.0  # seconds for which is believed what was said
+LONGEST = 86400.0  # seconds; nothing longer is believed
 KEPT = 1024  # limiters, before those that hold nobody back are dropped
 
 LIMIT_HEADER = "x-ratelimit-limit-minute"
@@ -30,6 +30,7 @@ class Limiter:
         self._limit = math.inf  # requests in a window
         self._left = math.inf  # requests that may still go in this window; infinite while nobody is held back
         self._end = -math.inf  # when this window ends
+        self._said = -math.inf  # until when nothing is taken, as the service said; after a window it is asked again
         self._queue: list[int] = []  # the tickets of those who wait
         self._lock = threading.RLock()
 
@@ -48,9 +49,8 @@ class Limiter:
             self._limit = _number(headers, LIMIT_HEADER) or self._limit
             self._begin_window(now)
             if status == 429:
-                said = retry_after(status, headers, epoch)
-                return self._close(now, now if said is None else now + said)
-            end = now if reset is None else now - age + reset
+                return self._close(now, now + (retry_after(status, headers, epoch) or 0.0))
+            end = now if reset is None else now - age + min(reset, WINDOW)
             if remaining is None or end <= now:
                 return 0.0
             if remaining == 0:
@@ -73,7 +73,7 @@ class Limiter:
                 self._left -= 1
                 return 0.0
             self.join(ticket)
-            return self._end - now
+            return max(self._end, self._said) - now
 
     def join(self, ticket: int) -> None:
         """Takes a place among those who wait."""
@@ -95,6 +95,7 @@ class Limiter:
     def _begin_window(self, now: float) -> None:
         if now < self._end or self._left == math.inf:
             return
+        self._said = -math.inf
         if self._left > 0:  # the window that has ended was not used up
             self._left = math.inf
         else:
@@ -102,15 +103,13 @@ class Limiter:
             self._end += WINDOW * (1 + (now - self._end) // WINDOW)
 
     def _close(self, now: float, end: float) -> float:
-        was_open = self._left > 0
-        if end <= now:
-            end = self._end  # nothing is said of when, but it may be known
-        elif not was_open:
-            end = max(end, self._end)
-        if end <= now:
+        if end <= now:  # nothing is said of when
             return 0.0
-        self._left, self._end = 0.0, min(end, now + LONGEST)
-        return self._end - now if was_open else 0.0
+        was_open = self._left > 0
+        self._said = max(min(end, now + LONGEST), self._said)
+        end = min(end, now + WINDOW)
+        self._left, self._end = 0.0, end if was_open else max(end, self._end)
+        return self._said - now if was_open else 0.0
 
 
 _lock = threading.RLock()
@@ -125,6 +124,13 @@ def limiter(base_url: str, key: str, model: str) -> Limiter:
             for idle in [other for other, known in _limiters.items() if known.holds_nobody_back]:
                 del _limiters[idle]
         return _limiters.setdefault(who, Limiter())
+
+
+def forget(base_url: str) -> None:
+    """Forgets what a server has said; for tests."""
+    with _lock:
+        for who in [who for who in _limiters if who[0] == base_url]:
+            del _limiters[who]
 
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:

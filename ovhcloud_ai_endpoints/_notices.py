@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import threading
 import warnings
 
 from ovhcloud_ai_endpoints._answer import CUT_ANSWER, Answer
@@ -31,7 +30,6 @@ NOT_CALLERS = frozenset(
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
 _told: set[tuple[str, str]] = set()
-_lock = threading.Lock()
 
 
 class ModelDeprecationWarning(FutureWarning):
@@ -58,8 +56,8 @@ def warn_of_answer(model: str, warning: str | None, answer: Answer | None = None
         warning: what the service said in its header `x-warning`.
     """
     facts = model_facts(model)
-    if warning:
-        _tell(ModelDeprecationWarning, model, f"{model}: the service says: {warning}{_instead(facts)}")
+    if warning and _is_new("x-warning", model):
+        _tell(ModelDeprecationWarning, model, f"{model}: the service says: {warning:.500}{_instead(facts)}")
     for message in answer.messages if answer else ():
         if message.is_only_reasoning and message.finish_reason == "length":
             text = f"{model} has not answered, because {CUT_ANSWER}{_efforts(facts)}. Its reasoning is in the message."
@@ -107,10 +105,9 @@ def _tell(kind: type[Warning], about: str, text: str) -> None:
 
 
 def _is_new(what: str, about: str) -> bool:
-    with _lock:
-        is_new = (what, about) not in _told
-        _told.add((what, about))
-        return is_new
+    is_new = (what, about) not in _told
+    _told.add((what, about))
+    return is_new
 
 
 def frames_to_the_caller() -> int:

@@ -108,7 +108,7 @@ class ConnectionOptions(BaseModel):
                     continue
                 text = f"{cls.__name__} ignores {name!r}: {cls.WITHOUT_MEANING[name]}"
                 warnings.warn(text, UserWarning, stacklevel=frames_to_the_caller())
-            elif read.get(meant, value) != value:
+            elif meant in read and read[meant] != value:
                 raise TypeError(f"{cls.__name__} got both {names[meant]!r} and {name!r}, which are one argument")
             else:
                 read[meant], names[meant] = value, name

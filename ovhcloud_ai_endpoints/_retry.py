@@ -24,6 +24,19 @@ class Retry:
     max_wait: float = 60.0
     backoff: float = 0.5
 
+    def objection(self, wait: float, *, left: float) -> str | None:
+        """The argument that forbids to wait for so long before a request; None if none does.
+
+        Args:
+            wait: seconds.
+            left: seconds until the call's deadline.
+        """
+        if not self.max_retries:
+            return "max_retries=0"
+        if wait > self.max_wait:
+            return f"max_wait={self.max_wait:g}"
+        return "timeout" if wait >= left else None
+
     def delay(self, error: OVHCloudError, *, attempt: int, left: float, chance: float) -> float | None:
         """Seconds to wait before another attempt, or None if this was the last.
 

@@ -24,6 +24,8 @@ BASE_URL = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
 CHAT_CONCURRENCY = 256
 EMBEDDING_CONCURRENCY = 8
 
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "Content-Type": "application/json"}
+
 Key = str | SecretStr | Callable[[], str | SecretStr]
 
 
@@ -90,7 +92,7 @@ class Settings:
         Raises:
             AuthenticationError: the key can't be sent, because it isn't printable ASCII.
         """
-        headers = {"Accept": "application/json", "Content-Type": "application/json", **self.default_headers}
+        headers = {**HEADERS, **self.default_headers}
         key = secret(self.api_key)
         if not key:
             return headers

@@ -8,6 +8,8 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
+from ovhcloud_ai_endpoints._errors import APIConnectionError
+
 Verify = bool | str | os.PathLike[str] | ssl.SSLContext
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -29,8 +31,18 @@ def tls_context(verify: Verify, *, trust_env: bool) -> ssl.SSLContext:
     return _context(verify if isinstance(verify, bool) else os.fspath(verify))
 
 
-@lru_cache(maxsize=16)
 def _context(verify: bool | str) -> ssl.SSLContext:
+    try:
+        return _cached_context(verify)
+    except (OSError, ssl.SSLError) as error:
+        raise APIConnectionError(
+            f"The certificates in {verify} can't be read: {error}. "
+            "The name is that of verify=, or of SSL_CERT_FILE or its like in the environment."
+        ) from error
+
+
+@lru_cache(maxsize=16)
+def _cached_context(verify: bool | str) -> ssl.SSLContext:
     if verify is False:
         context = ssl.create_default_context()
         context.check_hostname = False

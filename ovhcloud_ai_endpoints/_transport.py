@@ -95,14 +95,15 @@ class Client:
             while True:
                 with ExitStack() as held:
                     pool = held.enter_context(connections(self._settings))
+                    asked = time.monotonic()
                     held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
-                    wait = call.turn(time.monotonic(), random.random())  # noqa: S311 - jitter is no secret
+                    wait = _turn(call, asked)
                     if not wait:
                         try:
                             return self._attempt(call, pool.client, held), held.pop_all()
                         except OVHCloudError as error:
                             wait = _next_attempt(call, error)
-                if self._over.wait(wait):
+                if self._over.wait(min(wait, threading.TIMEOUT_MAX)):
                     raise call.given_up()
 
     def _attempt(self, call: Call, client: "httpx.Client", held: ExitStack) -> "httpx.Response":
@@ -170,8 +171,9 @@ class AsyncClient:
             while True:
                 async with AsyncExitStack() as held:
                     pool = await held.enter_async_context(await async_connections(self._settings))
+                    asked = time.monotonic()
                     await held.enter_async_context(pool.slots(self._settings.max_concurrency, call.path))
-                    wait = call.turn(time.monotonic(), random.random())  # noqa: S311 - jitter is no secret
+                    wait = _turn(call, asked)
                     if not wait:
                         try:
                             return await self._attempt(call, pool.client, held), held.pop_all()
@@ -310,11 +312,13 @@ def _alarm(call: Call, response: "httpx.Response") -> Alarm:
 
 def _cut(response: "httpx.Response") -> None:
     """Wakes a thread that blocks in a read of this response."""
+    if response.is_closed:  # so that its connection may be another call's by now
+        return
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream else None
     if isinstance(connection, socket.socket):
         with suppress(OSError):
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which waits for the peer
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not the TLS socket's own, which unmakes what is read
 
 
 class _SecondsLeft:
@@ -371,8 +375,20 @@ def _answered(call: Call, response: "httpx.Response") -> bool:
     response.request.extensions.get("timeout", {})["read"] = call.read_timeout(now)
     held_back = call.observe(now, time.time())
     if held_back >= NOTABLE_SECONDS:
-        log.warning("The limit for %s is reached; requests wait for %.0f s", call.model, held_back)
+        log.warning(
+            "The limit for %s is reached; for %.0f s requests wait, or fail if their max_wait is less",
+            call.model,
+            held_back,
+        )
     return is_success
+
+
+def _turn(call: Call, asked: float) -> float:
+    now = time.monotonic()
+    wait = call.turn(now, random.random(), queued=now - asked)  # noqa: S311 - jitter is no secret
+    if wait >= NOTABLE_SECONDS:
+        log.info("A request for %s waits %.0f s for the service's limit", call.model, wait)
+    return wait
 
 
 def _next_attempt(call: Call, error: OVHCloudError) -> float:
@@ -408,7 +424,7 @@ def _translated(error: Exception, call: Call) -> OVHCloudError | None:
         return call.watch.expired()
     if not names and not isinstance(error, OSError):  # httpx lets some of those of TLS through
         return None
-    said, place = str(error) or type(error).__name__, call.settings.base_url
+    said, place = str(error).rstrip(".") or type(error).__name__, call.settings.base_url
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return APIConnectionError(
             f"The certificate of {place} is not trusted: {said}. Behind a proxy that inspects TLS, "

@@ -45,6 +45,11 @@ class Watch:
         if self._clock == "idle":
             self._set("idle", self.deadline + seconds)
 
+    def wait(self, seconds: float) -> None:
+        """We made the call wait for so long, which no clock counts."""
+        self._end += seconds
+        self.deadline += seconds
+
     def drain(self, now: float) -> None:
         """The answer is complete: what is left of the body must come at once."""
         if self._clock != "drain":

@@ -8,9 +8,10 @@ Your app can be tested with it too:
             server.fail(fault)
 """
 
+import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -53,7 +54,7 @@ class Fault:
     kinds: tuple[Kind, ...]
     error: type[OVHCloudError] | None
     is_tried_again: bool
-    reply: Mapping[str, Any] | None
+    reply: Mapping[str, Any] | None = field(repr=False)
 
 
 def _before(what: str, error: type[OVHCloudError], reply: Mapping[str, Any] | None) -> Fault:
@@ -223,6 +224,18 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         ),
     }
 )
+
+
+def fault_named(name: str) -> Fault:
+    """The fault of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in FAULTS:
+        near = ", ".join(difflib.get_close_matches(name, FAULTS, n=3, cutoff=0.3))
+        raise ValueError(f"There is no fault {name!r} in FAULTS; the nearest names are {near}")
+    return FAULTS[name]
 
 
 def hits(fault: Fault, path: str, body: bytes) -> bool:

@@ -49,6 +49,7 @@ class Said:
     usage: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)
+    fault: str | None = None
 
     @property
     def is_scripted(self) -> bool:
@@ -62,6 +63,7 @@ class Scripted:
 
     steps: Iterable[Step]
     status: int | None = 200
+    fault: str | None = None
     is_stream: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)

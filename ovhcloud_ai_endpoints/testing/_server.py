@@ -15,11 +15,12 @@ from typing import Any, Self
 
 import h11
 
+from ovhcloud_ai_endpoints import _embeddings, _limits
 from ovhcloud_ai_endpoints._models import model
 from ovhcloud_ai_endpoints._settings import BASE_URL_VARIABLE, KEY_VARIABLES
 from ovhcloud_ai_endpoints.testing import _completions
 from ovhcloud_ai_endpoints.testing._answers import answer
-from ovhcloud_ai_endpoints.testing._faults import FAULTS, hits
+from ovhcloud_ai_endpoints.testing._faults import FAULTS, fault_named, hits
 from ovhcloud_ai_endpoints.testing._gateway import CATALOGUE, Gateway
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import (
@@ -144,20 +145,33 @@ class LocalEndpoints:
         self._replies.extend([scripted] * times)
 
     def fail(self, fault: str, *, times: int = 1) -> None:
-        """Lets the next request, or the next `times` requests, meet a fault of `FAULTS`, by its name.
+        """Lets the next request that it can hit, or the next `times` requests, meet a fault of `FAULTS`, by its name.
 
         Raises:
-            ValueError: no server can play it, because none is reached; `down` plays "refused".
+            ValueError: there is none of this name, or no server can play it, because none is reached.
         """
-        reply = FAULTS[fault].reply
+        reply = fault_named(fault).reply
         if reply is None:
-            raise ValueError(f"{fault!r} can't be played by a server that is up; see LocalEndpoints.down")
-        self.failures += [fault] * times
+            raise ValueError(f"No server that is up can play {fault!r}; the block of LocalEndpoints.down() refuses")
         self.reply(**reply, times=times)
+        for place in range(len(self._replies) - times, len(self._replies)):
+            self._replies[place] = replace(self._replies[place], fault=fault)
 
-    def fail_at_random(self, share: float, *, faults: Iterable[str] = FAULTS, seed: int = 0) -> None:
-        """Lets a share of all requests, from 0 to 1, meet a fault that can hit their kind, from now on."""
-        self._random = (share, random.Random(seed), list(faults))  # noqa: S311 - to be repeated, not secret
+    def fail_at_random(self, share: float, *, faults: Iterable[str] | None = None, seed: int = 0) -> None:
+        """Lets a share of all requests meet a fault that can hit their kind, from now on until `reset`.
+
+        Args:
+            share: from 0 to 1.
+            faults: their names; all if left out. Several are a silence, which an app ends only by its own clocks.
+            seed: the same gives the same again.
+
+        Raises:
+            ValueError: the share is another number, or there is no such fault.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f"share is from 0 to 1, not {share!r}")
+        names = [name for name in (FAULTS if faults is None else faults) if fault_named(name)]
+        self._random = (share, random.Random(seed), names)  # noqa: S311 - to be repeated, not secret
 
     @contextmanager
     def down(self) -> Iterator[None]:
@@ -175,16 +189,24 @@ class LocalEndpoints:
         return len(self._replies)
 
     def reset(self) -> None:
-        """Forgets what was received, and the scripts that were not played."""
+        """Forgets what was received and the scripts that were not played, and lets no more fail at random.
+
+        What this process has learned of this server, its limits and the size of requests, is forgotten too.
+        """
         self.requests.clear()
         self._replies.clear()
         self.refusals.clear()
         self.failures.clear()
         self.hung_up = 0
+        self._random = None
+        _limits.forget(self.base_url)
+        _embeddings.forget(self.base_url)
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
+        _limits.forget(self.base_url)  # another server may have had this port
+        _embeddings.forget(self.base_url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="local-ai-endpoints", daemon=True)
         self._thread.start()
@@ -255,14 +277,17 @@ class LocalEndpoints:
         possible = [name for name in names if hits(FAULTS[name], request.path, request.body)]
         if possible and chance.random() < share:
             self.fail(chance.choice(possible))
+            self._replies.rotate()  # it comes first
 
     def _scripted(self, request: Request) -> Said | Scripted:
         """The next of the script; what a model says is for the next chat, and waits while texts are embedded."""
         is_chat = request.path.startswith("/v1/chat/completions")
         for place, scripted in enumerate(self._replies):
             is_said = scripted.is_scripted if isinstance(scripted, Said) else scripted.is_stream
-            if is_chat or not is_said:
+            can_hit = scripted.fault is None or hits(FAULTS[scripted.fault], request.path, request.body)
+            if can_hit and (is_chat or not is_said):
                 del self._replies[place]
+                self.failures += [scripted.fault] if scripted.fault else []
                 return scripted
         return Said()
 

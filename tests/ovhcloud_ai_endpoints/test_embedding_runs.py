@@ -74,6 +74,9 @@ class TestSizes:
             (400, "batch size is invalid, it should not be larger than 10", 10),  # DashScope
             (400, "array too long. Expected an array with maximum length 20, but got 25", 20),  # OpenAI
             (400, "the batch size is too large", 12),
+            (400, "batch size limit reached, pod 1", 12),
+            (422, "Too many inputs for v1 of this API", 12),
+            (413, "Batch size exceeded", 12),
         ],
     )
     def test_number_of_texts_is_learned_from_a_refusal(
@@ -83,7 +86,7 @@ class TestSizes:
 
         assert embedding(TEXTS, max_concurrency=1) == right(TEXTS)
         assert counts(server)[-2:] == [largest, 25]
-        server.reset()
+        server.requests.clear()
         embedding(TEXTS)
         assert counts(server)[-1] == largest
         assert len(server.requests) == -(-60 // largest)
@@ -91,14 +94,27 @@ class TestSizes:
     def test_size_in_bytes_is_learned_from_a_refusal(
         self, server: LocalEndpoints, embedding: Embedding, right: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        server.reply(status=413, body={"message": "Request size limit exceeded"}, times=2)
+        texts = [f"{'word ' * 1000} {at}" for at in range(24)]
+        server.reply(status=413, body={"message": "Request size limit exceeded"})
 
-        assert embedding(TEXTS[:24], max_concurrency=1) == right(TEXTS[:24])
-        assert max(counts(server)[:-2]) <= 7
+        assert embedding(texts, max_concurrency=1) == right(texts)
+        assert counts(server) == [2, 11, 11, 24]
         assert "from now on they hold at most" in caplog.text
 
+    def test_refusal_of_what_is_surely_not_too_large_teaches_nothing(
+        self, server: LocalEndpoints, embedding: Embedding, right: Any
+    ) -> None:
+        server.reply(status=413, body={"message": "Request size limit exceeded"}, times=3)
+
+        assert embedding(TEXTS[:24], max_concurrency=1) == right(TEXTS[:24])
+        server._replies.clear()
+        server.requests.clear()
+        embedding(TEXTS[:24])
+        assert counts(server) == [24]
+
     def test_several_at_once_learn_together(self, server: LocalEndpoints, embedding: Embedding, right: Any) -> None:
-        server.reply(status=400, body={"message": "batch size 25 > maximum allowed batch size 4"}, times=8)
+        said = {"message": "batch size 25 > maximum allowed batch size 4"}
+        server.reply(status=400, body=said, until=lambda: len(server.requests) >= 8, times=8)
         texts = [f"text {at}" for at in range(25 * 12)]
 
         assert embedding(texts) == right(texts)
@@ -153,12 +169,32 @@ class TestLongTexts:
         assert vectors[17] == right([cut])[0]
         assert len(cut) > 30_000
 
+    @pytest.mark.parametrize(
+        ("said", "kept"),
+        [
+            ("maximum context length is 8192 tokens, however you requested 9102 tokens", 873),
+            ("maximum context length is 8,192 tokens, however you requested 81,920 tokens", 500),
+            ("Error 400: the input is too long, 512 tokens at most", 757),
+            ("[2026-11-23] request 123456789012: input is too long", 678),
+            ("input is too long: at most 512 tokens", 678),
+            ("context length exceeded: 8193 of 8192 tokens", 900),
+        ],
+    )
+    def test_are_cut_by_no_more_than_the_refusal_says(
+        self, server: LocalEndpoints, embedding: Embedding, said: str, kept: int
+    ) -> None:
+        server.reply(status=400, body={"error": {"message": said}})
+
+        embedding(["a" * 1000], truncate=True)
+
+        assert len(server.requests[-1].json["input"][0]) == kept
+
     def test_are_cut_as_often_as_it_takes(self, server: LocalEndpoints, embedding: Embedding) -> None:
         server.reply(status=400, body={"error": {"message": "input is too long"}}, times=3)
 
         embedding(["a" * 1000], truncate=True)
 
-        assert [len(request.json["input"][0]) for request in server.requests] == [1000, 700, 489, 342]
+        assert [len(request.json["input"][0]) for request in server.requests] == [1000, 678, 460, 312]
 
     def test_that_can_not_be_cut_short_enough_are_an_error(self, server: LocalEndpoints, embedding: Embedding) -> None:
         server.reply(status=400, body={"error": {"message": "input is too long"}}, times=100)
@@ -255,6 +291,41 @@ class TestIterators:
     def planned(options: EmbeddingOptions) -> Any:
         return lambda texts, start: options.ovhcloud_run(texts, model=MODEL, size=25, start=start)
 
+    def test_that_break_lose_nothing_of_what_they_have_given(
+        self, server: LocalEndpoints, options: EmbeddingOptions
+    ) -> None:
+        def texts() -> Iterator[str]:
+            yield from TEXTS
+            raise KeyError("line 61")
+
+        done: list[list[float]] = []
+        with pytest.raises(KeyError, match="line 61"):
+            done.extend(embed_iter(texts(), options, model=MODEL, size=25, planned=self.planned(options)))
+        assert len(done) == 60
+
+    async def test_that_break_asynchronously_do_neither(
+        self, server: LocalEndpoints, options: EmbeddingOptions
+    ) -> None:
+        async def texts() -> Any:
+            for text in TEXTS:
+                yield text
+            raise KeyError("line 61")
+
+        done: list[list[float]] = []
+
+        async def read() -> None:
+            async for vector in aembed_iter(texts(), options, model=MODEL, size=25, planned=self.planned(options)):
+                done.append(vector)  # noqa: PERF401 - so that they stay when it raises
+
+        with pytest.raises(KeyError, match="line 61"):
+            await read()
+        assert len(done) == 60
+
+    @pytest.mark.parametrize("wrong", ["one text", 5, None])
+    def test_are_no_single_text(self, options: EmbeddingOptions, wrong: Any) -> None:
+        with pytest.raises(TypeError):
+            list(embed_iter(wrong, options, model=MODEL, size=25, planned=self.planned(options)))
+
     def test_read_no_further_than_needed(self, server: LocalEndpoints, options: EmbeddingOptions) -> None:
         read = []
 
@@ -270,11 +341,11 @@ class TestIterators:
 
     @pytest.mark.timeout(60)
     def test_hold_little_however_many_there_are(self, options: EmbeddingOptions) -> None:
-        """Each vector alone takes 32 KB, so that 2,000 that were held would take 64 MB."""
+        """Each vector alone takes 32 KB, so that 800 that were held would take 26 MB."""
         with LocalEndpoints(requests_per_minute=10**6) as server:
             options.base_url = server.base_url
             peaks = []
-            for count in (200, 2_000):
+            for count in (100, 800):
                 found = embed_iter(
                     (f"text {at}" for at in range(count)), options, model=MODEL, size=25, planned=self.planned(options)
                 )

@@ -50,7 +50,7 @@ def test_text_that_is_too_large_alone_is_sent_alone() -> None:
 
 
 def test_tokens_are_no_text() -> None:
-    with pytest.raises(TypeError, match="number 1 is of type list"):
+    with pytest.raises(TypeError, match="number 1, from 0, is of type list"):
         list(batches(["a", [1, 2]], size=25))  # type: ignore[list-item]
 
 

@@ -162,7 +162,8 @@ class TestNoConnection:
         self, server: LocalEndpoints, asker: Asker, kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        asker.settings = replace(asker.settings, retry=Retry(backoff=0.4), timeouts=Timeouts(first_event=5))
+        patient = Retry(max_retries=1000, backoff=0.01)
+        asker.settings = replace(asker.settings, retry=patient, timeouts=Timeouts(first_event=10))
         right, answers = asker(kind), []
         server.reset()
         with server.down():
@@ -172,9 +173,8 @@ class TestNoConnection:
                 threading.Event().wait(0.001)
         thread.join()
 
-        if answers:  # else it was so quick that it met the closed door three times
-            assert answers == [right]
-            assert asked(server) == 1
+        assert answers == [right]
+        assert asked(server) == 1
 
     def test_unreachable(self, asker: Asker, kind: str) -> None:
         with unreachable() as port:
@@ -221,8 +221,6 @@ class TestReaders:
         assert server.hung_up == 1
 
 
-def test_every_fault_says_what_it_is() -> None:
+def test_what_is_tried_again_is_an_error_in_the_end() -> None:
     for name, fault in FAULTS.items():
-        assert fault.what, name
-        assert fault.kinds, name
         assert not (fault.is_tried_again and fault.error is None), name

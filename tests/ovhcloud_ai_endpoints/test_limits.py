@@ -63,14 +63,13 @@ class TestLimiter:
         assert one.observe(0, 429, {}) == 0
         assert one.delay(0, 1) == 0
 
-    def test_a_refusal_that_says_nothing_ends_a_window_that_is_known(self) -> None:
+    def test_a_refusal_that_asks_for_no_wait_holds_nobody_back_either(self) -> None:
         one = Limiter()
         one.observe(0, 429, headers(reset=10, limit=400))
         assert one.delay(11, 1) == 0
 
-        one.observe(12, 429, {})
-
-        assert one.delay(12, 2) == 58
+        assert one.observe(12, 429, {"retry-after": "0"}) == 0
+        assert one.delay(12, 2) == 0
 
     def test_only_the_first_to_say_it_is_told_so(self) -> None:
         one = Limiter()
@@ -149,12 +148,20 @@ class TestLimiter:
         assert one.delay(10, 2) == 60
         assert one.delay(10, 1) == 0
 
-    def test_nothing_is_believed_for_more_than_an_hour(self) -> None:
+    def test_nothing_is_believed_for_more_than_a_day(self) -> None:
         one = Limiter()
 
         one.observe(0, 429, {"retry-after": "9" * 30})
 
         assert one.delay(0, 1) == LONGEST
+
+    def test_after_a_minute_it_is_asked_again(self) -> None:
+        one = Limiter()
+
+        one.observe(0, 429, {"retry-after": "3600"})
+
+        assert one.delay(59, 1) == 3541
+        assert one.delay(60, 2) == 0
 
     @given(st.dictionaries(st.sampled_from([*headers(1, reset=1, limit=1), "retry-after"]), st.text(max_size=12)))
     def test_odd_headers_do_no_harm(self, said: dict[str, str]) -> None:
@@ -321,7 +328,7 @@ class TestSimulation:
             processes=4,
             workers=64,
             minutes=60,
-            retry=Retry(max_retries=1000),
+            retry=Retry(max_retries=30),
             latency=(0.2, 2),
         )
 
@@ -351,7 +358,7 @@ def test_a_wait_that_is_too_long_is_not_begun() -> None:
     limiter(settings.base_url, "key", "m").observe(0, 429, headers(reset=30))
 
     call = Call(settings, "/embeddings", {"model": "m"})
-    with pytest.raises(RateLimitError, match="no request for 30 s, which is more than max_wait=10") as caught:
+    with pytest.raises(RateLimitError, match=r"no request for 30 s\. max_wait=10 does not allow") as caught:
         call.turn(0, 0.5)
 
     assert caught.value.retry_after == 30
@@ -373,14 +380,50 @@ def test_limits_are_not_shared_when_that_is_asked() -> None:
     assert Call(settings, "/embeddings", {"model": "m"}).turn(0, 0.5) == 0
 
 
-def test_clocks_begin_when_the_turn_has_come() -> None:
-    settings = Settings(api_key="key", base_url="http://clock.example/v1", timeouts=Timeouts(first_event=5))
+def test_a_key_that_changes_leaves_no_place_behind() -> None:
+    keys = iter(["old", "new"])
+    settings = Settings(api_key=lambda: next(keys), base_url="http://rotating.example/v1")
+    old = limiter(settings.base_url, "old", "m")
+    old.observe(0, 429, headers(reset=30, limit=1))
+    call = Call(settings, "/embeddings", {"model": "m"})
+
+    assert call.turn(0, 0) == 30
+    assert call.turn(30, 0) == 0
+    assert old.delay(30, 10**9) == 0
+
+
+def test_waiting_for_a_slot_again_counts_against_no_clock() -> None:
+    settings = Settings(base_url="http://slot.example/v1", timeouts=Timeouts(first_event=5, total=7))
+    call = Call(settings, "/embeddings", {"model": "m"})
+    call.turn(0, 0)
+    call.answered(503, {})
+    call.next_attempt(call.refusal(0), now=1, chance=0)
+
+    call.turn(100, 0, queued=99)
+
+    assert call.watch.left(100) == 4
+
+
+def test_waiting_for_the_limit_counts_against_the_clocks() -> None:
+    settings = Settings(api_key="key", base_url="http://clock.example/v1", timeouts=Timeouts(first_event=40))
     limiter(settings.base_url, "key", "m").observe(0, 429, headers(reset=30))
     call = Call(settings, "/embeddings", {"model": "m"})
 
     assert call.turn(0, 0.5) == pytest.approx(31.5)
     assert call.turn(31.5, 0.5) == 0
-    assert call.watch.left(31.5) == 5
+    assert call.watch.left(31.5) == 8.5
+
+
+@pytest.mark.parametrize(
+    ("argument", "retry"),
+    [("timeout", Retry()), ("max_retries=0", Retry(max_retries=0)), ("max_wait=29", Retry(max_wait=29))],
+)
+def test_what_forbids_to_wait_is_said(argument: str, retry: Retry) -> None:
+    settings = Settings(base_url=f"http://{argument}/v1", timeouts=Timeouts(first_event=31), retry=retry)
+    limiter(settings.base_url, "", "m").observe(0, 429, headers(reset=30))
+
+    with pytest.raises(RateLimitError, match=f"{argument} does not allow"):
+        Call(settings, "/embeddings", {"model": "m"}).turn(0, 0.5)
 
 
 def test_a_call_that_was_refused_does_not_wait_beyond_its_clocks() -> None:

@@ -1,6 +1,7 @@
 """Each test once, for the client that blocks and for the one that is awaited."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -511,6 +512,17 @@ class TestStreams:
         busy = threading.Event()
 
         _, answer = client.using(timeouts=Timeouts(idle=0.2)).stream(between=lambda _: busy.wait(0.3))
+
+        assert answer is not None
+
+    def test_slow_reader_of_several_events_in_one_packet_is_not_silence(
+        self, server: LocalEndpoints, client: Blocking
+    ) -> None:
+        packet = b"".join(f"data: {json.dumps(one)}\n\n".encode() for one in (TEXT, TEXT, TEXT))
+        server.reply(events=[packet, Pause(0.05), MORE, "[DONE]"])
+        busy = threading.Event()
+
+        _, answer = client.using(timeouts=Timeouts(idle=0.2)).stream(between=lambda _: busy.wait(0.15))
 
         assert answer is not None
 
