@@ -218,9 +218,8 @@ class Run:
     ) -> None:
         self.vectors = dict(known or {})
         if isinstance(texts, str) or not hasattr(texts, "__len__"):
-            raise TypeError(
-                f"A list of texts is embedded, and embed_iter takes an iterator; not {type(texts).__name__}"
-            )
+            kind = type(texts).__name__
+            raise TypeError(f"A list of texts is embedded, not a {kind}; iterators are for embed_iter (LangChain)")
         self.total, self.known = len(texts), len(self.vectors)
         self._server = (base_url, model)
         self._instruction = instruction

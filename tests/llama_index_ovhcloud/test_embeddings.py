@@ -235,7 +235,7 @@ def test_cache_that_fails_is_told_with_what_is_done(server: LocalEndpoints, embe
 
 
 def test_one_text_is_no_list_of_texts(server: LocalEndpoints, embed_batch: Any) -> None:
-    with pytest.raises(TypeError, match="A list of texts is embedded; this is one text"):
+    with pytest.raises(TypeError, match="A list of texts is embedded, not a str;"):
         embed_batch(OVHCloudEmbeddings(), "hello")
     assert server.requests == []
 
