@@ -6,8 +6,6 @@ No I/O: `Run` says which request is next and takes what was answered; `_embeddin
 import json
 import logging
 import math
-import re
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from ovhcloud_ai_endpoints._errors import (
-    BadRequestError,
     ContextOverflowError,
     EmbeddingsInterruptedError,
     InvalidResponseError,
@@ -24,28 +21,15 @@ from ovhcloud_ai_endpoints._errors import (
     PayloadTooLargeError,
     event_error,
     invalid_response,
-    message_in,
 )
 from ovhcloud_ai_endpoints._models import model as model_facts
 from ovhcloud_ai_endpoints._models import wire_name
+from ovhcloud_ai_endpoints._sizes import Capacity, allowed, learn, learned, share
 from ovhcloud_ai_endpoints._wire import Body
 
 PATH = "/embeddings"
 BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
-MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
-SURELY_TAKEN_BYTES = 64_000  # a 413 for less has another reason than the size, and teaches nothing
 BLANK = " "  # stands for an empty text, which some servers embed and others refuse
-CUT = 0.7  # what is left of a text that is too long, where the refusal doesn't say by how much
-SAFETY = 0.97  # where it does: what is cut off may have had fewer tokens than the rest
-LEAST_SHARE, MOST_SHARE = 0.5, 0.9  # of a text that is cut once more; numbers that say else mean something else
-
-_TOO_MANY = re.compile(  # words of several servers, since OVHcloud's own are not known
-    r"batch.?size|too many (inputs|items|texts)|array (is )?too long|(less|more|fewer) than \d+ (inputs|items|texts)",
-    re.IGNORECASE,
-)
-
-_ALLOWED = re.compile(r"(?:max\w*|most|than|only|up to|limit(?: is| of|:))\D{0,40}?(\d{1,6})", re.IGNORECASE)
-
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
@@ -71,18 +55,6 @@ class Batch:
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What one request may hold."""
-
-    texts: int
-    bytes: int = MAX_BATCH_BYTES
-
-
-_learning = threading.Lock()
-_learned: dict[tuple[str, str], Capacity] = {}  # from refusals, by base URL and model
-
-
 def batches(
     texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset(), start: int = 0
 ) -> Iterator[Batch]:
@@ -103,13 +75,6 @@ def batches(
             raise TypeError(f"The service embeds texts; number {start + position}, from 0, is of type {kind}.")
     left = ((position, text) for position, text in enumerate(texts) if position not in known)
     return _packed(left, Capacity(size), instruction)
-
-
-def forget(base_url: str) -> None:
-    """Forgets what a server has refused for its size; for tests."""
-    with _learning:
-        for server in [server for server in _learned if server[0] == base_url]:
-            del _learned[server]
 
 
 def _packed(texts: Iterable[tuple[int, str]], capacity: Capacity, instruction: str) -> Iterator[Batch]:
@@ -228,7 +193,7 @@ class Run:
         self._pending = deque(
             batches(texts, size=self._size, instruction=instruction, known=self.vectors.keys(), start=start or 0)
         )
-        if self._server in _learned:
+        if learned(self._server):
             self._pack_again()
         self._requests = 0
         self.concurrency, self.workers = concurrency, min(concurrency, len(self._pending))
@@ -268,15 +233,12 @@ class Run:
         Raises:
             OVHCloudError: the error itself, if no smaller request would help; it says which text is too long.
         """
-        is_too_large = isinstance(error, PayloadTooLargeError)
-        is_too_long = is_too_large or isinstance(error, ContextOverflowError)
-        is_too_many = isinstance(error, BadRequestError | PayloadTooLargeError) and _TOO_MANY.search(_words(error))
+        is_too_long = isinstance(error, ContextOverflowError | PayloadTooLargeError)
         count = len(batch.texts)
         with self._lock:
-            if count > 1 and is_too_many:
-                self._learn(Capacity(_allowed(count, _words(error))), batch)
-            elif count > 1 and is_too_large and (weight := sum(map(_weight, batch.texts))) > SURELY_TAKEN_BYTES:
-                self._learn(Capacity(sys.maxsize, weight // 2), batch)
+            smaller = allowed(error, count, sum(map(_weight, batch.texts))) if count > 1 else None
+            if smaller is not None:
+                self._learn(smaller, batch)
             elif count > 1 and is_too_long:
                 half = count // 2
                 parts = (slice(half), slice(half, None))
@@ -287,18 +249,15 @@ class Run:
                 raise error
 
     def _learn(self, capacity: Capacity, batch: Batch) -> None:
-        with _learning:
-            known = _learned.get(self._server, capacity)
-            learned = Capacity(min(known.texts, capacity.texts), min(known.bytes, capacity.bytes))
-            _learned[self._server] = learned
-        shown = f"{min(learned.texts, self._size)} texts and {learned.bytes:,} bytes"
+        most = learn(self._server, capacity)
+        shown = f"{min(most.texts, self._size)} texts and {most.bytes:,} bytes"
         log.warning("A request for %s was refused for its size; from now on they hold at most %s", self._model, shown)
         self._pending.appendleft(batch)
         self._pack_again()
 
     def _pack_again(self) -> None:
-        learned = _learned[self._server]
-        capacity = Capacity(min(learned.texts, self._size), learned.bytes)
+        most = learned(self._server) or Capacity(self._size)
+        capacity = Capacity(min(most.texts, self._size), most.bytes)
         texts = [pair for batch in self._pending for pair in zip(batch.positions, batch.texts, strict=True)]
         self._pending = deque(_packed(texts, capacity, self._instruction))
 
@@ -309,7 +268,7 @@ class Run:
             OVHCloudError: it is not to be cut.
         """
         (text,), position = batch.texts, (self._start or 0) + batch.positions[0]
-        length = int(len(text) * _share(_words(error)))
+        length = int(len(text) * share(error))
         if not self._truncate or not length:
             error.message = (
                 f"Text number {position}, of {len(text):,} characters, is too long: {error.message} "
@@ -373,24 +332,6 @@ class Run:
             ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
             ours.attempts, ours.waited = error.attempts, error.waited
         return ours
-
-
-def _words(error: OVHCloudError) -> str:
-    """What the server said, without our advice."""
-    return message_in(error.body.encode())
-
-
-def _allowed(count: int, said: str) -> int:
-    """The number of texts that a refusal allows, if it names one that is less; else half as many."""
-    named = [int(number) for number in _ALLOWED.findall(said)]
-    return max((number for number in named if 0 < number < count), default=count // 2)
-
-
-def _share(said: str) -> float:
-    """How much of a text to keep, if its refusal names how many tokens it has and how many it may have."""
-    named = sorted({int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]{2,7}\b", said)})
-    share = named[-2] / named[-1] if len(named) > 1 else CUT
-    return min(max(share * SAFETY, LEAST_SHARE), MOST_SHARE)
 
 
 def _vector(value: Any) -> list[float]:

@@ -20,18 +20,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ovhcloud_ai_endpoints import _chat, _embeddings
 from ovhcloud_ai_endpoints._alarm import Alarm
 from ovhcloud_ai_endpoints._answer import Answer
-from ovhcloud_ai_endpoints._call import Call, StreamedCall
+from ovhcloud_ai_endpoints._call import Call
 from ovhcloud_ai_endpoints._connections import async_connections, connections
-from ovhcloud_ai_endpoints._errors import (
-    APIConnectionError,
-    APITimeoutError,
-    BadRequestError,
-    InvalidResponseError,
-    OVHCloudError,
-)
+from ovhcloud_ai_endpoints._errors import OVHCloudError
+from ovhcloud_ai_endpoints._failures import translated
 from ovhcloud_ai_endpoints._notices import warn_of_answer, warn_of_model
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._stream import Delta
+from ovhcloud_ai_endpoints._streamed_call import StreamedCall
 from ovhcloud_ai_endpoints._version import __version__
 from ovhcloud_ai_endpoints._watch import Watch
 from ovhcloud_ai_endpoints._wire import ChatRequest
@@ -40,9 +36,7 @@ if TYPE_CHECKING:
     import httpx
 
 NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged as a warning
-CLOCK_SECONDS = 0.1  # how exact the timeouts of a system are
 COARSE_SECONDS = 0.5  # a wait that may as well take a whole second
-HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
 USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
@@ -409,37 +403,9 @@ def _translating(call: Call) -> Iterator[None]:
         call.told(error)
         raise
     except Exception as error:  # httpx and httpx2 have no base in common; what is neither's is raised as it is
-        ours = _translated(error, call)
+        ours = translated(error, call.settings.base_url, call.watch, time.monotonic())
         if ours is None:
             raise
         meant = call.lost(ours)
         if meant is not None:
             raise meant from error
-
-
-def _translated(error: Exception, call: Call) -> OVHCloudError | None:
-    names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in HTTPX}
-    timed_out = isinstance(error, TimeoutError) or names & {"ReadTimeout", "WriteTimeout"}
-    if timed_out and call.watch.left(time.monotonic()) < CLOCK_SECONDS:  # else it was the system's, of a dead peer
-        return call.watch.expired()
-    if not names and not isinstance(error, OSError):  # httpx lets some of those of TLS through
-        return None
-    said, place = str(error).rstrip(".") or type(error).__name__, call.settings.base_url
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        return APIConnectionError(
-            f"The certificate of {place} is not trusted: {said}. Behind a proxy that inspects TLS, "
-            "set verify= or SSL_CERT_FILE to the file with its certificate authority."
-        )
-    if "DecodingError" in names:
-        return InvalidResponseError(f"The answer's content encoding can't be undone: {said}.")
-    if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
-        return BadRequestError(f"The request can't be sent: {said}.")
-    if "RemoteProtocolError" in names and not said.startswith(("Server disconnected", "peer closed")):
-        return InvalidResponseError(f"{place} does not answer as an HTTP server should: {said}.")
-    ours = (
-        APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
-        if "ConnectTimeout" in names
-        else APIConnectionError(f"No answer from {place}: {said}. Are base_url, network and proxy right?")
-    )
-    ours.is_transient = True
-    return ours

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from ovhcloud_ai_endpoints import _embeddings, _limits, _notices
+from ovhcloud_ai_endpoints import _limits, _notices, _sizes
 from ovhcloud_ai_endpoints._models import bundled_models
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -26,7 +26,7 @@ def _nothing_told_or_learned() -> None:
     """What is told once in a process is told once in each test, and what one test learns is no other's."""
     _notices._told.clear()
     _limits._limiters.clear()
-    _embeddings._learned.clear()
+    _sizes._learned.clear()
 
 
 @pytest.fixture

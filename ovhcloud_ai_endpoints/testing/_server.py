@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import h11
 
-from ovhcloud_ai_endpoints import _embeddings, _limits
+from ovhcloud_ai_endpoints import _limits, _sizes
 from ovhcloud_ai_endpoints._models import model
 from ovhcloud_ai_endpoints._settings import BASE_URL_VARIABLE, KEY_VARIABLES
 from ovhcloud_ai_endpoints.testing import _completions
@@ -200,13 +200,13 @@ class LocalEndpoints:
         self.hung_up = 0
         self._random = None
         _limits.forget(self.base_url)
-        _embeddings.forget(self.base_url)
+        _sizes.forget(self.base_url)
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
         _limits.forget(self.base_url)  # another server may have had this port
-        _embeddings.forget(self.base_url)
+        _sizes.forget(self.base_url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="local-ai-endpoints", daemon=True)
         self._thread.start()

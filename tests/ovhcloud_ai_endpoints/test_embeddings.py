@@ -11,7 +11,8 @@ from ovhcloud_ai_endpoints import (
     InternalServerError,
     InvalidResponseError,
 )
-from ovhcloud_ai_endpoints._embeddings import MAX_BATCH_BYTES, Run, batches, embedding_body, read_vectors
+from ovhcloud_ai_endpoints._embeddings import Run, batches, embedding_body, read_vectors
+from ovhcloud_ai_endpoints._sizes import MAX_BATCH_BYTES
 
 
 @given(st.lists(st.text(max_size=30), max_size=80), st.integers(1, 30))

@@ -89,6 +89,15 @@ class TestLimiter:
         assert one.observe(50, 200, headers(0, reset=30), age=50) == 0
         assert one.observe(50, 200, headers(0, reset=30), age=20) == 10
 
+    def test_a_reset_that_can_not_be_is_no_longer_than_a_minute(self) -> None:
+        one = Limiter()
+        one.observe(0, 429, headers(reset=10, limit=400))
+        one.delay(10, 0)
+
+        one.observe(11, 200, headers(1, reset=45_000, limit=400))
+
+        assert [one.delay(11, ticket) for ticket in (1, 2)] == [0, 60]
+
     def test_after_the_reset_no_more_go_than_the_limit(self) -> None:
         one = Limiter()
         one.observe(0, 429, headers(reset=10, limit=2))

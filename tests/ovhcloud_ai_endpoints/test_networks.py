@@ -140,6 +140,15 @@ class TestCertificates:
         for verify in (certificate, context, False):
             assert ask(replace(settings, base_url=secure, verify=verify))
 
+    def test_that_can_not_be_read_are_an_error_that_names_the_file(
+        self, settings: Settings, secure: str, ask: Ask, tmp_path: Path
+    ) -> None:
+        (tmp_path / "no.pem").write_text("no certificate", "utf-8")
+
+        for verify in (str(tmp_path / "absent.pem"), str(tmp_path / "no.pem")):
+            with pytest.raises(APIConnectionError, match=f"certificates in {verify} can't be read"):
+                ask(replace(settings, base_url=secure, verify=verify))
+
     def test_of_another_host_are_an_error(self, settings: Settings, secure: str, certificate: str, ask: Ask) -> None:
         with pytest.raises(APIConnectionError, match="not trusted"):
             ask(replace(settings, base_url=secure.replace("localhost", "127.0.0.1"), verify=certificate))

@@ -126,7 +126,7 @@ def check() -> int:
     is_well = all(
         outcome not in {"answered", APITimeoutError.__name__} and seconds < 60 for outcome, seconds in noticed
     )
-    is_well = is_well and all(outcomes[f"silent {name}"][0] == "answered" for name in ("chat", "stream"))
+    is_well = is_well and all(outcomes.get(f"silent {name}", ("",))[0] == "answered" for name in ("chat", "stream"))
     print("held" if is_well else "FAILED")
     return 0 if is_well else 1
 

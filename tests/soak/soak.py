@@ -16,10 +16,10 @@ import multiprocessing
 import os
 import random
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from ovhcloud_ai_endpoints.testing import FAULTS, LocalEndpoints
 
 SHARE = 0.05
 TASKS, THREADS = 64, 8
-# Believed for an hour by all who share the key and the model, who then get an error at once, as they should.
+# Believed by all who share the key and the model, who then get an error at once for a minute, as they should.
 LEFT_OUT = {"429-absurd"}
 MOST_MEGABYTES = 30  # that the process may grow by after its first quarter, which fills caches and pools
 CORPUS = [f"Document {at}: {'word ' * (at % 50)}" for at in range(1000)]
@@ -142,17 +142,14 @@ def embed(worker: int, end: float, tally: Tally, where: dict[str, Any], right: V
 async def faults(seconds: float, tally: Tally, where: dict[str, Any], right: Vectors) -> list[tuple[int, float]]:
     """The load; open files and megabytes after each quarter of it."""
     end, asked = time.monotonic() + seconds, itertools.count()
-    threads = [threading.Thread(target=embed, args=(at, end, tally, where, right)) for at in range(THREADS)]
-    for thread in threads:
-        thread.start()
+    loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(THREADS)
+    threads = [loop.run_in_executor(pool, embed, at, end, tally, where, right) for at in range(THREADS)]
     tasks = [asyncio.create_task(chat(at, asked, end, tally, where)) for at in range(TASKS)]
     seen = []
     for _ in range(4):
         await asyncio.sleep(seconds / 4)
         seen.append(process())
-    await asyncio.gather(*tasks)
-    for thread in threads:
-        await asyncio.to_thread(thread.join)
+    await asyncio.gather(*tasks, *threads)
     return seen
 
 
