@@ -205,8 +205,6 @@ class LocalEndpoints:
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
-        _limits.forget(self.base_url)  # another server may have had this port
-        _sizes.forget(self.base_url)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="local-ai-endpoints", daemon=True)
         self._thread.start()
@@ -216,6 +214,8 @@ class LocalEndpoints:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        _limits.forget(self.base_url)  # the next server may have the same port
+        _sizes.forget(self.base_url)
 
     def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
