@@ -15,12 +15,13 @@ STREAM = (
     b'data: {"a": "\xe2\x80\xa8 \xc2\x85 \xf0\x9f\x8e\x89"}\r\n\r\n'
     b'data: {"b":\ndata: 1}\n\n'
     b": ping\n\n"
+    b'data: {"d":\r\ndata: 4}\r\n\r\n'
     b'id: 7\nretry: 5\ndata:{"c":2}\r\r'
     b'event: error\ndata: {"message": "no"}\n\n'
     b"data: [DONE]\n\n"
     b'data: {"after": 1}\n\n'
 )
-VALUES = [{"a": "\u2028 \x85 🎉"}, {"b": 1}, {"c": 2}, {"error": {"message": "no"}}]
+VALUES = [{"a": "\u2028 \x85 🎉"}, {"b": 1}, {"d": 4}, {"c": 2}, {"error": {"message": "no"}}]
 
 
 def decoded(*pieces: bytes) -> tuple[list[Any], bool]:
