@@ -12,7 +12,6 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from threading import Thread
 from typing import TypeVar
 
 from ovhcloud_ai_endpoints._embeddings import Run, batch_size
@@ -124,7 +123,8 @@ async def aembed_iter(
 def _in_threads(count: int, work: Callable[[], None]) -> None:
     """Does it so many times at once. After Ctrl-C nobody waits for the threads, which end with what they are at."""
     threads = [
-        Thread(target=copy_context().run, args=(work,), name="ovhcloud-embeddings", daemon=True) for _ in range(count)
+        threading.Thread(target=copy_context().run, args=(work,), name="ovhcloud-embeddings", daemon=True)
+        for _ in range(count)
     ]
     for thread in threads:
         thread.start()

@@ -14,7 +14,7 @@ PATH = "/models"
 CATALOGUE_URL = "https://catalog.endpoints.ai.ovh.net/rest/v1"
 CATALOGUE_PATH = "/models_v2"
 
-_lists: dict[tuple[str, str], list[Model]] = {}
+_lists: dict[tuple[str, SecretStr], list[Model]] = {}
 
 
 def list_models(
@@ -37,7 +37,7 @@ def list_models(
     if offline:
         return bundled_models()
     settings = _settings(base_url, api_key)
-    key = (settings.base_url, api_key)
+    key = (settings.base_url, SecretStr(api_key))
     if refresh or key not in _lists:
         known = bundled_models()
         if refresh:
@@ -54,7 +54,7 @@ async def alist_models(
     if offline:
         return bundled_models()
     settings = _settings(base_url, api_key)
-    key = (settings.base_url, api_key)
+    key = (settings.base_url, SecretStr(api_key))
     if refresh or key not in _lists:
         known = bundled_models()
         if refresh:

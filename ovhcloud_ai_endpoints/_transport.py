@@ -35,7 +35,7 @@ from ovhcloud_ai_endpoints._wire import ChatRequest
 if TYPE_CHECKING:
     import httpx
 
-NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged as a warning
+NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged
 COARSE_SECONDS = 0.5  # a wait that may as well take a whole second
 USER_AGENT = f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}"
 
