@@ -225,7 +225,7 @@ def event_error(event: Mapping[str, Any], *, body: bytes = b"", model: str | Non
     """The error that a stream reported in one of its events: what the same HTTP status would have meant."""
     error = event.get("error")
     error = error if isinstance(error, Mapping) else event
-    code = next((error.get(key) for key in ("code", "status", "status_code") if key in error), None)
+    code = next((error[key] for key in ("code", "status", "status_code") if error.get(key) is not None), None)
     status = int(code) if isinstance(code, int | str) and re.fullmatch("[45][0-9][0-9]", str(code)) else 500
     return status_error(status, {}, body, model=model)
 
