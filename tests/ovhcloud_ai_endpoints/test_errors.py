@@ -250,8 +250,8 @@ SAID = [
         {},
         (
             "No. Give a valid key as api_key= or in OVHCLOUD_API_KEY; keys are made in the OVHcloud Manager under "
-            'Public Cloud > AI & Machine Learning > AI Endpoints > API keys. Without a key (api_key="") the service answers '
-            "anonymously, at 2 requests a minute for each model."
+            "Public Cloud > AI & Machine Learning > AI Endpoints > API keys. "
+            'Without a key (api_key="") the service answers anonymously, at 2 requests a minute for each model.'
         ),
     ),
     (403, "No", {}, "No. The project of this key may not use the service; a payment method may be missing."),

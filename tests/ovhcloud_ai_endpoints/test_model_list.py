@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,8 +101,27 @@ class TestTheServicesList:
 
     @pytest.mark.parametrize("body", [[], None, {"data": None}, {}, "x"])
     def test_something_else_is_an_error(self, body: Any) -> None:
-        with pytest.raises(service.InvalidResponseError):
+        with pytest.raises(service.InvalidResponseError, match=r"^GET /models answered with something that is no list"):
             merged([], body)
+
+    @pytest.mark.parametrize("length", [0, -1, True, math.inf, math.nan, "9", None])
+    def test_length_that_is_none_leaves_what_was_known(self, length: Any) -> None:
+        found = one({"id": "gpt-oss-20b", "context_length": length, "max_completion_tokens": 1})
+
+        assert (found.context_length, found.max_completion_tokens) == (131_072, 1)
+
+    def test_price_of_one_direction_leaves_that_of_the_other(self) -> None:
+        before = model("Qwen3.8-27B").usd_per_million_tokens
+        found = one({"id": "Qwen3.8-27B", "pricing": {"prompt": "0.00000012345678"}}, date="2026-11-23")
+
+        assert found.usd_per_million_tokens == {**before, "input": 0.123457}
+        assert found.prices_as_of == "2026-11-23"
+
+    def test_model_that_is_listed_as_free_keeps_its_price(self) -> None:
+        before = model("Qwen3.8-27B")
+
+        assert one({"id": "Qwen3.8-27B", "pricing": {"prompt": "0", "completion": "0"}}) == before
+        assert one({"id": "Qwen3.8-27B", "pricing": ["0.1"]}) == before
 
 
 class TestTheCatalogue:
@@ -116,15 +136,75 @@ class TestTheCatalogue:
         assert found.max_images_per_request == 4
         assert found.aliases == ("new/New-VL-7B",)
 
+    def test_knows_how_large_vectors_and_batches_are(self) -> None:
+        params = {"output_dimension": 4096, "output_dimension_min": 32, "max_batch_size": 25.0, "context_size_k": 32}
+        capabilities = {"reasoning": True, "response_format": ["raw_text"], "input_modality": ["text"]}
+        specs = {"capabilities": capabilities, "model_parameters": {"params": params}}
+        entry = {"name": "new", "category": "Embeddings", "metadata": {"model_specs": specs}}
+
+        assert described([], [entry]) == [
+            Model(
+                id="new",
+                kind="embedding",
+                status="live",
+                context_length=32_000,
+                dimensions=4096,
+                min_dimensions=32,
+                max_batch_size=25,
+                reasoning=True,
+            )
+        ]
+
+    def test_knows_windows_less_exactly_than_the_list(self) -> None:
+        before = Model(id="New-VL-7B", context_length=131_072, aliases=("vl", "new/New-VL-7B"))
+
+        found = described(
+            [before], [DESCRIBED, None, {"name": ""}, {"name": 5}, {"name": "b", "metadata": {"aliases": ["", 1]}}]
+        )
+
+        assert [one.id for one in found] == ["New-VL-7B", "b"]
+        assert found[0].context_length == 131_072
+        assert found[0].aliases == ("vl", "new/New-VL-7B")
+        assert found[1].aliases == ()
+
+    @pytest.mark.parametrize("catalogue", [{}, "x", None, 5])
+    def test_something_else_is_an_error(self, catalogue: Any) -> None:
+        with pytest.raises(
+            service.InvalidResponseError, match=r"^The catalogue answered with something that is no array"
+        ):
+            described([], catalogue)
+
     def test_leaves_what_it_does_not_say(self) -> None:
         before = model("Qwen3.8-27B")
 
         assert described([before], [{"id": "x", "name": "Qwen3.8-27B"}]) == [before]
 
-    def test_end_of_life_is_a_grace_period(self) -> None:
-        metadata = {**DESCRIBED["metadata"], "publishing_information": {"model_eol_date": "01/03/2027"}}
+    @pytest.mark.parametrize("date", ["01/03/2027", "29/02/2028", "31/12/2026", "01/01/0001"])
+    def test_end_of_life_is_a_grace_period(self, date: str) -> None:
+        metadata = {**DESCRIBED["metadata"], "publishing_information": {"model_eol_date": date}}
 
         assert described([], [{**DESCRIBED, "metadata": metadata}])[0].status == "grace"
+
+    @pytest.mark.parametrize(
+        "date",
+        [
+            "None",
+            None,
+            "",
+            "31/06/2024",
+            "29/02/2027",
+            "00/01/2027",
+            "01/00/2027",
+            "01/13/2027",
+            "01/01/0000",
+            "2027-01-01",
+            "01/01/20277",
+        ],
+    )
+    def test_date_that_no_calendar_has_is_none(self, date: Any) -> None:
+        metadata = {**DESCRIBED["metadata"], "publishing_information": {"model_eol_date": date}}
+
+        assert described([], [{**DESCRIBED, "metadata": metadata}])[0].status == "live"
 
     @pytest.mark.parametrize("params", [[], None, {"max_images_per_prompt": "5"}, {"output_dimension": -1}])
     def test_parameters_may_be_anything(self, params: Any) -> None:
@@ -163,6 +243,56 @@ def test_document_is_read_as_it_was_written() -> None:
 
     assert [found.id for found in read_models(written["models"])] == [found.id for found in models]
     assert read_models(written["models"])[0].reasoning_efforts == models[0].reasoning_efforts
+
+
+def test_document_holds_what_is_known_and_nothing_else() -> None:
+    prices = {"input": 1.0}
+    models = [
+        Model(id="a", kind="chat", usd_per_million_tokens=prices, prices_as_of="2026-11-23"),
+        Model(id="b", usd_per_million_tokens=prices, prices_as_of="2026-11-01"),
+    ]
+
+    assert document(models, {"old": "a"}, date="2026-11-23") == {
+        "as_of": "2026-11-23",
+        "source": "GET /v1/models and the catalogue's models_v2, over what was known before",
+        "models": [
+            {"id": "a", "kind": "chat", "usd_per_million_tokens": prices},
+            {"id": "b", "usd_per_million_tokens": prices, "prices_as_of": "2026-11-01"},
+        ],
+        "retired": {"old": "a"},
+    }
+
+
+def test_table_has_a_row_for_each_model() -> None:
+    models = [
+        Model(
+            id="a",
+            kind="chat",
+            status="live",
+            context_length=131_072,
+            max_completion_tokens=8_192,
+            tool_calling=True,
+            image_inputs=True,
+            reasoning_efforts=("low", "high"),
+            usd_per_million_tokens={"input": 0.5, "output": 1.25},
+            note="Fine.",
+        ),
+        Model(id="b", kind="embedding", status="grace", dimensions=1024, usd_per_million_tokens={"input": 0.01}),
+        Model(
+            id="c", status="grace", structured_output=True, image_inputs=True, max_images_per_request=5, replaced_by="a"
+        ),
+    ]
+
+    assert table(models).splitlines() == [
+        (
+            "| model | kind | context | longest answer | tools | objects | images | reasoning effort | vectors | "
+            "$ per million tokens in, out | |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| `a` | chat | 131,072 | 8,192 | yes |  | up to any number | low, high |  | 0.5, 1.25 | Fine. |",
+        "| `b` | embedding |  |  |  |  |  |  | 1,024 | 0.01, ? | about to go |",
+        "| `c` | unknown |  |  |  | yes | up to 5 |  |  |  | about to go; `a` instead |",
+    ]
 
 
 class TestListModels:

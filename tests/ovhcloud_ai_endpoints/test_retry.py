@@ -48,3 +48,28 @@ def test_longer_than_max_wait_is_not_waited_for() -> None:
 
 def test_no_wait_goes_beyond_the_deadline() -> None:
     assert delay(429, retry_after="10", left=9.0) is None
+
+
+@pytest.mark.parametrize(
+    ("retry", "wait", "left", "objection"),
+    [
+        (Retry(), 60.0, 61.0, None),
+        (Retry(), 60.1, 99.0, "max_wait=60"),
+        (Retry(max_wait=0.5), 1.0, 99.0, "max_wait=0.5"),
+        (Retry(), 5.0, 5.0, "timeout"),
+        (Retry(max_retries=0), 0.1, 99.0, "max_retries=0"),
+        (Retry(max_retries=1), 0.1, 99.0, None),
+    ],
+)
+def test_what_forbids_to_wait_is_named(retry: Retry, wait: float, left: float, objection: str | None) -> None:
+    assert retry.objection(wait, left=left) == objection
+
+
+def test_two_retries_and_a_minute_are_the_rule() -> None:
+    assert Retry() == Retry(max_retries=2, max_wait=60.0, backoff=0.5)
+
+
+@pytest.mark.parametrize(("left", "wait"), [(10.0, None), (10.5, 10.0)])
+def test_wait_that_takes_all_the_time_is_none(left: float, wait: float | None) -> None:
+    assert delay(429, retry_after="10", chance=0.0, left=left) == wait
+    assert delay(429, retry_after="60", chance=0.0) == 60.0

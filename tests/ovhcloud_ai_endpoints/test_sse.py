@@ -1,5 +1,4 @@
 import json
-import re
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovhcloud_ai_endpoints import InvalidResponseError
-from ovhcloud_ai_endpoints._sse import Decoder
+from ovhcloud_ai_endpoints._sse import MAX_EVENT_BYTES, Decoder
 
 STREAM = (
     b"\xef\xbb\xbf: welcome\r\n\r\n"
@@ -70,19 +69,66 @@ def test_last_event_that_is_cut_is_nothing() -> None:
     assert decoded(b'data: {"a": 1}\n\ndata: {"b"') == ([{"a": 1}], False)
 
 
-@pytest.mark.parametrize("text", ["nonsense", "[1]", "1"])
-def test_event_that_is_no_object_is_an_error_with_its_bytes(text: str) -> None:
-    with pytest.raises(InvalidResponseError, match=f"begins with '{re.escape(text)}'"):
-        decoded(f"data: {text}\n\n".encode())
+def test_byte_order_mark_is_none_but_at_the_beginning() -> None:
+    assert decoded(b'\n\xef\xbb\xbfdata: {"a": 1}\n\n') == ([], False)
 
 
-def test_event_of_unbounded_size_is_an_error() -> None:
+def test_carriage_return_at_the_end_of_a_piece_ends_the_line() -> None:
     decoder = Decoder()
 
-    for _ in range(16):
-        assert list(decoder.feed(b"x" * 1_000_000)) == []
-    with pytest.raises(InvalidResponseError, match="larger than"):
-        list(decoder.feed(b"x" * 1_000_000))
+    assert list(decoder.feed(b'data: {"a": 1}\r\n\r')) == [{"a": 1}]
+    assert list(decoder.feed(b"\n")) == []
+    assert list(decoder.feed(b'data: {"b":\r')) == []
+    assert list(decoder.feed(b"data:2}\r")) == []
+    assert list(decoder.feed(b"\r")) == [{"b": 2}]
+
+
+def test_only_one_space_after_the_colon_is_none() -> None:
+    assert decoded(b'data:  {"a": 1}\n\nevent:  error\ndata:{"b": 2}\n\n') == ([{"a": 1}, {"b": 2}], False)
+
+
+def test_name_is_that_of_its_event_alone() -> None:
+    stream = b'event: error\ndata: {"error": "x"}\n\ndata: {"a": 1}\n\nevent: error\n\ndata: {"b": 2}\n\n'
+
+    assert decoded(stream) == ([{"error": "x"}, {"a": 1}, {"b": 2}], False)
+
+
+def test_end_may_lack_its_empty_line() -> None:
+    assert decoded(b'data: {"a": 1}\n\ndata: [DONE]') == ([{"a": 1}], True)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("nonsense", "An event of the stream is not JSON"),
+        ("[1]", "An event of the stream is not a JSON object"),
+        ("1", "An event of the stream is not a JSON object"),
+    ],
+)
+def test_event_that_is_no_object_is_an_error_with_its_bytes(text: str, problem: str) -> None:
+    with pytest.raises(InvalidResponseError) as caught:
+        decoded(f"data: {text}\n\n".encode())
+
+    assert str(caught.value) == f"{problem}. It begins with '{text}'."
+
+
+@pytest.mark.parametrize("line", [b"x", b"data: 1\n"])
+def test_event_of_unbounded_size_is_an_error(line: bytes) -> None:
+    decoder = Decoder()
+
+    assert list(decoder.feed(line * (MAX_EVENT_BYTES // len(line)))) == []
+    with pytest.raises(InvalidResponseError) as caught:
+        list(decoder.feed(b"y"))
+
+    assert str(caught.value) == "An event of the stream is larger than 16,777,216 bytes. It begins with 'y'."
+
+
+def test_size_is_that_of_one_event() -> None:
+    decoder = Decoder()
+    event = b'data: {"a": "' + b"x" * (MAX_EVENT_BYTES // 2) + b'"}\n\n'
+
+    for _ in range(3):
+        assert len(list(decoder.feed(event))) == 1
 
 
 def test_what_follows_the_end_is_not_read() -> None:
