@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints._arguments import Arguments
+from ovhcloud_ai_endpoints._arguments import DEEPEST, Arguments
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}, "near": {"$ref": "#/$defs/Place"}}}
 SCHEMA: dict[str, Any] = {
@@ -60,6 +60,57 @@ def test_it_is_undone_at_any_depth() -> None:
     assert json.loads(read(json.dumps({"tags": [json.dumps(ROME), ROME]}))) == {"tags": [ROME, ROME]}
 
 
+def test_it_is_undone_behind_what_has_ended() -> None:
+    wanted = {"place": {"city": "Rome"}, "tags": [{"a": [1]}], "maybe": ROME, "": [2], "more": [1]}
+    written = {**wanted, "maybe": json.dumps(ROME), "": "[2]", "more": "[1]"}
+
+    assert json.loads(read(json.dumps(written))) == wanted
+    assert json.loads(read(json.dumps({"": "[2]"}))) == {"": [2]}
+
+
+@pytest.mark.parametrize("name", ["anyOf", "oneOf"])
+def test_it_is_undone_within_the_option_that_it_is(name: str) -> None:
+    options = [{"type": "array", "items": {"type": "object"}}, {"$ref": "#/$defs/Node"}, {"type": "null"}]
+    node = {"type": "object", "properties": {"next": {"type": "object"}}}
+    schema = {"properties": {"a": {name: options}}, "$defs": {"Node": node}}
+
+    for value, twice in (({"next": {"x": 1}}, {"next": '{"x": 1}'}), ([{"x": 1}], ['{"x": 1}'])):
+        assert json.loads(read(json.dumps({"a": json.dumps(twice)}), schema)) == {"a": value}
+
+
+def test_type_counts_before_options() -> None:
+    inner = {"type": "object", "properties": {"b": {"type": "object"}}, "anyOf": [{"type": "object"}]}
+
+    found = read(json.dumps({"a": json.dumps({"b": "{}"})}), {"properties": {"a": inner}})
+
+    assert json.loads(found) == {"a": {"b": {}}}
+
+
+@pytest.mark.parametrize(("depth", "found"), [(DEEPEST, {"a": {}}), (DEEPEST + 1, {"a": "{}"})])
+def test_options_within_options_are_looked_into_so_far(depth: int, found: Any) -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(depth):
+        schema = {"anyOf": [schema]}
+
+    assert json.loads(read('{"a": "{}"}', {"properties": {"a": schema}})) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"place": "{\\"city\\": \\"a\\nb\\"}"}', '{"place": "{\\"city\\":\n\\"a\\\\nb\\"}"}'],
+    ids=["inner", "outer"],
+)
+def test_line_ends_may_be_written_as_they_are(text: str) -> None:
+    assert json.loads(read(text), strict=False) == {"place": {"city": "a\nb"}}
+
+
+@pytest.mark.parametrize("name", ["text", "anything", "either"])
+def test_what_is_left_alone_is_not_held_back(name: str) -> None:
+    text = f'{{"{name}": "{{'
+
+    assert Arguments(SCHEMA).feed(text) == text
+
+
 def test_the_whole_may_be_encoded_twice() -> None:
     assert json.loads(read(json.dumps(json.dumps({"place": ROME})))) == {"place": ROME}
 
@@ -89,6 +140,13 @@ def test_anything_else_is_left_as_it_is(value: Any) -> None:
         {"patternProperties": {"^a": {"type": "string"}}, "additionalProperties": {"type": "object"}},
         {"properties": {"a": {"allOf": [{"type": "string"}], "anyOf": [{"type": "object"}]}}},
         {"properties": {"a": {"type": "object", "enum": ["{}"]}}},
+        {"properties": {"a": {"type": "object", "const": "{}"}}},
+        {"properties": {"a": {"type": "object", "not": {"type": "string"}}}},
+        {"properties": {"a": {"type": "object", "if": {}}}},
+        {"properties": {"a": {"anyOf": [{"type": "object"}, {}]}}},
+        {"properties": {"a": {"anyOf": 5}}},
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"$ref": "#/$defs/A", "type": "object"}}},
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}},
         {"properties": {"a": {"prefixItems": [{"type": "string"}], "items": {"type": "object"}}}},
     ],
 )
@@ -111,9 +169,8 @@ def test_schema_may_say_nothing(schema: Any) -> None:
     assert read(text, schema) == text
 
 
-def test_what_is_cut_is_not_lost() -> None:
-    text = '{"place": "{\\"city\\": \\"Ro'
-
+@pytest.mark.parametrize("text", ['{"place": "{\\"city\\": \\"Ro', '{"pla', '{"text": "a'])
+def test_what_is_cut_is_neither_lost_nor_doubled(text: str) -> None:
     assert read(text) == text
 
 

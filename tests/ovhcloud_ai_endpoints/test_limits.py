@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ovhcloud_ai_endpoints import OVHCloudError, RateLimitError, Timeouts
 from ovhcloud_ai_endpoints._call import Call
-from ovhcloud_ai_endpoints._limits import KEPT, LONGEST, Limiter, _limiters, limiter
+from ovhcloud_ai_endpoints._limits import KEPT, LONGEST, Limiter, _limiters, forget, limiter
 from ovhcloud_ai_endpoints._retry import Retry
 from ovhcloud_ai_endpoints._settings import Settings
 
@@ -164,6 +164,53 @@ class TestLimiter:
 
         assert one.delay(0, 1) == LONGEST
 
+    def test_a_refusal_that_asks_for_no_wait_begins_no_window(self) -> None:
+        one = Limiter()
+        one.observe(0, 429, headers(reset=10, limit=1))
+        assert one.delay(11, 1) == 0
+
+        assert one.observe(12, 429, {"retry-after": "0"}) == 0
+        assert one.delay(12, 2) == 58
+
+    def test_what_does_not_say_until_when_or_how_many_changes_nothing(self) -> None:
+        one = Limiter()
+        one.observe(0, 429, headers(reset=10, limit=400))
+        one.delay(10, 0)
+
+        assert one.observe(11, 200, headers(reset=59)) == 0
+        assert one.observe(11, 200, headers(2)) == 0
+        assert [one.delay(11, ticket) for ticket in range(10)] == [0] * 10
+
+    def test_what_is_left_of_a_window_is_no_more_than_the_least_that_was_said(self) -> None:
+        one = Limiter()
+        one.observe(0, 429, headers(reset=10, limit=2))
+        one.delay(10, 0)
+
+        assert one.observe(11, 200, headers(5, reset=30)) == 0
+        assert [one.delay(11, ticket) for ticket in (1, 2)] == [0, 30]
+
+    def test_an_older_answer_does_not_end_the_wait(self) -> None:
+        one = Limiter()
+        one.observe(0, 429, headers(reset=30))
+
+        assert one.observe(5, 200, headers(3, reset=10)) == 0
+        assert one.delay(5, 1) == 25
+
+    def test_a_refusal_within_a_window_says_when_it_ends(self) -> None:
+        one = Limiter()
+        one.observe(0, 429, headers(reset=10, limit=2))
+        one.delay(10, 0)
+
+        assert one.observe(20, 429, headers(reset=5)) == 5
+        assert one.delay(20, 1) == 5
+
+    def test_an_earlier_end_does_not_open_the_window(self) -> None:
+        one = Limiter()
+        for reset in (30, 20):
+            one.observe(0, 429, headers(reset=reset, limit=1))
+
+        assert one.delay(20, 1) == 10
+
     def test_after_a_minute_it_is_asked_again(self) -> None:
         one = Limiter()
 
@@ -211,13 +258,17 @@ class TestLimiters:
     def test_are_shared_by_who_has_the_same_server_key_and_model(self) -> None:
         one = limiter("https://a/v1", "key", "m")
 
-        assert limiter("https://a/v1", "key", "m") is one
         others = {
             limiter("https://b/v1", "key", "m"),
             limiter("https://a/v1", "", "m"),
             limiter("https://a/v1", "key", "n"),
         }
         assert len({one, *others}) == 4
+        assert limiter("https://a/v1", "key", "m") is one
+
+        forget("https://b/v1")
+        assert limiter("https://a/v1", "key", "m") is one
+        assert limiter("https://b/v1", "key", "m") not in others
 
     def test_hold_no_key(self) -> None:
         limiter("https://a/v1", "very-secret-key", "m")

@@ -60,10 +60,11 @@ def one(*entries: Any, date: str | None = None) -> Model:
 
 class TestTheServicesList:
     def test_keeps_what_was_known_and_brings_windows_and_prices(self) -> None:
-        found = one({**LISTED, "context_length": 1_000}, date="2026-11-23")
+        pricing = {"currency_unit": "USD", "prompt": "0.0000005", "completion": "0.000004"}
+        found = one({**LISTED, "context_length": 1_000, "pricing": pricing}, date="2026-11-23")
 
         assert found.context_length == 1_000
-        assert found.usd_per_million_tokens == {"input": 0.47, "output": 3.19}
+        assert found.usd_per_million_tokens == {"input": 0.5, "output": 4.0}
         assert found.prices_as_of == "2026-11-23"
         assert found.reasoning_efforts == model("Qwen3.8-27B").reasoning_efforts
 
@@ -97,7 +98,9 @@ class TestTheServicesList:
         assert one(listed).usd_per_million_tokens == {}
 
     def test_entries_that_are_none_are_left_out(self) -> None:
-        assert merged([], {"data": [None, 5, {}, {"id": None}, {"id": "a"}]}) == [Model(id="a", status="live")]
+        assert merged([], {"data": [None, 5, {}, {"id": None}, {"id": 5}, {"id": ""}, {"id": "a"}]}) == [
+            Model(id="a", status="live")
+        ]
 
     @pytest.mark.parametrize("body", [[], None, {"data": None}, {}, "x"])
     def test_something_else_is_an_error(self, body: Any) -> None:
@@ -116,6 +119,14 @@ class TestTheServicesList:
 
         assert found.usd_per_million_tokens == {**before, "input": 0.123457}
         assert found.prices_as_of == "2026-11-23"
+
+    def test_price_of_an_unknown_day_has_no_day(self) -> None:
+        assert one(LISTED).prices_as_of is None
+
+    def test_one_direction_may_be_free(self) -> None:
+        pricing = {"prompt": "0.000001", "completion": "0"}
+
+        assert one({"id": "new", "pricing": pricing}).usd_per_million_tokens == {"input": 1.0, "output": 0.0}
 
     def test_model_that_is_listed_as_free_keeps_its_price(self) -> None:
         before = model("Qwen3.8-27B")
@@ -138,7 +149,12 @@ class TestTheCatalogue:
 
     def test_knows_how_large_vectors_and_batches_are(self) -> None:
         params = {"output_dimension": 4096, "output_dimension_min": 32, "max_batch_size": 25.0, "context_size_k": 32}
-        capabilities = {"reasoning": True, "response_format": ["raw_text"], "input_modality": ["text"]}
+        capabilities = {
+            "reasoning": True,
+            "function_calling": "yes",
+            "response_format": ["raw_text"],
+            "input_modality": ["text"],
+        }
         specs = {"capabilities": capabilities, "model_parameters": {"params": params}}
         entry = {"name": "new", "category": "Embeddings", "metadata": {"model_specs": specs}}
 

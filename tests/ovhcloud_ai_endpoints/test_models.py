@@ -1,7 +1,16 @@
 import pytest
 
 import ovhcloud_ai_endpoints as service
-from ovhcloud_ai_endpoints._models import nearest_names, replacement, retired_models, wire_name
+from ovhcloud_ai_endpoints._models import (
+    catalogue_date,
+    ids_of,
+    is_retired,
+    names_of,
+    nearest_names,
+    replacement,
+    retired_models,
+    wire_name,
+)
 from ovhcloud_ai_endpoints._settings import BASE_URL
 
 
@@ -37,9 +46,36 @@ def test_unknown_model_is_allowed_and_promises_nothing() -> None:
     assert found.context_length is None
 
 
-def test_nearest_names_are_the_likeliest() -> None:
-    assert nearest_names("gpt-oss-120")[0] == "gpt-oss-120b"
-    assert "Meta-Llama-3_3-70B-Instruct" in nearest_names("llama-3.3-70b-instruct")
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("gpt-oss-120", "gpt-oss-120b"),
+        ("ovhcloud/QWEN3.8", "Qwen3.8-27B"),
+        ("llama-3.3-70b-instruct", "Meta-Llama-3_3-70B-Instruct"),
+        ("%%%", "whisper-large-v3-turbo"),
+    ],
+)
+def test_nearest_names_are_the_three_likeliest(name: str, nearest: str) -> None:
+    found = nearest_names(name)
+
+    assert found[0] == nearest
+    assert len(set(found)) == 3
+
+
+def test_names_are_those_of_a_kind_and_of_an_ability() -> None:
+    assert ids_of("embedding") == ["bge-m3", "bge-multilingual-gemma2", "Qwen3-Embedding-8B"]
+    assert {"Qwen3.8-27B", "Qwen3.6-27B"} <= set(names_of("image_inputs"))
+    assert not {"gpt-oss-120b", "bge-m3", "Qwen3Guard-Gen-8B"} & set(names_of("image_inputs"))
+    assert "gpt-oss-120b" in names_of("reasoning")
+    assert "Mistral-7B-Instruct-v0.3" not in names_of("system_first")  # which is about to go
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("Qwen3-32B", True), ("ovhcloud/qwen3-32b", True), ("gpt-oss-120b", False), ("new", False)]
+)
+def test_model_that_is_gone_is_known_as_such(name: str, known: bool) -> None:
+    assert is_retired(name) is known
+    assert replacement(name) == ("Qwen3.6-27B" if known else None)
 
 
 def test_retired_models_are_replaced_by_such_as_stay() -> None:
@@ -57,9 +93,14 @@ def test_retired_models_are_replaced_by_such_as_stay() -> None:
 def test_cost_is_in_dollars_at_a_date() -> None:
     model = service.model("gpt-oss-120b")
 
-    assert model.cost(input_tokens=1_000_000, output_tokens=500_000) == pytest.approx(0.09 + 0.47 / 2)
+    assert model.cost(input_tokens=1_000_000, output_tokens=500_000) == pytest.approx(0.09 + 0.47 / 2, rel=1e-12)
     assert model.cost() == 0
     assert model.prices_as_of == "2026-09-28"
+    assert catalogue_date() == "2026-10-05"
+
+
+def test_cost_needs_no_price_of_what_there_is_none_of() -> None:
+    assert service.Model(id="m", usd_per_million_tokens={"input": 2.0}).cost(input_tokens=500_000) == 1.0
 
 
 @pytest.mark.parametrize("name", ["new-model", "mistral@latest", "whisper-large-v3"])
@@ -96,6 +137,7 @@ def test_family_is_told_by_the_name(name: str, family: str) -> None:
         ("BAAI/bge-m3", "http://127.0.0.1:8000/v1", "BAAI/bge-m3"),
         ("ovhcloud/bge-m3", "https://proxy.example/v1", "ovhcloud/bge-m3"),
         ("BAAI/bge-m3", "https://evilai.cloud.ovh.net.example/v1", "BAAI/bge-m3"),
+        ("BAAI/bge-m3", "not a URL", "BAAI/bge-m3"),
     ],
 )
 def test_name_is_translated_on_the_services_own_host_only(name: str, base_url: str, sent: str) -> None:

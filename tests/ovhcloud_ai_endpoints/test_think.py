@@ -23,6 +23,8 @@ def read(content: str, size: int = 999) -> tuple[str, str]:
         ("<think>hm</think>Hello", "Hello", "hm"),
         ("\n<think>\nhm\n</think>\n\nHello\n", "Hello\n", "hm\n"),
         ("<think></think>Hello", "Hello", ""),
+        ("<think>\n\n  hm </think>\n  Hello", "  Hello", "  hm "),
+        ("<think>X hm</think>X Hello", "X Hello", "X hm"),
         ("<think>a < b </thin </think>Hello", "Hello", "a < b </thin "),
         ("<think>cut off", "", "cut off"),
         ("<think>cut off</thi", "", "cut off</thi"),
@@ -49,3 +51,12 @@ def test_field_of_its_own_ends_it() -> None:
     assert tags.feed("<thi") == ("", "")
     assert tags.off() == "<thi"
     assert tags.feed("<think>no") == ("<think>no", "")
+
+
+@pytest.mark.parametrize("content", ["<th", "<think>hm</thi"])
+def test_what_was_held_back_comes_once(content: str) -> None:
+    tags = ThinkTags()
+    tags.feed(content)
+
+    assert tags.end() != ("", "")
+    assert tags.end() == ("", "")
