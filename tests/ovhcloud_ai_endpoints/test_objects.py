@@ -3,7 +3,7 @@ import time
 import pytest
 
 from ovhcloud_ai_endpoints._models import Model, bundled_models, model
-from ovhcloud_ai_endpoints._objects import best_method, texts_with_object
+from ovhcloud_ai_endpoints._objects import best_method, read_json, texts_with_object
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,9 @@ def test_each_chat_model_is_asked_in_a_way_that_it_is_known_for(facts: Model) ->
 def test_ways_that_the_catalogue_has_no_model_for() -> None:
     assert best_method(model("unknown")) == "json_schema"
     assert best_method(Model(id="m", kind="chat", tool_calling=True)) == "function_calling"
-    with pytest.raises(ValueError, match=r"Models that give objects: Qwen3\.8-27B"):
+    with pytest.raises(
+        ValueError, match=r"^Qwen3Guard-Gen-8B answers with text only\. Models that give objects: Qwen3\.8-27B, "
+    ):
         best_method(model("Qwen3Guard-Gen-8B"))
 
 
@@ -33,6 +35,10 @@ def test_ways_that_the_catalogue_has_no_model_for() -> None:
         ("", (), " {} ", ["{}"]),
         ("no", (), "{}", ["no"]),
         ("} {", (), "", ["} {"]),
+        ('{"a": {}} ok', (), "", ['{"a": {}} ok', '{"a": {}}']),
+        ("see {1} and {2}", (), "", ["see {1} and {2}", "{1} and {2}"]),
+        ("see {1}", (), "", ["see {1}", "{1}"]),
+        ("see {}", (), "", ["see {}"]),
     ],
 )
 def test_likeliest_text_comes_first(content: str, arguments: tuple[str, ...], reasoning: str, texts: list[str]) -> None:
@@ -46,6 +52,17 @@ def test_arguments_come_first_where_a_tool_was_asked_for() -> None:
 def test_nothing_is_searched_for_in_what_was_cut() -> None:
     assert list(texts_with_object('see {"a": 1} but', ('{"a"',), "{}", is_cut=True)) == ['see {"a": 1} but', '{"a"']
     assert list(texts_with_object("", (), "{}", is_cut=True)) == []
+
+
+def test_empty_arguments_of_what_was_cut_are_none() -> None:
+    assert list(texts_with_object("", (" {} ", '{"a": 1}'), is_cut=True)) == ['{"a": 1}']
+    assert list(texts_with_object("", ("{}",))) == ["{}"]
+
+
+def test_object_is_read_with_line_ends_in_its_strings() -> None:
+    assert read_json('{"a": "b\nc"}') == {"a": "b\nc"}
+    with pytest.raises(ValueError, match=r"^it is nested too deeply$"):
+        read_json("[" * 100_000)
 
 
 def test_fence_without_an_end_takes_no_time() -> None:

@@ -151,6 +151,69 @@ def test_single_option_is_what_it_is() -> None:
     assert readable(schema) == {"properties": {"a": {"type": "object", "description": "d"}}}
 
 
+def test_reference_beside_a_restriction_is_one_of_all() -> None:
+    own = {"required": ["b"]}
+    schema = {
+        "definitions": {"A": {"type": "object"}},
+        "properties": {"x": {"$ref": "#/definitions/A", "allOf": [own], "minProperties": 1}},
+    }
+
+    assert readable(schema) == {"properties": {"x": {"allOf": [{"type": "object"}, own], "minProperties": 1}}}
+
+
+@pytest.mark.parametrize(
+    "beside", [{}, {"description": "d"}, dict.fromkeys(["description", "default", "examples", "deprecated"], 1)]
+)
+def test_what_restricts_nothing_stands_beside_what_was_inlined(beside: dict[str, Any]) -> None:
+    schema = {"$defs": {"A": {"type": "object"}}, "properties": {"x": {"$ref": "#/$defs/A", **beside}}}
+
+    assert readable(schema) == {"properties": {"x": {"type": "object", **beside}}}
+
+
+@pytest.mark.parametrize(
+    "options", [[{"type": "string"}, {"type": "null"}], [{"type": "null"}, {"type": "string"}]], ids=["last", "first"]
+)
+def test_null_may_be_the_first_or_the_last_option(options: list[Any]) -> None:
+    assert readable({"anyOf": options, "description": "d"}) == {"type": ["string", "null"], "description": "d"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"anyOf": [{"type": "null"}, {"type": "null"}]},
+        {"anyOf": [{"type": "null", "x": 1}, {"type": "string"}]},
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "null"}], "minLength": 2},
+        {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        {"allOf": [{"minLength": 1}], "minLength": 2},
+    ],
+)
+def test_options_that_can_not_be_one_type_stay(schema: dict[str, Any]) -> None:
+    assert readable(schema) == schema
+
+
+def test_single_option_may_have_options_of_its_own() -> None:
+    inner = {"allOf": [{"minLength": 1}, {"maxLength": 9}]}
+
+    assert readable({"allOf": [inner], "description": "d"}) == {**inner, "description": "d"}
+
+
+def test_lists_of_schemas_are_read_too() -> None:
+    schema = {
+        "$defs": {"A": {"type": "object"}},
+        "items": [{"$ref": "#/$defs/A"}, {"title": "t"}],
+        "not": {"$ref": "#/$defs/A"},
+    }
+
+    assert readable(schema) == {"items": [{"type": "object"}, {}], "not": {"type": "object"}}
+
+
+def test_name_of_a_definition_may_hold_what_it_likes() -> None:
+    node = {"properties": {"next": {"$ref": "#/definitions/Node[int]"}}}
+    schema = {"definitions": {"Node[int]": node}, "properties": {"a": {"$ref": "#/definitions/Node[int]"}}}
+
+    assert readable(schema) == {"definitions": {"Node[int]": node}, "properties": {"a": node}}
+
+
 def test_values_that_look_like_schemas_are_left_alone() -> None:
     schema = {
         "type": "object",

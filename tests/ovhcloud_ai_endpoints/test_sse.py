@@ -63,6 +63,7 @@ def test_any_cutting_of_any_values_gives_the_values(values: list[Any], end: byte
 
 def test_last_event_needs_no_empty_line() -> None:
     assert decoded(b'data: {"a": 1}') == ([{"a": 1}], False)
+    assert decoded(b'data: {"a"', b": 1}") == ([{"a": 1}], False)
 
 
 def test_last_event_that_is_cut_is_nothing() -> None:
@@ -70,6 +71,7 @@ def test_last_event_that_is_cut_is_nothing() -> None:
 
 
 def test_byte_order_mark_is_none_but_at_the_beginning() -> None:
+    assert decoded(b'\xef\xbb\xbfdata: {"a": 1}\n\n') == ([{"a": 1}], False)
     assert decoded(b'\n\xef\xbb\xbfdata: {"a": 1}\n\n') == ([], False)
 
 
@@ -91,6 +93,10 @@ def test_name_is_that_of_its_event_alone() -> None:
     stream = b'event: error\ndata: {"error": "x"}\n\ndata: {"a": 1}\n\nevent: error\n\ndata: {"b": 2}\n\n'
 
     assert decoded(stream) == ([{"error": "x"}, {"a": 1}, {"b": 2}], False)
+    assert decoded(b'event: error \ndata: {"a": 1}\n\nevent: errorX\ndata: {"b": 2}\n\n') == (
+        [{"a": 1}, {"b": 2}],
+        False,
+    )
 
 
 def test_end_may_lack_its_empty_line() -> None:

@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints import InternalServerError, InvalidResponseError, RateLimitError, StreamInterruptedError
-from ovhcloud_ai_endpoints._answer import Exchange, Message, ToolCall, read_answer
-from ovhcloud_ai_endpoints._stream import Reply
+from ovhcloud_ai_endpoints import (
+    InternalServerError,
+    InvalidResponseError,
+    OVHCloudError,
+    RateLimitError,
+    StreamInterruptedError,
+)
+from ovhcloud_ai_endpoints._answer import Answer, Exchange, Message, ToolCall, facts_of, read_answer, reasoning_tokens
+from ovhcloud_ai_endpoints._stream import Delta, Reply, ToolCallDelta
 from ovhcloud_ai_endpoints._wire import ChatRequest
 
 DONE = b"data: [DONE]\n\n"
@@ -16,7 +22,7 @@ DONE = b"data: [DONE]\n\n"
 
 def event(delta: dict[str, Any] | None = None, **rest: Any) -> bytes:
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": rest.pop("finish", None)}]
-    return f"data: {json.dumps({'id': 'c1', 'model': 'm', 'choices': choices, **rest})}\n\n".encode()
+    return f"data: {json.dumps({'id': 'c1', 'model': 'm', 'choices': choices} | rest)}\n\n".encode()
 
 
 def call(arguments: Any = None, *, id: str | None = None, name: str | None = None, index: int | None = 0) -> bytes:  # noqa: A002
@@ -427,3 +433,236 @@ class TestRepairs:
             list(reply.feed(data))
 
         assert reply.message.tool_calls[0].arguments == '{"text": "{}"}'
+
+
+TOKEN = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -1, "bytes": None}]}
+
+
+class TestWhatIsKnown:
+    """Of an answer, whole and streamed: everything that it says comes out as it is."""
+
+    def test_stream_says_who_answered(self) -> None:
+        reply, _ = read(
+            event({"content": "a"}, system_fingerprint="fp"),
+            event({}, finish="stop", id="c2", model="n", system_fingerprint=None),
+            event(usage={"prompt_tokens": 1}, id=None, model=None),
+            b": ping\n\n",
+            DONE,
+        )
+        exchange = Exchange(request_id="r")
+
+        assert reply.events == 3
+        assert reply.answer(exchange) == Answer(
+            messages=(Message(text="a", finish_reason="stop"),),
+            id="c1",
+            model="n",
+            system_fingerprint="fp",
+            usage={"prompt_tokens": 1},
+            exchange=exchange,
+        )
+
+    def test_nothing_is_known_before_the_first_event(self) -> None:
+        reply = Reply(ChatRequest({"model": "m"}))
+
+        assert (reply.events, reply.answer(Exchange())) == (0, Answer(messages=(Message(),)))
+
+    def test_refusals_and_log_probabilities_add_up(self) -> None:
+        said = [event({"content": "x", "refusal": "I "}), event({"refusal": "can't"}, finish="stop")]
+        odds = b'data: {"choices": [{"index": "0", "delta": {}, "logprobs": {"content": [%s]}}]}\n\n'
+        reply, deltas = Reply(ChatRequest({"model": "m"})), []
+        for data in (*said, odds % json.dumps(TOKEN).encode(), odds % json.dumps(TOKEN).encode(), DONE):
+            deltas += list(reply.feed(data))
+
+        assert reply.message.refusal == "I can't"
+        assert reply.message.logprobs == {"content": [TOKEN, TOKEN]}
+        assert [delta.refusal for delta in deltas] == ["I ", "can't", "", ""]
+        assert [delta.logprobs for delta in deltas] == [None, None, {"content": [TOKEN]}, {"content": [TOKEN]}]
+
+    def test_message_in_place_of_a_delta_is_read(self) -> None:
+        whole = b'data: {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}\n\n'
+
+        assert read(whole, DONE)[1].text == "x"
+
+    def test_event_with_choices_is_no_error_for_its_message(self) -> None:
+        odd = b'data: {"choices": [{"delta": {"content": "x"}}], "message": "fine"}\n\n'
+
+        assert read(odd, DONE)[1].text == "x"
+
+    def test_event_without_choices_says_nothing(self) -> None:
+        assert read(b'data: {"usage": {"prompt_tokens": 1}}\n\n', event({"content": "x"}), DONE)[1].text == "x"
+
+    @pytest.mark.parametrize(
+        "delta",
+        [
+            Delta(text="a"),
+            Delta(reasoning="a"),
+            Delta(refusal="a"),
+            Delta(tool_calls=(ToolCallDelta(0, None, None, ""),)),
+            Delta(logprobs={"content": []}),
+        ],
+    )
+    def test_delta_is_true_if_it_says_anything(self, delta: Delta) -> None:
+        assert delta
+        assert not Delta()
+
+    def test_what_was_held_back_comes_at_the_end(self) -> None:
+        reply = Reply(REQUEST)
+        list(reply.feed(call("{}", id="a", name="g", index=0)))
+        list(reply.feed(call('{"place": "{', id="b", name="f", index=1)))
+        list(reply.feed(event({"content": "<think>hm</th"}, finish="length")))
+
+        assert list(reply.end())[-1] == Delta(reasoning="</th", tool_calls=(ToolCallDelta(1, None, None, '"{'),))
+
+    def test_text_that_was_held_back_comes_at_the_end(self) -> None:
+        reply = Reply(REQUEST)
+        list(reply.feed(event({"content": "<th"}, finish="stop")))
+
+        assert list(reply.end())[-1] == Delta(text="<th")
+
+    def test_only_the_first_call_is_kept_where_one_was_asked_for(self) -> None:
+        reply = Reply(ChatRequest({"model": "m"}, one_call=True))
+        pieces = [{"index": at, "id": f"i{at}", "function": {"name": "f", "arguments": "{}"}} for at in (0, 1)]
+
+        deltas = list(reply.feed(event({"tool_calls": pieces}, finish="tool_calls") + DONE))
+
+        assert [piece.index for piece in deltas[0].tool_calls] == [0]
+        assert [one.id for one in reply.message.tool_calls] == ["i0"]
+
+    def test_null_for_no_arguments_is_not_given_out(self) -> None:
+        reply, deltas = Reply(REQUEST), []
+        for data in (call("nu", id="a", name="g"), call("ll"), DONE):
+            deltas += list(reply.feed(data))
+
+        assert [piece.arguments for delta in deltas for piece in delta.tool_calls] == ["", ""]
+        assert reply.message.tool_calls[0].parsed() == {}
+
+    @pytest.mark.parametrize(
+        ("events", "said"),
+        [
+            (
+                [event({"content": "half"})],
+                (
+                    "The stream ended before the answer did. 4 characters of text had arrived; they are in "
+                    "this error's partial. Ask again, or go on from there."
+                ),
+            ),
+            (
+                [DONE],
+                "The stream held no answer. Some models send nothing when there is more than one system message.",
+            ),
+            (
+                [b'data: {"choices": 5}\n\n'],
+                "An event of the stream has an unknown shape. It begins with '{\"choices\": 5}'.",
+            ),
+            (
+                [b'data: {"error": {"message": "the prompt is too long", "code": 400}}\n\n'],
+                (
+                    "the prompt is too long. gpt-oss-20b has a window of 131,072 tokens; shorten the messages or lower "
+                    "max_tokens."
+                ),
+            ),
+        ],
+    )
+    def test_failure_says_what_is_known_of_it(self, events: list[bytes], said: str) -> None:
+        reply = Reply(ChatRequest({"model": "gpt-oss-20b"}))
+
+        def go() -> None:
+            for data in events:
+                list(reply.feed(data))
+            list(reply.end())
+
+        with pytest.raises(OVHCloudError) as caught:
+            go()
+        assert caught.value.message == said
+
+    def test_whole_answer_says_who_answered(self) -> None:
+        choice = {
+            "message": {"content": [{"text": "a"}, "b", {"refusal": "c"}], "refusal": "no"},
+            "logprobs": {"content": [TOKEN]},
+            "finish_reason": "stop",
+        }
+        body = {"id": "c", "model": "m", "system_fingerprint": "fp", "usage": {"total_tokens": 3}, "choices": [choice]}
+
+        assert read_answer(body, b"", Exchange(attempts=2), ChatRequest({})) == Answer(
+            messages=(Message(text="abc", refusal="no", finish_reason="stop", logprobs={"content": [TOKEN]}),),
+            id="c",
+            model="m",
+            system_fingerprint="fp",
+            usage={"total_tokens": 3},
+            exchange=Exchange(attempts=2),
+            body=body,
+        )
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            ({"choices": 5}, "The answer has an unknown shape. It begins with '{}'."),
+            ({"choices": []}, "The answer is empty. It begins with '{}'."),
+        ],
+    )
+    def test_answer_that_is_none_is_shown(self, body: Any, said: str) -> None:
+        with pytest.raises(InvalidResponseError) as caught:
+            read_answer(body, b"{}", Exchange(), ChatRequest({}))
+
+        assert caught.value.message == said
+
+    def test_first_call_of_a_whole_answer_is_kept_where_one_was_asked_for(self) -> None:
+        calls = [{"id": f"i{at}", "function": {"name": "f x", "arguments": {"é": at}}} for at in (0, 1)]
+        body = {"choices": [{"message": {"tool_calls": calls}}]}
+        request = ChatRequest({}, one_call=True, tool_names={"f x": "f"})
+
+        message = read_answer(body, b"", Exchange(), request).messages[0]
+
+        assert message.tool_calls == (ToolCall("i0", "f", '{"é": 0}'),)
+
+    def test_facts_are_what_is_known(self) -> None:
+        exchange = Exchange(request_id="r", attempts=2, waited=1.5, first_event_after=0.5, warning="w")
+        thought = Message(reasoning="hm")
+        answer = Answer(messages=(thought,), system_fingerprint="fp", exchange=exchange)
+
+        assert facts_of(answer, thought) == {
+            "system_fingerprint": "fp",
+            "request_id": "r",
+            "attempts": 2,
+            "waited": 1.5,
+            "time_to_first_event": 0.5,
+            "warning": "w",
+            "only_reasoning": True,
+        }
+        assert facts_of(Answer(messages=(Message("a"),)), Message("a")) == {"attempts": 1}
+
+    @pytest.mark.parametrize(
+        ("usage", "tokens"),
+        [
+            (None, None),
+            ({}, None),
+            ({"completion_tokens_details": None}, None),
+            ({"completion_tokens_details": {"reasoning_tokens": 7}}, 7),
+        ],
+    )
+    def test_reasoning_is_counted_if_it_is_said(self, usage: Any, tokens: int | None) -> None:
+        assert reasoning_tokens(usage) == tokens
+
+    @pytest.mark.parametrize(
+        ("arguments", "parsed"), [('{"a": "b\nc"}', {"a": "b\nc"}), ("l", None), ("{" * 100_000 + "}", None)]
+    )
+    def test_arguments_may_hold_line_ends(self, arguments: str, parsed: Any) -> None:
+        assert ToolCall("i", "f", arguments).parsed() == parsed
+
+    @pytest.mark.parametrize(
+        ("events", "wanted"),
+        [
+            ([("", "a", "f", 0), ("{}", "a", None, 0), ("", "a", "f", 0)], [("f", "{}")]),
+            ([("{}", None, "f", None), ("", None, "f", None)], [("f", "{}")]),
+            ([("{}", None, "f", None), ("{}", None, "f", None)], [("f", "{}"), ("f", "{}")]),
+            ([("{", "a", "f", None), ("}", "b", "f", None)], [("f", "{}")]),
+            ([("", None, "f", None), ("{}", None, "f", None)], [("f", "{}")]),
+            ([("{", "a", "f", 0), ("{", "b", "g", 1), ("}", "a", None, 1)], [("f", "{}"), ("g", "{")]),
+            ([("{", "a", "f", 0), ("}", "a", "f", None)], [("f", "{}")]),
+            ([("{", "s", "f", 0), ("{", "s", "g", 1), ("}", "s", "g", 1)], [("f", "{"), ("g", "{}")]),
+        ],
+    )
+    def test_piece_belongs_to_the_call_that_it_goes_on_with(self, events: list[Any], wanted: Any) -> None:
+        pieces = [call(text, id=id_, name=name, index=index) for text, id_, name, index in events]
+
+        assert calls(*pieces) == wanted

@@ -63,6 +63,7 @@ def test_ids_of_other_models_are_rewritten_for_mistral(name: str) -> None:
     assert second == "abcDEF123"
     assert [message["tool_call_id"] for message in found[2:]] == [first, second]
     assert fit(name, called("chatcmpl-tool-1"))[0]["tool_calls"][0]["id"] == first
+    assert fit(name, result("chatcmpl-tool-1"))[0]["tool_call_id"] == first
 
 
 def test_ids_are_left_alone_for_others() -> None:
@@ -79,6 +80,14 @@ def test_calls_are_one_by_one_for_llama(name: str) -> None:
     assert [message["tool_calls"][0]["id"] for message in found if "tool_calls" in message] == ["a", "b"]
     assert [message["tool_call_id"] for message in found if "tool_call_id" in message] == ["a", "b"]
     assert [message["content"] for message in found] == ["hi", "see", "of a", "", "of b", "hi"]
+    assert [message.get("reasoning") for message in found if "tool_calls" in message] == ["hm", None]
+
+
+def test_calls_without_reasoning_are_one_by_one_too() -> None:
+    both = called("a", "b")
+    del both["reasoning"]
+
+    assert [len(message["tool_calls"]) for message in fit("llama@biggest", both)] == [1, 1]
 
 
 def test_calls_without_results_are_kept() -> None:
