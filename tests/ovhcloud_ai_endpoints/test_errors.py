@@ -393,3 +393,88 @@ def test_request_that_is_too_large_is_told_with_its_number_of_texts(name: str) -
         "The request has 2.30 MB, and the service takes 2 MB. It was not sent. "
         "Send smaller or fewer images, or less than these 2 texts or messages."
     )
+
+
+def test_secret_is_taken_out_of_every_text() -> None:
+    secret = "k3y-k3y-"  # the shortest that is taken for one
+    for message, headers, body in (
+        (f"a {secret} b {secret}", {}, ""),
+        ("a", {"x-echo": f"<{secret}>", "other": "o"}, ""),
+        ("a", {}, f"<{secret}>"),
+    ):
+        error = service.OVHCloudError(message, headers=headers, body=body)
+        error.hide(secret)
+
+        assert error.message == message.replace(secret, "**********")
+        assert error.headers == {name: value.replace(secret, "**********") for name, value in headers.items()}
+        assert error.body == body.replace(secret, "**********")
+        assert error.args == (error.message,)
+        assert secret not in repr(error)
+
+
+def test_error_without_the_secret_stays_as_it_is() -> None:
+    error = service.OVHCloudError("message", headers={"a": "b"}, body="body")
+    error.hide("another-secret")
+
+    assert (error.message, error.headers, error.body, error.args) == ("message", {"a": "b"}, "body", ("message",))
+
+
+def test_error_ends_in_the_facts_for_support() -> None:
+    error = service.OVHCloudError("What.", status=503, headers={"x-request-id": "r"})
+    assert str(error) == "What. [HTTP 503; request id r]"
+
+    error.attempts, error.waited = 2, 1.25
+    assert str(error) == "What. [HTTP 503; request id r; 2 attempts, 1.2 s waited]"
+    assert str(service.OVHCloudError("What.")) == "What."
+
+
+def test_error_that_knows_nothing_says_so() -> None:
+    error = service.EmbeddingsInterruptedError("what")
+
+    assert (error.args, error.body, error.headers, error.retry_after, error.waited) == (("what",), "", {}, None, 0.0)
+    assert (error.vectors, error.remaining, error.usage) == ({}, {}, None)
+
+
+def test_error_keeps_what_the_service_said() -> None:
+    error = status_error(400, {}, b"\xff" * 3_000)
+
+    assert error.body == "\ufffd" * 2_000
+    assert error.message == "\ufffd" * 500 + "…."
+    assert status_error(400, {}, b"x" * 500).message == "x" * 500 + "."
+    assert status_error(400, {}, b"MAX.").message == "MAX."
+
+
+def test_wait_that_is_asked_for_is_told() -> None:
+    error = status_error(429, {"ratelimit-reset": "12"}, b"slow")
+
+    assert error.retry_after == 12
+    assert error.message == f"slow. The service asks for 12 s of waiting. {SLOW_DOWN}"
+    assert status_error(503, {"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, b"").retry_after == 60
+
+
+@pytest.mark.parametrize("body", [b'{"message": "cut', b"[1, 2", b'{"a": NaN, "b'])
+def test_json_that_was_cut_is_no_message(body: bytes) -> None:
+    assert message_in(body) == ""
+    assert message_in(b'[{"a": 1}]') == '[{"a": 1}]'
+
+
+@pytest.mark.parametrize(
+    ("said", "advised"),
+    [
+        ("Invalid JSON object", True),
+        ("Failed to deserialize the JSON body", False),
+        ("Failed to deserialize the JSON body: response_format", True),
+        ("something else", False),
+    ],
+)
+def test_model_that_gives_no_objects_is_told_only_if_one_was_asked_for(said: str, advised: bool) -> None:
+    error = status_error(400, {}, said.encode(), model="Qwen3Guard-Gen-8B")
+
+    assert ("Models that give objects: " in error.message) is advised
+    assert status_error(400, {}, said.encode(), model="gpt-oss-120b").message == f"{said}."
+
+
+def test_image_that_is_refused_is_told_as_one() -> None:
+    message = status_error(400, {}, b"no image here", model="gpt-oss-120b").message
+
+    assert message.startswith("no image here. Models that see images: Qwen3.8-27B, Qwen3.6-27B, ")

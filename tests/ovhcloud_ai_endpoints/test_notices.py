@@ -8,6 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 import ovhcloud_ai_endpoints as service
+from ovhcloud_ai_endpoints._answer import Answer, Message
+from ovhcloud_ai_endpoints._notices import warn_of_answer, warn_of_other_client, warn_of_plain_http
 from ovhcloud_ai_endpoints._options import ChatOptions
 from ovhcloud_ai_endpoints._settings import Settings
 from ovhcloud_ai_endpoints._transport import AsyncClient, Client
@@ -52,15 +54,16 @@ def test_what_the_service_warns_of_is_told_once(server: LocalEndpoints, ask: Any
 
     told = heard(ask)
 
-    assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
-    assert said in told[0][1]
+    assert told == [(service.ModelDeprecationWarning, f"gpt-oss-120b: the service says: {said}")]
 
 
 def test_model_that_goes_is_told_once_with_what_to_use_instead(ask: Any) -> None:
     told = heard(lambda: ask("Mistral-7B-Instruct-v0.3"))
 
-    assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
-    assert "use Qwen3.5-9B" in told[0][1]
+    said = (
+        "Mistral-7B-Instruct-v0.3 is about to be retired and then answers with status 404; use Qwen3.5-9B, for example"
+    )
+    assert told == [(service.ModelDeprecationWarning, said)]
 
 
 def test_model_that_stays_is_not_told_of(ask: Any) -> None:
@@ -72,8 +75,11 @@ def test_answer_of_reasoning_only_is_told_once_and_flagged(server: LocalEndpoint
 
     told = heard(ask)
 
-    assert [kind for kind, _ in told] == [service.EmptyAnswerWarning]
-    assert "it was cut at max_tokens; raise it, or lower reasoning_effort (low, medium, high)" in told[0][1]
+    said = (
+        "gpt-oss-120b has not answered, because it was cut at max_tokens; raise it, or lower reasoning_effort "
+        "(low, medium, high). Its reasoning is in the message."
+    )
+    assert told == [(service.EmptyAnswerWarning, said)]
 
 
 def test_warning_points_at_the_callers_line(server: LocalEndpoints, ask: Any) -> None:
@@ -97,9 +103,12 @@ def test_model_that_is_not_known_is_logged_once(caplog: pytest.LogCaptureFixture
         ChatOptions(model=name)
     ChatOptions(model="other", context_window=9_000)
 
-    assert [record.args[0] for record in caplog.records] == ["gpt-oss-12b", "mistral@latest"]
-    assert "The nearest names are gpt-oss-120b" in caplog.messages[0]
-    assert "nearest" not in caplog.messages[1]
+    unknown = (
+        "{} is not in the catalogue of 2026-10-05, so that its window is not known, nor whether it calls tools; "
+        "context_window= and is_function_calling_model= say so."
+    )
+    near = " The nearest names are gpt-oss-120b, gpt-oss-20b, Qwen3Guard-Gen-8B."
+    assert caplog.messages == [unknown.format("gpt-oss-12b") + near, unknown.format("mistral@latest")]
 
 
 def test_no_answer_is_paid_for_and_lost_where_warnings_are_errors(server: LocalEndpoints, ask: Any) -> None:
@@ -116,3 +125,45 @@ def test_answer_that_ended_without_saying_anything_is_logged(
 
     assert heard(ask) == []
     assert caplog.messages == ["gpt-oss-120b has reasoned and not answered; its reasoning is in the message"]
+
+
+def test_each_thing_is_told_once_for_each_that_it_is_about() -> None:
+    told = heard(lambda: [warn_of_plain_http(f"http://{host}/v1") for host in ("a", "b")])
+
+    assert told == [
+        (
+            UserWarning,
+            f"The key is sent to http://{host}/v1 over plain HTTP, where others can read it; use https, or no key",
+        )
+        for host in ("a", "b")
+    ]
+
+
+def test_client_for_the_other_way_of_calling_is_told_of() -> None:
+    told = heard(lambda: warn_of_other_client("http_client", "http_async_client"))
+
+    said = "http_client does not serve this call, which uses connections of its own; give http_async_client too"
+    assert told == [(UserWarning, said)]
+
+
+def test_what_is_said_at_length_is_cut_and_what_replaces_a_model_is_named() -> None:
+    told = heard(lambda: warn_of_answer("Mistral-7B-Instruct-v0.3", "x" * 600))
+
+    said = f"Mistral-7B-Instruct-v0.3: the service says: {'x' * 500}; use Qwen3.5-9B, for example"
+    assert told == [(service.ModelDeprecationWarning, said)]
+
+
+def test_answer_that_says_something_is_not_told_of() -> None:
+    message = Message(text="a", reasoning="b", finish_reason="length")
+
+    assert heard(lambda: warn_of_answer("new-model", None, Answer(messages=(message,)))) == []
+
+
+def test_model_without_efforts_is_told_of_without_them() -> None:
+    message = Message(reasoning="b", finish_reason="length")
+
+    told = heard(lambda: warn_of_answer("new-model", None, Answer(messages=(message,))))
+
+    assert [text.partition("because ")[2] for _, text in told] == [
+        "it was cut at max_tokens; raise it, or lower reasoning_effort. Its reasoning is in the message."
+    ]
