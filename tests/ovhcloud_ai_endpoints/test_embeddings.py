@@ -287,6 +287,29 @@ def test_part_of_a_longer_input_says_where_it_is() -> None:
     assert caught.value.usage == embedding.usage
 
 
+def test_run_leaves_room_for_the_instruction() -> None:
+    embedding = Run(["a" * 600_000] * 2, model="m", base_url="http://room", instruction="b" * 600_000)
+    first = embedding.next_batch()
+    assert first is not None
+    assert len(first[0].texts) == 1
+
+    try:
+        learn(("http://room", "m"), Capacity(2))
+        again = Run(["a" * 600_000] * 2, model="m", base_url="http://room", instruction="b" * 600_000)
+        second = again.next_batch()
+        assert second is not None
+        assert len(second[0].texts) == 1
+    finally:
+        forget("http://room")
+
+
+def test_run_sends_the_name_that_the_service_knows() -> None:
+    found = Run(["a"], model="BAAI/bge-m3", base_url="https://oai.endpoints.kepler.ai.cloud.ovh.net/v1").next_batch()
+
+    assert found is not None
+    assert found[1]["model"] == "bge-m3"
+
+
 def test_progress_is_told_in_texts() -> None:
     told: list[int] = []
     embedding = run(2)

@@ -142,6 +142,19 @@ def test_definitions_stay_with_references_into_them(reference: str) -> None:
     assert readable(schema) == schema
 
 
+def test_what_refers_to_itself_stays_beside_what_is_referred_into() -> None:
+    node = {"properties": {"next": {"$ref": "#/$defs/Node"}}}
+    other = {"A": {"properties": {"x": {"type": "string"}}}}
+    into = [{"$ref": "#/definitions/A/properties/x"}]
+    schema = {
+        "properties": {"a": {"$ref": "#/$defs/Node"}, "b": {"enum": into}},
+        "$defs": {"Node": node},
+        "definitions": other,
+    }
+
+    assert readable(schema) == {**schema, "properties": {"a": node, "b": {"enum": into}}}
+
+
 def test_single_option_is_what_it_is() -> None:
     schema = {
         "$defs": {"A": {"type": "object"}},
