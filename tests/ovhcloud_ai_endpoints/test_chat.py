@@ -76,8 +76,15 @@ def test_tool_choice_has_the_wires_form(choice: Any, sent: Any) -> None:
     assert tool_choice_for(choice, ["f", "g"]) == sent
 
 
-def test_tool_that_is_called_auto_can_be_chosen() -> None:
-    assert tool_choice_for("auto", ["auto"]) == {"type": "function", "function": {"name": "auto"}}
+@pytest.mark.parametrize("name", ["auto", "any"])
+def test_tool_that_is_called_like_a_choice_can_be_chosen(name: str) -> None:
+    assert tool_choice_for(name, [name]) == {"type": "function", "function": {"name": name}}
+
+
+def test_model_is_sent_by_the_name_that_the_service_knows() -> None:
+    base_url = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
+
+    assert chat_request([USER], {}, model="openai/gpt-oss-20b", base_url=base_url).body["model"] == "gpt-oss-20b"
 
 
 @pytest.mark.parametrize("choice", ["h", {"type": "function", "function": {"name": "h"}}])
