@@ -63,14 +63,14 @@ class TestLimiter:
         assert one.observe(0, 429, {}) == 0
         assert one.delay(0, 1) == 0
 
-    @pytest.mark.parametrize(("limit", "wait"), [(400, 0), (1, 58)])
-    def test_a_refusal_that_asks_for_no_wait_changes_nothing(self, limit: int, wait: float) -> None:
+    @pytest.mark.parametrize(("limit", "waits"), [(400, [0, 0]), (2, [0, 58]), (1, [58, 58])])
+    def test_a_refusal_that_asks_for_no_wait_changes_nothing(self, limit: int, waits: list[float]) -> None:
         one = Limiter()
         one.observe(0, 429, headers(reset=10, limit=limit))
         assert one.delay(11, 1) == 0
 
         assert one.observe(12, 429, {"retry-after": "0"}) == 0
-        assert one.delay(12, 2) == wait
+        assert [one.delay(12, ticket) for ticket in (2, 3)] == waits
 
     def test_only_the_first_to_say_it_is_told_so(self) -> None:
         one = Limiter()
