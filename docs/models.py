@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ovhcloud_ai_endpoints._listing import table
-from ovhcloud_ai_endpoints._models import bundled_models, catalogue_date
+from ovhcloud_ai_endpoints._catalogue import bundled_models, catalogue_date
+from ovhcloud_ai_endpoints._model_list import table
 
 PAGE = Path(__file__).parent / "guides" / "models.md"
 MARK = "<!-- The rest of this page is written by `make models`. -->\n"

@@ -19,8 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_ovhcloud._messages import PROVIDER
-from ovhcloud_ai_endpoints._answer import Answer, Message, facts_of, reasoning_tokens
-from ovhcloud_ai_endpoints._stream import Delta, ToolCallDelta
+from ovhcloud_ai_endpoints._values import Answer, Delta, Message, ToolCallDelta, call_metadata, reasoning_tokens
 from ovhcloud_ai_endpoints._wire import Usage
 
 # Each closes what may be open, an escape and a string, and then a bracket that is not.
@@ -42,7 +41,7 @@ def chat_result(answer: Answer) -> ChatResult:
     )
 
 
-def chunk(delta: Delta, answer_id: str | None) -> ChatGenerationChunk:
+def chunk(delta: Delta) -> ChatGenerationChunk:
     """What one event of a stream added."""
     metadata: dict[str, Any] = {"model_provider": PROVIDER}
     if delta.logprobs:
@@ -56,7 +55,7 @@ def chunk(delta: Delta, answer_id: str | None) -> ChatGenerationChunk:
                 for call in delta.tool_calls
             ],
             response_metadata=metadata,
-            id=answer_id,
+            id=delta.answer_id,
         )
     )
 
@@ -68,7 +67,7 @@ def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
         if call.parsed() is None:
             unsent = call.arguments if "null".startswith(call.arguments.strip()) else ""
             mark = unsent + _mark_of_invalid(call.arguments)
-            yield chunk(Delta(tool_calls=(ToolCallDelta(index, None, None, mark),)), answer.id)
+            yield chunk(Delta(tool_calls=(ToolCallDelta(index, None, None, mark),), answer_id=answer.id))
     metadata = _metadata(message, answer)
     metadata.pop("logprobs", None)  # they came with their tokens
     yield ChatGenerationChunk(
@@ -143,7 +142,7 @@ def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
     return {
         "model_provider": PROVIDER,
         "model_name": answer.model or "",
-        **facts_of(answer, message),
+        **call_metadata(answer, message),
         **{name: value for name, value in said.items() if value is not None},
     }
 

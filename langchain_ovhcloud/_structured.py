@@ -21,8 +21,8 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel
 
-from ovhcloud_ai_endpoints._answer import CUT, CUT_ANSWER
-from ovhcloud_ai_endpoints._objects import read_json, texts_with_object
+from ovhcloud_ai_endpoints._chat import read_json, texts_with_object
+from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
 
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # which a tool has itself
 
@@ -103,7 +103,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
         if self.is_of_tool and (_finish_reason(result) == "length" or _has_invalid_calls(result)):
             raise _failure(result, "The model called a tool with arguments that can't be read")
         problem: Exception | None = None
-        is_cut = _finish_reason(result) in CUT
+        is_cut = _finish_reason(result) in INCOMPLETE
         for text in texts_with_object(content, arguments, reasoning, is_call=self.is_of_tool, is_cut=is_cut):
             try:
                 return self._object(text)

@@ -32,17 +32,21 @@ from langchain_ovhcloud._structured import (
 )
 from ovhcloud_ai_endpoints import Model, Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._chat import json_schema_format, tool_choice_for, tool_names, with_schema
-from ovhcloud_ai_endpoints._connections import Closing
-from ovhcloud_ai_endpoints._objects import best_method
-from ovhcloud_ai_endpoints._options import ChatOptions
-from ovhcloud_ai_endpoints._transport import AsyncClient, Client
-from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints._chat import (
+    ChatOptions,
+    ChatRequest,
+    best_method,
+    json_schema_format,
+    tool_choice_for,
+    tool_names,
+    with_schema,
+)
+from ovhcloud_ai_endpoints._http import AsyncClient, Client
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
-class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
+class ChatOVHCloud(ChatOptions, BaseChatModel):
     """A chat model of OVHcloud AI Endpoints.
 
         from langchain_ovhcloud import ChatOVHCloud
@@ -82,7 +86,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
     def _ovhcloud_changed(self) -> None:
         """Brings up to date what core keeps of the fields: its cache key, and the profile of a model that was here."""
         self.__dict__.pop("_serialized", None)
-        profile, facts = self.profile, self.ovhcloud_model
+        profile, facts = self.profile, self._ovhcloud_model
         if profile and profile.get("name") != facts.id and profile == _profile(model_facts(str(profile.get("name")))):
             self.__dict__["profile"] = _profile(facts)
 
@@ -92,7 +96,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self.ovhcloud_parameters, "model": self.model, "base_url": self.base_url}
+        return {**self._ovhcloud_parameters, "model": self.model, "base_url": self.base_url}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -108,7 +112,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
         return True
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return _profile(self.ovhcloud_model)
+        return _profile(self._ovhcloud_model)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         """The outputs of several prompts as one: their tokens added up."""
@@ -146,7 +150,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(Client(self.ovhcloud_settings).chat(request))
+            return chat_result(Client(self._ovhcloud_settings).send(request))
 
     async def _agenerate(
         self,
@@ -157,7 +161,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
         with langchain_errors():
-            return chat_result(await AsyncClient(self.ovhcloud_settings).chat(request))
+            return chat_result(await AsyncClient(self._ovhcloud_settings).send(request))
 
     def _stream(
         self,
@@ -169,14 +173,14 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
         request = self._request(messages, stop, kwargs, stream=True)
         with (
             langchain_errors(),
-            Client(self.ovhcloud_settings).stream_chat(request) as deltas,
+            Client(self._ovhcloud_settings).stream(request) as deltas,
         ):
             for delta in deltas:
-                piece = chunk(delta, deltas.reply.id)
+                piece = chunk(delta)
                 if run_manager:
                     run_manager.on_llm_new_token(delta.text, chunk=piece)
                 yield piece
-            yield from last_chunks(deltas.answer())
+            yield from last_chunks(deltas.result())
 
     async def _astream(
         self,
@@ -187,13 +191,13 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs, stream=True)
         with langchain_errors():
-            async with AsyncClient(self.ovhcloud_settings).stream_chat(request) as deltas:
+            async with AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
                 async for delta in deltas:
-                    piece = chunk(delta, deltas.reply.id)
+                    piece = chunk(delta)
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=piece)
                     yield piece
-                for piece in last_chunks(deltas.answer()):
+                for piece in last_chunks(deltas.result()):
                     yield piece
 
     def _request(
@@ -206,7 +210,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
         response_format = call.get("response_format")
         if isinstance(response_format, type):
             call["response_format"] = _response_format(response_format, strict=None)
-        return self.ovhcloud_request(wire, call, stream=stream)
+        return self._ovhcloud_request(wire, call, stream=stream)
 
     def bind_tools(
         self,
@@ -257,7 +261,7 @@ class ChatOVHCloud(ChatOptions, Closing, BaseChatModel):
             OutputParserException: in the call, when the answer is no whole object of the pydantic class, or lacks what
                 the schema requires; it has the raw text.
         """
-        method = method or best_method(self.ovhcloud_model)
+        method = method or best_method(self._ovhcloud_model)
         if method not in get_args(Method):
             raise ValueError(f"method is one of {', '.join(get_args(Method))}; not {method!r}")
         parser: BaseOutputParser[Any]

@@ -7,13 +7,18 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from langchain_ovhcloud._errors import langchain_errors
-from ovhcloud_ai_endpoints._connections import Closing
-from ovhcloud_ai_endpoints._embedding_runs import aembed, aembed_iter, embed, embed_iter
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
-from ovhcloud_ai_endpoints._options import EmbeddingOptions
+from ovhcloud_ai_endpoints._embeddings import (
+    BATCH_SIZE,
+    EmbeddingOptions,
+    EmbeddingRun,
+    aembed,
+    aembed_iter,
+    embed,
+    embed_iter,
+)
 
 
-class OVHCloudEmbeddings(EmbeddingOptions, Closing, Embeddings):
+class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
     """An embedding model of OVHcloud AI Endpoints.
 
         from langchain_ovhcloud import OVHCloudEmbeddings
@@ -26,8 +31,7 @@ class OVHCloudEmbeddings(EmbeddingOptions, Closing, Embeddings):
     is known to take.
     """
 
-    ALIASES: ClassVar[Mapping[str, str]] = {
-        **EmbeddingOptions.ALIASES,
+    _ALIASES: ClassVar[Mapping[str, str]] = {
         "chunk_size": "batch_size",
         "embed_batch_size": "batch_size",
     }
@@ -77,10 +81,10 @@ class OVHCloudEmbeddings(EmbeddingOptions, Closing, Embeddings):
             ):
                 yield vector
 
-    def _documents(self, texts: list[str], start: int | None = None) -> Run:
-        return self.ovhcloud_run(
+    def _documents(self, texts: list[str], start: int | None = None) -> EmbeddingRun:
+        return self._ovhcloud_run(
             texts, model=self.model, size=self.batch_size, instruction=self.document_instruction, start=start
         )
 
-    def _query(self, text: str) -> Run:
-        return self.ovhcloud_run([text], model=self.model, size=1, instruction=self.query_instruction)
+    def _query(self, text: str) -> EmbeddingRun:
+        return self._ovhcloud_run([text], model=self.model, size=1, instruction=self.query_instruction)

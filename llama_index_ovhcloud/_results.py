@@ -21,8 +21,7 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import tool_call_blocks
-from ovhcloud_ai_endpoints._answer import Answer, Message, ToolCall, facts_of, reasoning_tokens
-from ovhcloud_ai_endpoints._stream import Delta, Reply
+from ovhcloud_ai_endpoints._values import Answer, Delta, Message, ToolCall, call_metadata, reasoning_tokens
 from ovhcloud_ai_endpoints._wire import Usage
 
 CHUNK = "chat.completion.chunk"  # what a response of a stream is
@@ -39,13 +38,13 @@ def chat_response(answer: Answer) -> ChatResponse:
     )
 
 
-def chat_response_chunk(reply: Reply, delta: Delta) -> ChatResponse:
+def chat_response_chunk(so_far: Answer, delta: Delta) -> ChatResponse:
     """What has been said so far, and what an event added: `delta`, `thinking_delta` and `logprobs`."""
-    message = reply.message
+    message = so_far.messages[0]
     return ChatResponse(
         message=_chat_message(message, None),
         delta=delta.text + delta.refusal,
-        raw=_raw(reply.id, reply.model, message, delta),
+        raw=_raw(so_far.id, so_far.model, message, delta),
         logprobs=_logprobs(delta.logprobs),
         additional_kwargs={"thinking_delta": delta.reasoning} if delta.reasoning else {},
     )
@@ -144,7 +143,7 @@ def _said_beside(answer: Answer) -> dict[str, Any]:
     usage = answer.usage or {}
     counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
     said = {name: count for name, count in counts.items() if count is not None}
-    return said | facts_of(answer, answer.messages[0])
+    return said | call_metadata(answer, answer.messages[0])
 
 
 def _raw(id_: str | None, model: str | None, message: Message, delta: Delta | None = None) -> dict[str, Any]:

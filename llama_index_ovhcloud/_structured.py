@@ -18,9 +18,8 @@ from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import wire_tool
 from llama_index_ovhcloud._results import finish_reason
-from ovhcloud_ai_endpoints._answer import CUT, CUT_ANSWER
-from ovhcloud_ai_endpoints._chat import json_schema_format
-from ovhcloud_ai_endpoints._objects import read_json, texts_with_object
+from ovhcloud_ai_endpoints._chat import json_schema_format, read_json, texts_with_object
+from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
 
 Method = Literal["json_schema", "function_calling", "prompt"]  # the last is for those who ask for it
 
@@ -84,7 +83,7 @@ class StructuredOutput(Generic[Model]):
         calls = [block for block in blocks if isinstance(block, ToolCallBlock) and block.tool_name == self._name]
         arguments = [_text_of(call) for call in calls]
         reasoning = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
-        is_call, is_cut = self._method == "function_calling", finish_reason(response) in CUT
+        is_call, is_cut = self._method == "function_calling", finish_reason(response) in INCOMPLETE
         content = response.message.content or ""
         problem: ValueError | None = None
         for text in texts_with_object(content, arguments, reasoning, is_call=is_call, is_cut=is_cut):

@@ -13,10 +13,7 @@ from pydantic import Field
 
 from llama_index_ovhcloud._cache import VectorCache
 from llama_index_ovhcloud._saved import Saved
-from ovhcloud_ai_endpoints._connections import Closing
-from ovhcloud_ai_endpoints._embedding_runs import aembed, embed
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, Run
-from ovhcloud_ai_endpoints._options import EmbeddingOptions
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions, EmbeddingRun, aembed, embed
 
 LARGEST_BATCH = 2048  # LlamaIndex's own bound
 # What does not change a vector, and so must not change the key under which an ingestion cache has it.
@@ -28,6 +25,7 @@ OPERATIONAL = frozenset(
         "max_concurrency",
         "share_limits",
         "embed_batch_size",
+        "http_backend",
         "num_workers",
         "show_progress",
         "embeddings_cache",
@@ -37,7 +35,7 @@ OPERATIONAL = frozenset(
 dispatcher = get_dispatcher(__name__)
 
 
-class OVHCloudEmbeddings(Saved, EmbeddingOptions, Closing, BaseEmbedding):
+class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     """An embedding model of OVHcloud AI Endpoints.
 
         from llama_index_ovhcloud import OVHCloudEmbeddings
@@ -54,15 +52,13 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, Closing, BaseEmbedding):
     can be in one cache.
     """
 
-    ALIASES: ClassVar[Mapping[str, str]] = {
-        **EmbeddingOptions.ALIASES,
+    _ALIASES: ClassVar[Mapping[str, str]] = {
         "model": "model_name",
         "batch_size": "embed_batch_size",
         "chunk_size": "embed_batch_size",
     }
 
-    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
-        **EmbeddingOptions.WITHOUT_MEANING,
+    _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "mode": "query_instruction and text_instruction tell questions from documents",
     }
 
@@ -152,8 +148,8 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, Closing, BaseEmbedding):
             vectors.extend(await aembed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.akeep))
         return vectors
 
-    def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]]) -> Run:
-        return self.ovhcloud_run(
+    def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]]) -> EmbeddingRun:
+        return self._ovhcloud_run(
             texts,
             model=self.model_name,
             size=self.embed_batch_size,

@@ -35,11 +35,8 @@ from llama_index_ovhcloud._results import (
 )
 from llama_index_ovhcloud._saved import Saved
 from llama_index_ovhcloud._structured import StructuredOutput
-from ovhcloud_ai_endpoints._connections import Closing
-from ovhcloud_ai_endpoints._objects import best_method
-from ovhcloud_ai_endpoints._options import ChatOptions
-from ovhcloud_ai_endpoints._transport import AsyncClient, Client
-from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints._chat import ChatOptions, ChatRequest, best_method
+from ovhcloud_ai_endpoints._http import AsyncClient, Client
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
 dispatcher = get_dispatcher(__name__)
 
 
-class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
+class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
     """A chat model of OVHcloud AI Endpoints.
 
         from llama_index_ovhcloud import ChatOVHCloud
@@ -59,8 +56,7 @@ class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
     model. Errors are those of `ovhcloud_ai_endpoints`.
     """
 
-    WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
-        **ChatOptions.WITHOUT_MEANING,
+    _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "audio_config": "no model here speaks",
         "modalities": "no model here speaks",
         "n": "a response here has one answer",
@@ -77,7 +73,7 @@ class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """What LlamaIndex plans with: the window, tools or not; from the catalogue, or as set on this object."""
-        facts = self.ovhcloud_model
+        facts = self._ovhcloud_model
         return LLMMetadata(
             context_window=facts.context_length or DEFAULT_CONTEXT_WINDOW,
             num_output=self.max_tokens or -1,
@@ -154,19 +150,19 @@ class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
         return prompt_to_messages(prompt)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(Client(self.ovhcloud_settings).chat(self._request(messages, kwargs)))
+        return chat_response(Client(self._ovhcloud_settings).send(self._request(messages, kwargs)))
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(await AsyncClient(self.ovhcloud_settings).chat(self._request(messages, kwargs)))
+        return chat_response(await AsyncClient(self._ovhcloud_settings).send(self._request(messages, kwargs)))
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         request = self._request(messages, kwargs, stream=True)
 
         def responses() -> ChatResponseGen:
-            with Client(self.ovhcloud_settings).stream_chat(request) as deltas:
+            with Client(self._ovhcloud_settings).stream(request) as deltas:
                 for delta in deltas:
-                    yield chat_response_chunk(deltas.reply, delta)
-                yield last_chat_response(deltas.answer())
+                    yield chat_response_chunk(deltas.so_far(), delta)
+                yield last_chat_response(deltas.result())
 
         return responses()
 
@@ -174,17 +170,17 @@ class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
         request = self._request(messages, kwargs, stream=True)
 
         async def responses() -> ChatResponseAsyncGen:
-            async with AsyncClient(self.ovhcloud_settings).stream_chat(request) as deltas:
+            async with AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
                 async for delta in deltas:
-                    yield chat_response_chunk(deltas.reply, delta)
-                yield last_chat_response(deltas.answer())
+                    yield chat_response_chunk(deltas.so_far(), delta)
+                yield last_chat_response(deltas.result())
 
         return responses()
 
     def _request(
         self, messages: Sequence[ChatMessage], call: Mapping[str, Any], *, stream: bool = False
     ) -> ChatRequest:
-        return self.ovhcloud_request(wire_messages(messages), call, stream=stream)
+        return self._ovhcloud_request(wire_messages(messages), call, stream=stream)
 
     def _prepare_chat_with_tools(
         self,
@@ -296,7 +292,7 @@ class ChatOVHCloud(Saved, ChatOptions, Closing, FunctionCallingLLM):
         """How an object is asked for; None if in a way that is core's."""
         match self.pydantic_program_mode:
             case PydanticProgramMode.DEFAULT:
-                return StructuredOutput(output_cls, best_method(self.ovhcloud_model))
+                return StructuredOutput(output_cls, best_method(self._ovhcloud_model))
             case PydanticProgramMode.FUNCTION:
                 return StructuredOutput(output_cls, "function_calling")
             case PydanticProgramMode.LLM:

@@ -4,6 +4,7 @@ The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhc
 demos is in `ovhcloud_ai_endpoints.testing`.
 """
 
+from ovhcloud_ai_endpoints._catalogue import Model, model
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
     APITimeoutError,
@@ -20,10 +21,9 @@ from ovhcloud_ai_endpoints._errors import (
     RateLimitError,
     StreamInterruptedError,
 )
+from ovhcloud_ai_endpoints._http import Timeouts
 from ovhcloud_ai_endpoints._model_list import alist_models, list_models
-from ovhcloud_ai_endpoints._models import Model, model
 from ovhcloud_ai_endpoints._notices import EmptyAnswerWarning, ModelDeprecationWarning
-from ovhcloud_ai_endpoints._settings import Timeouts
 from ovhcloud_ai_endpoints._version import __version__
 
 for _public in (

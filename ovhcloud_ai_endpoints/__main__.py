@@ -11,10 +11,9 @@ import json
 import sys
 from collections.abc import Sequence
 
+from ovhcloud_ai_endpoints._catalogue import Model, catalogue_date, retired_models
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._listing import document, table
-from ovhcloud_ai_endpoints._model_list import list_models
-from ovhcloud_ai_endpoints._models import Model, catalogue_date, retired_models
+from ovhcloud_ai_endpoints._model_list import document, list_models, table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

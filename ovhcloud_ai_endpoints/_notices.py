@@ -4,9 +4,11 @@ import logging
 import sys
 import warnings
 
-from ovhcloud_ai_endpoints._answer import CUT_ANSWER, Answer
-from ovhcloud_ai_endpoints._models import Model, catalogue_date, nearest_names
-from ovhcloud_ai_endpoints._models import model as model_facts
+from ovhcloud_ai_endpoints._catalogue import Model, catalogue_date, nearest_names
+from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._errors import printable
+from ovhcloud_ai_endpoints._process import Table
+from ovhcloud_ai_endpoints._values import CUT_ANSWER, Answer
 
 NOT_CALLERS = frozenset(
     {
@@ -29,7 +31,7 @@ NOT_CALLERS = frozenset(
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
-_told: set[tuple[str, str]] = set()
+_told: Table[tuple[str, str], bool] = Table(4096)
 
 
 class ModelDeprecationWarning(FutureWarning):
@@ -40,30 +42,32 @@ class EmptyAnswerWarning(UserWarning):
     """An answer holds reasoning and nothing else, because `max_tokens` was used up by it."""
 
 
-def warn_of_model(model: str) -> None:
+def warn_of_model(model: str | None) -> None:
     """Warns once of a model that is known to go; before it is asked, so that no answer is lost by a warning."""
-    facts = model_facts(model)
+    facts = model_facts(model or "")
     if facts.status == "grace":
         text = f"{model} is about to be retired and then answers with status 404{_instead(facts)}"
-        _tell(ModelDeprecationWarning, model, text)
+        _tell(ModelDeprecationWarning, facts.id, text)
 
 
-def warn_of_answer(model: str, warning: str | None, answer: Answer | None = None) -> None:
-    """Warns once of what the service said of a model, and of what an answer lacks.
+def warn_of_header(model: str | None, warning: str | None) -> None:
+    """Warns once of what the service said of a model in its header `x-warning`."""
+    name = str(model)
+    if warning and _is_new("x-warning", name):
+        said = printable(f"{warning:.500}")
+        _tell(ModelDeprecationWarning, name, f"{name}: the service says: {said}{_instead(model_facts(name))}")
 
-    Args:
-        model: the name that was asked for.
-        warning: what the service said in its header `x-warning`.
-    """
-    facts = model_facts(model)
-    if warning and _is_new("x-warning", model):
-        _tell(ModelDeprecationWarning, model, f"{model}: the service says: {warning:.500}{_instead(facts)}")
-    for message in answer.messages if answer else ():
+
+def warn_of_empty_answer(model: str | None, answer: Answer) -> None:
+    """Warns once of a model that has reasoned and not answered."""
+    name = str(model)
+    for message in answer.messages:
         if message.is_only_reasoning and message.finish_reason == "length":
-            text = f"{model} has not answered, because {CUT_ANSWER}{_efforts(facts)}. Its reasoning is in the message."
-            _tell(EmptyAnswerWarning, model, text)
-        elif message.is_only_reasoning and _is_new("only reasoning", model):
-            log.warning("%s has reasoned and not answered; its reasoning is in the message", model)
+            efforts = _efforts(model_facts(name))
+            text = f"{name} has not answered, because {CUT_ANSWER}{efforts}. Its reasoning is in the message."
+            _tell(EmptyAnswerWarning, name, text)
+        elif message.is_only_reasoning and _is_new("only reasoning", name):
+            log.warning("%s has reasoned and not answered; its reasoning is in the message", name)
 
 
 def warn_of_other_client(given: str, wanted: str) -> None:
@@ -105,8 +109,8 @@ def _tell(kind: type[Warning], about: str, text: str) -> None:
 
 
 def _is_new(what: str, about: str) -> bool:
-    is_new = (what, about) not in _told
-    _told.add((what, about))
+    is_new = _told.get((what, about)) is None
+    _told.setdefault((what, about), lambda: True)
     return is_new
 
 

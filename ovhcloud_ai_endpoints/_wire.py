@@ -3,8 +3,6 @@
 No behaviour.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, TypedDict
 
 
@@ -74,23 +72,6 @@ class Usage(TypedDict, total=False):
 
 # "2 MB" of OVHcloud's capabilities guide; a guess that this is the larger one, so that nothing good is refused here.
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
-
 # Bodies are built and read key by key: what is unset is absent, and of what the service sends only some is certain.
 Body = dict[str, Any]
 Event = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A request for a chat completion, with what has to be known of it to read the answer.
-
-    Attributes:
-        one_call: whether only the first tool call is wanted, which the gateway refuses to be told.
-        tool_names: what tools are called here, by the names under which they are sent, where these differ.
-        tool_schemas: of the tools' parameters, by what they are called here.
-    """
-
-    body: Body
-    one_call: bool = False
-    tool_names: Mapping[str, str] = field(default_factory=dict)
-    tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from ovhcloud_ai_endpoints import _limits, _notices, _sizes
-from ovhcloud_ai_endpoints._models import bundled_models
+from ovhcloud_ai_endpoints import _process
+from ovhcloud_ai_endpoints._catalogue.models import bundled_models
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 settings.register_profile("machine may be busy", deadline=None)
@@ -24,9 +24,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_told_or_learned() -> None:
     """What is told once in a process is told once in each test, and what one test learns is no other's."""
-    _notices._told.clear()
-    _limits._limiters.clear()
-    _sizes._learned.clear()
+    _process.forget()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,8 +15,29 @@ ROOT = Path(__file__).parents[1]
 SERVICE, LANGCHAIN, LLAMA_INDEX = "ovhcloud_ai_endpoints", "langchain_ovhcloud", "llama_index_ovhcloud"
 PACKAGES = (SERVICE, LANGCHAIN, LLAMA_INDEX)
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-DRIVERS = {"_transport.py", "_alarm.py", "_connections.py", "_shielded.py", "_embedding_runs.py", "_model_list.py"}
 FRAMEWORKS = ("langchain", "llama_index")
+HTTP_LIBRARIES = {"httpx", "httpcore", "httpx2", "httpcore2", "httpx_aiohttp", "aiohttp", "anyio"}
+OVER_HTTPX = f"{SERVICE}/_http/over_httpx.py"
+DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
+    f"{SERVICE}/_http/client.py",
+    f"{SERVICE}/_http/network.py",
+    OVER_HTTPX,
+    f"{SERVICE}/_http/pools.py",
+    f"{SERVICE}/_http/reaper.py",
+    f"{SERVICE}/_embeddings/workers.py",
+    f"{SERVICE}/_model_list/asking.py",
+}
+
+# Each room of the service, and the rooms that it may look into: those below it.
+ENDPOINTS = ("_chat", "_embeddings", "_model_list")
+FLOORS = ("_wire", "_values", "_errors", "_catalogue", "_notices", "_http", "_options")
+GROUND = {"_process", "_wordings", "_version"}
+BELOW = {
+    **{room: GROUND | set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)},
+    **{room: GROUND | set(FLOORS) for room in ENDPOINTS},
+    **{room: set() for room in GROUND},
+}
+FACES = ("_catalogue", "_http", "_options", *ENDPOINTS)
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -47,33 +70,79 @@ def test_the_frameworks_do_not_know_each_other(package: str, other: str) -> None
     assert found == set()
 
 
-def test_only_transport_and_its_connections_import_httpx() -> None:
-    users = {
-        name(path) for path in MODULES for module in imports(path) if module.split(".")[0] in {"httpx", "httpcore"}
-    }
-
-    assert users == {f"{SERVICE}/_transport.py", f"{SERVICE}/_connections.py", f"{SERVICE}/_shielded.py"}
+def room(module: str) -> str:
+    """The room of the service that a module is in."""
+    return module.split(".")[1] if module.count(".") else ""
 
 
-def test_only_the_transport_sleeps_or_asks_the_time() -> None:
-    """The local server has a clock of its own."""
-    clocks = {"time", "sched", "datetime"}
-    users = {
-        name(path) for path in MODULES if "testing" not in path.parts for module in imports(path) if module in clocks
-    }
-    sleepers = {name(path) for path in MODULES if re.search(r"\bsleep\(", path.read_text("utf-8"))}
-
-    assert users == {f"{SERVICE}/_transport.py"}
-    assert sleepers == {f"{SERVICE}/testing/_server.py"}  # the transport waits for an event
-
-
-def test_no_pure_module_imports_a_driver() -> None:
-    drivers = {f"{SERVICE}.{driver.removesuffix('.py')}" for driver in DRIVERS}
+def test_every_room_looks_down_only() -> None:
+    """The arrows of docs/design.md: no endpoint knows another, and what carries them knows none."""
     found = {
         (name(path), module)
         for path in of(SERVICE)
         for module in imports(path)
-        if module in drivers and path.name not in {*DRIVERS, "__init__.py", "__main__.py"}
+        if module.startswith(f"{SERVICE}._")
+        and (own := path.relative_to(ROOT).with_suffix("").parts[1]) in BELOW
+        and room(module) not in BELOW[own] | {own}
+    }
+
+    assert found == set()
+
+
+def test_a_room_is_entered_by_its_face() -> None:
+    found = {
+        (name(path), module)
+        for path in MODULES
+        if "testing" not in path.parts
+        for module in imports(path)
+        if module.startswith(tuple(f"{SERVICE}.{face}." for face in FACES))
+        and path.relative_to(ROOT).parts[:2] != (SERVICE, room(module))
+    }
+
+    assert found == set()
+
+
+def test_what_faces_show_is_what_was_agreed() -> None:
+    """Rewritten by `GOLDEN=1 make test`, like the other golden files."""
+    faces = {face: sorted(importlib.import_module(f"{SERVICE}.{face}").__all__) for face in FACES}
+    text = json.dumps(faces, indent=1) + "\n"
+    if os.environ.get("GOLDEN"):
+        (ROOT / "tests" / "golden" / "faces.json").write_text(text, "utf-8")
+
+    assert text == (ROOT / "tests" / "golden" / "faces.json").read_text("utf-8")
+
+
+def test_one_module_imports_the_http_library() -> None:
+    users = {name(path) for path in MODULES for module in imports(path) if module.split(".")[0] in HTTP_LIBRARIES}
+
+    assert users == {OVER_HTTPX}
+
+
+def test_only_drivers_ask_the_time_and_none_sleeps() -> None:
+    """The local server has a clock of its own; a client waits for an event."""
+    clocks = {"time", "sched", "datetime", "asyncio", "threading"}
+    users = {
+        name(path) for path in MODULES if "testing" not in path.parts for module in imports(path) if module in clocks
+    }
+    locking = {
+        f"{SERVICE}/_process.py",
+        f"{SERVICE}/_http/limits.py",
+        f"{SERVICE}/_embeddings/run.py",
+        f"{LLAMA_INDEX}/_cache.py",
+    }
+    sleepers = {name(path) for path in MODULES if re.search(r"\bsleep\((?!0\))", path.read_text("utf-8"))}
+
+    assert users - locking <= DRIVERS
+    assert sleepers == set()
+
+
+def test_no_pure_module_imports_a_driver() -> None:
+    drivers = {driver.removesuffix(".py").replace("/", ".") for driver in DRIVERS}
+    found = {
+        (name(path), module)
+        for path in of(SERVICE)
+        for module in imports(path)
+        if module in drivers and name(path) not in DRIVERS and path.name not in {"__init__.py", "closing.py"}
     }
 
     assert found == set()
@@ -96,7 +165,7 @@ def test_the_same_file_name_does_the_same_job() -> None:
     assert shared == {path.name for path in of(LANGCHAIN)} & {path.name for path in of(LLAMA_INDEX)}
 
 
-@pytest.mark.parametrize("package", [*PACKAGES, f"{SERVICE}.testing"])
+@pytest.mark.parametrize("package", [*PACKAGES, f"{SERVICE}.testing", *(f"{SERVICE}.{face}" for face in FACES)])
 def test_all_is_what_is_public(package: str) -> None:
     module = importlib.import_module(package)
     public = {name for name, value in vars(module).items() if not name.startswith("_") and not _is_module(value)}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-from ovhcloud_ai_endpoints._options import ChatOptions, EmbeddingOptions
+from ovhcloud_ai_endpoints._chat.options import ChatOptions
+from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +69,11 @@ def test_table_on_its_page_is_that_of_the_code(name: str) -> None:
 
 def test_every_argument_is_documented() -> None:
     page = (ROOT / "docs" / "guides" / "configuration.md").read_text("utf-8")
-    names = {*ChatOptions.model_fields, *EmbeddingOptions.model_fields, *ChatOptions.ALIASES, *EmbeddingOptions.ALIASES}
+    names = {
+        *ChatOptions.model_fields,
+        *EmbeddingOptions.model_fields,
+        *ChatOptions._ovhcloud_aliases,
+        *EmbeddingOptions._ovhcloud_aliases,
+    }
 
     assert {name for name in names if f"`{name}`" not in page} == set()

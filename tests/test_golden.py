@@ -151,7 +151,9 @@ def signatures() -> dict[str, dict[str, str]]:
         names = {name for base in ours for name in vars(base).get("__annotations__", {}) if name in kind.model_fields}
         defaults = {name: repr(kind.model_fields[name].default) for name in sorted(names)}
         found[f"{kind.__module__.partition('.')[0]}.{kind.__name__}"] = defaults
-        found[f"{kind.__module__.partition('.')[0]}.{kind.__name__} aliases"] = dict(sorted(kind.ALIASES.items()))
+        found[f"{kind.__module__.partition('.')[0]}.{kind.__name__} aliases"] = dict(
+            sorted(kind._ovhcloud_aliases.items())
+        )
     return found
 
 

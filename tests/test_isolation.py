@@ -45,7 +45,7 @@ def test_package_is_imported_without_the_other_framework(package: str, blocked: 
     ("package", "framework"),
     [
         ("ovhcloud_ai_endpoints", "pydantic"),
-        ("langchain_ovhcloud", "langchain_core.language_models"),
+        ("langchain_ovhcloud", "langchain_core.language_models.chat_models"),
         ("llama_index_ovhcloud", "llama_index.core"),
     ],
 )
@@ -65,14 +65,14 @@ print(before == ("httpx" in sys.modules))
 
 def test_whole_answer_without_either_framework() -> None:
     code = """
-from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._transport import Client
-from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._http.client import Client
+from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 with LocalEndpoints() as server:
     settings = Settings(base_url=server.base_url)
     body = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
-    print(Client(settings).chat(ChatRequest(body)).body["object"])
+    print(Client(settings).send(ChatRequest(body)).body["object"])
 """
     assert run(code, blocked=LANGCHAIN | LLAMA_INDEX | NEVER).strip() == "chat.completion"

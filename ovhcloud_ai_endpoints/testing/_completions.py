@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ovhcloud_ai_endpoints._models import bundled_models, model
+from ovhcloud_ai_endpoints._catalogue import bundled_models, model
 from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
 from ovhcloud_ai_endpoints.testing._script import Said
 from ovhcloud_ai_endpoints.testing._vectors import vector

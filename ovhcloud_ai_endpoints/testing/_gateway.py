@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ovhcloud_ai_endpoints._models import Model, bundled_models
+from ovhcloud_ai_endpoints._catalogue import Model, bundled_models
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES
 from ovhcloud_ai_endpoints.testing._requests import Request
 

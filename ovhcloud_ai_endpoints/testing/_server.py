@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import h11
 
-from ovhcloud_ai_endpoints import _limits, _sizes
-from ovhcloud_ai_endpoints._models import model
-from ovhcloud_ai_endpoints._settings import BASE_URL_VARIABLE, KEY_VARIABLES
+from ovhcloud_ai_endpoints._catalogue import model
+from ovhcloud_ai_endpoints._embeddings import capacity
+from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
 from ovhcloud_ai_endpoints.testing import _completions
 from ovhcloud_ai_endpoints.testing._answers import answer
 from ovhcloud_ai_endpoints.testing._faults import FAULTS, fault_named, hits
@@ -199,8 +199,8 @@ class LocalEndpoints:
         self.failures.clear()
         self.hung_up = 0
         self._random = None
-        _limits.forget(self.base_url)
-        _sizes.forget(self.base_url)
+        limits.forget(self.base_url)
+        capacity.forget(self.base_url)
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", self._port))
@@ -214,8 +214,8 @@ class LocalEndpoints:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        _limits.forget(self.base_url)  # the next server may have the same port
-        _sizes.forget(self.base_url)
+        limits.forget(self.base_url)  # the next server may have the same port
+        capacity.forget(self.base_url)
 
     def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)

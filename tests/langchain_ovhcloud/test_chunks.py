@@ -14,9 +14,9 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langchain_ovhcloud import ChatOVHCloud
 from langchain_ovhcloud._results import KNOWS_REFUSALS, chunk, last_chunks
 from ovhcloud_ai_endpoints import InvalidResponseError
-from ovhcloud_ai_endpoints._answer import Exchange
-from ovhcloud_ai_endpoints._stream import Reply
-from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints._chat.reply import Reply
+from ovhcloud_ai_endpoints._chat.request import ChatRequest
+from ovhcloud_ai_endpoints._values import Exchange
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = [
@@ -52,8 +52,8 @@ def streamed(arguments: str) -> AIMessageChunk:
     """The message of a stream with one tool call."""
     reply = Reply(ChatRequest({}))
     data = f"data: {json.dumps(piece(arguments, id='a', name='f'))}\n\ndata: [DONE]\n\n".encode()
-    pieces = [chunk(delta, "c") for delta in [*reply.feed(data), *reply.end()]]
-    return add_ai_message_chunks(*[part.message for part in [*pieces, *last_chunks(reply.answer(Exchange()))]])
+    pieces = [chunk(delta) for delta in [*reply.feed(data), *reply.end()]]
+    return add_ai_message_chunks(*[part.message for part in [*pieces, *last_chunks(reply.result(Exchange()))]])
 
 
 def whole(server: LocalEndpoints, model: ChatOVHCloud, *events: Any) -> AIMessageChunk:

@@ -14,7 +14,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 
 from langchain_ovhcloud import OVHCloudEmbeddings
 from ovhcloud_ai_endpoints import EmbeddingsInterruptedError, InternalServerError, RateLimitError
-from ovhcloud_ai_endpoints._embeddings import EmbeddingUsage
+from ovhcloud_ai_endpoints._values import EmbeddingUsage
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")

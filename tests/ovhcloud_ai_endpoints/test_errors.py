@@ -8,15 +8,16 @@ import pytest
 
 import ovhcloud_ai_endpoints as service
 from ovhcloud_ai_endpoints import _errors
-from ovhcloud_ai_endpoints._errors import (
+from ovhcloud_ai_endpoints._errors import hide
+from ovhcloud_ai_endpoints._http.refusals import (
     event_error,
     invalid_response,
     limit_reached,
     message_in,
     retry_after,
     status_error,
-    too_large,
 )
+from ovhcloud_ai_endpoints._http.request import too_large
 
 FORBIDDEN = b'{"message":"Forbidden: authentication failed.  Please generate a new one"}'
 OVERFLOWS = [
@@ -125,7 +126,7 @@ def test_unknown_model_names_the_nearest() -> None:
 def test_what_is_not_found_without_a_model_shows_what_was_asked() -> None:
     said = str(status_error(404, {}, b"", url="https://h/models"))
 
-    assert "Asked was https://h/models; a base_url ends in /v1." in said
+    assert "The request went to https://h/models; a base_url ends in /v1." in said
     assert "The model" not in said
 
 
@@ -150,7 +151,7 @@ def test_name_that_is_not_found_comes_with_what_is_known_of_it(model: str, path:
 
 def test_short_secret_does_not_garble_the_advice() -> None:
     error = status_error(401, {}, b"")
-    error.hide("key")
+    hide(error, ["key"])
 
     assert "Give a valid key as api_key=" in str(error)
 
@@ -158,7 +159,9 @@ def test_short_secret_does_not_garble_the_advice() -> None:
 def test_wrong_path_shows_what_was_asked() -> None:
     said = str(status_error(404, {}, b"", model="gpt-oss-20b", url="https://h/chat/completions"))
 
-    assert said.startswith("The service answered with status 404 and no message. Asked was https://h/chat/completions;")
+    assert said.startswith(
+        "The service answered with status 404 and no message. The request went to https://h/chat/completions;"
+    )
     assert "a base_url ends in /v1." in said
 
 
@@ -262,7 +265,7 @@ SAID = [
         {"model": "gpt-oss-12b", "url": "https://h/v1/chat/completions"},
         (
             f"{NO_MESSAGE} The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b, gpt-oss-20b, "
-            "Qwen3Guard-Gen-8B. Asked was https://h/v1/chat/completions; a base_url ends in /v1."
+            "Qwen3Guard-Gen-8B. The request went to https://h/v1/chat/completions; a base_url ends in /v1."
         ),
     ),
     (
@@ -277,7 +280,8 @@ SAID = [
         {"model": "Qwen3Guard-Gen-8B", "url": "https://h/v1/embeddings"},
         (
             f"{NO_MESSAGE} Qwen3Guard-Gen-8B is a chat model; use ChatOVHCloud, or one of bge-m3, "
-            "bge-multilingual-gemma2, Qwen3-Embedding-8B. Asked was https://h/v1/embeddings; a base_url ends in /v1."
+            "bge-multilingual-gemma2, Qwen3-Embedding-8B. The request went to https://h/v1/embeddings; a base_url "
+            "ends in /v1."
         ),
     ),
     (
@@ -285,8 +289,8 @@ SAID = [
         "",
         {"model": "Qwen3Guard-Gen-8B", "url": "https://h/v1/chat/completions"},
         (
-            f"{NO_MESSAGE} Qwen3Guard-Gen-8B was served on 2026-10-05; it may have been retired since. Asked was "
-            "https://h/v1/chat/completions; a base_url ends in /v1."
+            f"{NO_MESSAGE} Qwen3Guard-Gen-8B was served on 2026-10-05; it may have been retired since. The request "
+            "went to https://h/v1/chat/completions; a base_url ends in /v1."
         ),
     ),
     (
@@ -335,8 +339,8 @@ def test_limit_says_how_long_and_what_forbids_to_wait() -> None:
 
     assert error.retry_after == 12.6
     assert str(error) == (
-        "The limit for gpt-oss-20b is reached, and the service takes no request for 13 s. max_wait=5 does not allow to "
-        "wait so long, so it was not sent."
+        "The limit for gpt-oss-20b is reached, and the service takes no request for 13 s. Waiting that long is ruled "
+        "out by max_wait=5, so nothing was sent."
     )
     assert str(without_key) == (
         f"{error} Without a key it takes 2 requests a minute, with one 400: set OVHCLOUD_API_KEY."
@@ -403,7 +407,7 @@ def test_secret_is_taken_out_of_every_text() -> None:
         ("a", {}, f"<{secret}>"),
     ):
         error = service.OVHCloudError(message, headers=headers, body=body)
-        error.hide(secret)
+        hide(error, [secret])
 
         assert error.message == message.replace(secret, "**********")
         assert error.headers == {name: value.replace(secret, "**********") for name, value in headers.items()}
@@ -414,7 +418,7 @@ def test_secret_is_taken_out_of_every_text() -> None:
 
 def test_error_without_the_secret_stays_as_it_is() -> None:
     error = service.OVHCloudError("message", headers={"a": "b"}, body="body")
-    error.hide("another-secret")
+    hide(error, ["another-secret"])
 
     assert (error.message, error.headers, error.body, error.args) == ("message", {"a": "b"}, "body", ("message",))
 

@@ -8,12 +8,18 @@ import pytest
 from pydantic import SecretStr
 
 import ovhcloud_ai_endpoints as service
-from ovhcloud_ai_endpoints._answer import Answer, Message
-from ovhcloud_ai_endpoints._notices import warn_of_answer, warn_of_other_client, warn_of_plain_http
-from ovhcloud_ai_endpoints._options import ChatOptions
-from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._transport import AsyncClient, Client
-from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints._chat.options import ChatOptions
+from ovhcloud_ai_endpoints._chat.request import ChatRequest
+from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
+from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._notices import (
+    warn_of_empty_answer,
+    warn_of_header,
+    warn_of_other_client,
+    warn_of_plain_http,
+)
+from ovhcloud_ai_endpoints._values import Answer, Message
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -26,16 +32,16 @@ def ask(request: pytest.FixtureRequest, server: LocalEndpoints) -> Any:
     def ask(model: str = "gpt-oss-120b") -> Any:
         body = {"model": model, "messages": HELLO}
         if request.param == "whole":
-            return Client(settings).chat(ChatRequest(body))
+            return Client(settings).send(ChatRequest(body))
         if request.param == "awaited":
 
             async def main() -> Any:
-                return await AsyncClient(settings).chat(ChatRequest(body))
+                return await AsyncClient(settings).send(ChatRequest(body))
 
             return asyncio.run(main())
-        with Client(settings).stream_chat(ChatRequest({**body, "stream": True})) as deltas:
+        with Client(settings).stream(ChatRequest({**body, "stream": True})) as deltas:
             list(deltas)
-            return deltas.answer()
+            return deltas.result()
 
     return ask
 
@@ -93,7 +99,7 @@ def test_embedding_model_is_told_of_too(server: LocalEndpoints) -> None:
     settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
     server.reply(headers={"x-warning": "deprecated"})
 
-    told = heard(lambda: Client(settings).embeddings({"model": "bge-m3", "input": ["a"]}, count=1), times=1)
+    told = heard(lambda: Client(settings).send(EmbeddingRequest({"model": "bge-m3", "input": ["a"]}, count=1)), times=1)
 
     assert [kind for kind, _ in told] == [service.ModelDeprecationWarning]
 
@@ -147,7 +153,7 @@ def test_client_for_the_other_way_of_calling_is_told_of() -> None:
 
 
 def test_what_is_said_at_length_is_cut_and_what_replaces_a_model_is_named() -> None:
-    told = heard(lambda: warn_of_answer("Mistral-7B-Instruct-v0.3", "x" * 600))
+    told = heard(lambda: warn_of_header("Mistral-7B-Instruct-v0.3", "x" * 600))
 
     said = f"Mistral-7B-Instruct-v0.3: the service says: {'x' * 500}; use Qwen3.5-9B, for example"
     assert told == [(service.ModelDeprecationWarning, said)]
@@ -156,13 +162,13 @@ def test_what_is_said_at_length_is_cut_and_what_replaces_a_model_is_named() -> N
 def test_answer_that_says_something_is_not_told_of() -> None:
     message = Message(text="a", reasoning="b", finish_reason="length")
 
-    assert heard(lambda: warn_of_answer("new-model", None, Answer(messages=(message,)))) == []
+    assert heard(lambda: warn_of_empty_answer("new-model", Answer(messages=(message,)))) == []
 
 
 def test_model_without_efforts_is_told_of_without_them() -> None:
     message = Message(reasoning="b", finish_reason="length")
 
-    told = heard(lambda: warn_of_answer("new-model", None, Answer(messages=(message,))))
+    told = heard(lambda: warn_of_empty_answer("new-model", Answer(messages=(message,))))
 
     assert [text.partition("because ")[2] for _, text in told] == [
         "it was cut at max_tokens; raise it, or lower reasoning_effort. Its reasoning is in the message."

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ovhcloud_ai_endpoints import APIConnectionError, APITimeoutError, StreamInterruptedError, Timeouts
-from ovhcloud_ai_endpoints._retry import Retry
-from ovhcloud_ai_endpoints._settings import Settings
-from ovhcloud_ai_endpoints._transport import AsyncClient, Client
-from ovhcloud_ai_endpoints._wire import ChatRequest
+from ovhcloud_ai_endpoints._chat.request import ChatRequest
+from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
+from ovhcloud_ai_endpoints._http.retry import Retry
+from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
 
 SPACE, HERE, THERE = "ovhcloud-test", "10.213.7.1", "10.213.7.2"
@@ -50,20 +50,20 @@ def ip(*arguments: str) -> None:
 
 
 def read(settings: Settings) -> str:
-    with Client(settings).stream_chat(ChatRequest({**BODY, "stream": True})) as deltas:
+    with Client(settings).stream(ChatRequest({**BODY, "stream": True})) as deltas:
         return "".join(delta.text for delta in deltas)
 
 
 async def aread(settings: Settings) -> str:
-    async with AsyncClient(settings).stream_chat(ChatRequest({**BODY, "stream": True})) as deltas:
+    async with AsyncClient(settings).stream(ChatRequest({**BODY, "stream": True})) as deltas:
         return "".join([delta.text async for delta in deltas])
 
 
 WAYS: dict[str, Callable[[Settings], Any]] = {
     "stream": read,
     "stream, awaited": lambda settings: asyncio.run(aread(settings)),
-    "chat": lambda settings: Client(settings).chat(ChatRequest(BODY)),
-    "chat, awaited": lambda settings: asyncio.run(AsyncClient(settings).chat(ChatRequest(BODY))),
+    "chat": lambda settings: Client(settings).send(ChatRequest(BODY)),
+    "chat, awaited": lambda settings: asyncio.run(AsyncClient(settings).send(ChatRequest(BODY))),
 }
 
 

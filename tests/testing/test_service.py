@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ovhcloud_ai_endpoints._settings import BASE_URL
+from ovhcloud_ai_endpoints._http.settings import BASE_URL
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 guess = pytest.mark.guess

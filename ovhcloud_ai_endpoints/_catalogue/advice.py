@@ -1,0 +1,100 @@
+"""What helps against a refusal, as far as the model and the catalogue tell.
+
+Pure.
+"""
+
+from ovhcloud_ai_endpoints._catalogue.models import (
+    Model,
+    catalogue_date,
+    ids_of,
+    is_retired,
+    names_of,
+    nearest_names,
+    replacement,
+)
+from ovhcloud_ai_endpoints._catalogue.models import model as model_facts
+from ovhcloud_ai_endpoints._errors import (
+    KEY_ADVICE,
+    AuthenticationError,
+    BadRequestError,
+    ContextOverflowError,
+    NotFoundError,
+    OVHCloudError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from ovhcloud_ai_endpoints._wordings import says
+
+
+def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str, sent: int, wait: float | None) -> str:
+    """What to do about a refusal; empty if nothing is known.
+
+    Args:
+        words: what the server said.
+        model: that was asked for.
+        url: that was asked.
+        sent: size of the request's body in bytes.
+        wait: seconds for which the service asks to wait.
+    """
+    if kind is AuthenticationError:
+        return KEY_ADVICE
+    if kind is PermissionDeniedError:
+        return "The project of this key may not use the service; a payment method may be missing."
+    if kind is BadRequestError:
+        return _against_refusal(words, model_facts(model or ""))
+    if kind is NotFoundError:
+        return _against_not_found(model, url)
+    if kind is PayloadTooLargeError:
+        size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
+        return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."
+    if kind is RateLimitError:
+        asked = f"The service asks for {wait:.0f} s of waiting. " if wait is not None else ""
+        return (
+            f"{asked}With a key the limit is 400 requests a minute for each model, without one 2. "
+            "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
+        )
+    if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
+        if model_facts(model).kind == "embedding":
+            return f"{model} takes {window:,} tokens of a text."
+        return f"{model} has a window of {window:,} tokens; shorten the messages or lower max_tokens."
+    return ""
+
+
+def _against_refusal(words: str, facts: Model) -> str:
+    """What is known of a model that refuses something, as far as the words tell what that is."""
+    if says(words, "unknown field"):
+        return "The service takes no such field; leave it out of extra_body, model_kwargs or additional_kwargs."
+    if says(words, "reasoning effort"):
+        efforts = ", ".join(facts.reasoning_efforts)
+        if efforts:
+            return f"{facts.id} takes reasoning_effort {efforts}. {facts.note}".rstrip()
+        return f"{facts.id} takes no reasoning_effort." if facts.is_known else ""
+    if says(words, "no images") and facts.is_known and not facts.image_inputs:
+        return f"Models that see images: {', '.join(names_of('image_inputs'))}."
+    if says(words, "too many images") and facts.max_images_per_request:
+        return f"{facts.id} takes {facts.max_images_per_request} images in a request."
+    if says(words, "no tools") and facts.is_known and not facts.tool_calling:
+        return f"Models that call tools: {', '.join(names_of('tool_calling'))}."
+    if says(words, "no objects") and facts.is_known and not facts.structured_output:
+        return f"Models that give objects: {', '.join(names_of('structured_output'))}."
+    return ""
+
+
+def _against_not_found(model: str | None, url: str) -> str:
+    where = f" The request went to {url}; a base_url ends in /v1." if url else ""
+    if not model or (url and "/v1/" not in url):
+        return where.lstrip()
+    facts = model_facts(model)
+    if not facts.is_known:
+        if is_retired(model):
+            instead = f"; use {replacement(model)}, for example" if replacement(model) else ""
+            return f"The model {model!r} has been retired{instead}.{where}"
+        return f"The model {model!r} is not known; the nearest names are {', '.join(nearest_names(model))}.{where}"
+    if url.endswith("/embeddings") and facts.kind in {"chat", "guard"}:
+        return f"{facts.id} is a chat model; use ChatOVHCloud, or one of {', '.join(ids_of('embedding'))}.{where}"
+    if url.endswith("/chat/completions") and facts.kind not in {"chat", "guard"}:
+        return f"{facts.id} is for {facts.kind} and does not chat.{where}"
+    if facts.id != model:
+        return f"The service knows {model!r} as {facts.id}, in just this spelling.{where}"
+    return f"{facts.id} was served on {catalogue_date()}; it may have been retired since.{where}"

@@ -1,0 +1,25 @@
+"""Chat completions: the request from a history, and the answer, whole or streamed."""
+
+from ovhcloud_ai_endpoints._chat.objects import best_method, read_json, texts_with_object
+from ovhcloud_ai_endpoints._chat.options import ChatOptions
+from ovhcloud_ai_endpoints._chat.parts import Role, audio_part, content_of, data_url, image_part
+from ovhcloud_ai_endpoints._chat.request import ChatRequest, json_schema_format, with_schema
+from ovhcloud_ai_endpoints._chat.tools import tool_call, tool_choice_for, tool_names
+
+__all__ = [
+    "ChatOptions",
+    "ChatRequest",
+    "Role",
+    "audio_part",
+    "best_method",
+    "content_of",
+    "data_url",
+    "image_part",
+    "json_schema_format",
+    "read_json",
+    "texts_with_object",
+    "tool_call",
+    "tool_choice_for",
+    "tool_names",
+    "with_schema",
+]

@@ -1,0 +1,151 @@
+"""How a whole answer is read.
+
+Pure, but that it draws an id for a tool call that has none.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
+from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
+from ovhcloud_ai_endpoints._http import event_error, invalid_response
+from ovhcloud_ai_endpoints._values import Answer, Exchange, Message, ToolCall
+from ovhcloud_ai_endpoints._wire import Body, Usage
+
+
+class Asked(Protocol):
+    """What reading an answer takes to know of its request; `ChatRequest` says what each means."""
+
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def one_call(self) -> bool: ...
+    @property
+    def tool_names(self) -> Mapping[str, str]: ...
+    @property
+    def tool_schemas(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> Answer:
+    """The answer in the body of a chat completion.
+
+    Raises:
+        OVHCloudError: the body is an error in spite of its status.
+        InvalidResponseError: it has no choices, or is not shaped like a chat completion.
+    """
+    if body.get("error"):
+        raise event_error(body, body=raw)
+    try:
+        messages = tuple(_message(choice, request) for choice in body["choices"])
+        usage = read_usage(body.get("usage"))
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise invalid_response("The answer has an unknown shape", raw) from error
+    if not messages or any(message == Message() for message in messages):
+        raise invalid_response("The answer is empty", raw)
+    return Answer(
+        messages=messages,
+        id=optional_text(body.get("id")),
+        model=optional_text(body.get("model")),
+        system_fingerprint=optional_text(body.get("system_fingerprint")),
+        usage=usage,
+        exchange=exchange,
+        body=body,
+    )
+
+
+def _message(choice: Mapping[str, Any], request: Asked) -> Message:
+    said = choice["message"]
+    calls: list[ToolCall] = []
+    for call in said.get("tool_calls") or []:
+        function = call.get("function") or {}
+        name = read_tool_name(function, request)
+        arguments = Arguments(request.tool_schemas.get(name))
+        text = arguments.feed(read_arguments(function.get("arguments"))) + arguments.end()
+        id_ = read_text(call.get("id"))
+        is_new = id_ and all(id_ != other.id for other in calls)
+        calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
+    text, reasoning = read_content(said.get("content")), read_reasoning(said)
+    if not reasoning:
+        tags = ThinkTags()
+        (text, reasoning), (more_text, more_reasoning) = tags.feed(text), tags.end()
+        text, reasoning = text + more_text, reasoning + more_reasoning
+    return Message(
+        text=text,
+        reasoning=reasoning,
+        refusal=read_text(said.get("refusal")),
+        tool_calls=tuple(calls[:1] if request.one_call else calls),
+        finish_reason=optional_text(choice.get("finish_reason")),
+        logprobs=read_logprobs(choice.get("logprobs")),
+    )
+
+
+def read_content(content: Any) -> str:
+    """Text, or the text of a list of parts."""
+    if isinstance(content, list):
+        texts = (part if isinstance(part, str) else part.get("text") or part.get("refusal") for part in content)
+        return "".join(map(read_text, texts))
+    return read_text(content)
+
+
+def read_reasoning(said: Mapping[str, Any]) -> str:
+    """Reasoning by its name, else by its older one, which some engines still use."""
+    return read_text(said.get("reasoning")) or read_text(said.get("reasoning_content"))
+
+
+def read_tool_name(function: Mapping[str, Any], request: Asked) -> str:
+    """The name of the tool that is called, as it was before it was made one that can be sent."""
+    name = read_text(function.get("name"))
+    return request.tool_names.get(name, name)
+
+
+def read_arguments(value: Any) -> str:
+    """Arguments of a tool call as text, also where an engine sends an object."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else read_text(value)
+
+
+def read_text(value: Any) -> str:
+    """Text; None is empty. Raises TypeError for anything else."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TypeError(f"a text was expected, not {type(value).__name__}")
+
+
+def optional_text(value: Any) -> str | None:
+    """An id or name; None if there is none."""
+    return str(value) if value else None
+
+
+def read_logprobs(value: Any) -> Mapping[str, Any] | None:
+    """The log probability of each token, or None. Raises TypeError or KeyError for what is none."""
+    if not value or not value.get("content"):
+        return None
+    for token in value["content"]:
+        for choice in (token, *(token.get("top_logprobs") or [])):
+            if not isinstance(choice["token"], str) or not isinstance(choice["logprob"], int | float):
+                raise TypeError("a token and its log probability were expected")
+            float(choice["logprob"])
+            if not isinstance(choice.get("bytes"), list | None) or not all(
+                isinstance(byte, int) for byte in choice.get("bytes") or []
+            ):
+                raise TypeError("the bytes of a token were expected")
+    logprobs: Mapping[str, Any] = value
+    return logprobs
+
+
+def read_usage(value: Any) -> Usage | None:
+    """Counts of tokens, or None. Raises TypeError for what can't be counted."""
+    if not value:
+        return None
+    for counts in (value, *(value.get(name) or {} for name in ("prompt_tokens_details", "completion_tokens_details"))):
+        for name, count in counts.items():
+            if name.endswith("_tokens") and not isinstance(count, int | None):
+                raise TypeError(f"{name} is no count")
+    usage: Usage = value
+    return usage
+
+
+def new_tool_call_id() -> str:
+    """Nine letters and digits, which is the only form that Mistral's templates take and which all others do."""
+    return uuid.uuid4().hex[:9]

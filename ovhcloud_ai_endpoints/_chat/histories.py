@@ -1,0 +1,96 @@
+"""What the chat templates of some families of models demand of a conversation.
+
+Pure. Histories come from other models too: from a fallback, a router, a saved conversation.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ovhcloud_ai_endpoints._catalogue import Model
+from ovhcloud_ai_endpoints._wire import Part, WireMessage
+
+MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")  # vLLM issue 9019
+
+
+def fitting(messages: Sequence[WireMessage], model: Model) -> list[WireMessage]:
+    """The same conversation in a form that the model's template takes; what was given stays as it is."""
+    fit = merged_system_messages(messages, first=model.system_first or not model.is_known)
+    match model.family:
+        case "mistral":
+            fit = _with_ids(fit, _mistral_ids(fit))
+        case "llama":
+            fit = list(_one_call_each(fit))
+    return fit
+
+
+def merged_system_messages(messages: Sequence[WireMessage], *, first: bool) -> list[WireMessage]:
+    """The same messages; several system messages become one, which is the first.
+
+    Templates of Qwen3.5 and 3.6 answer a second one with an empty stream (docker-agent, pull request 3343).
+
+    Args:
+        first: whether a single one must be the first too.
+    """
+    system = [message for message in messages if message["role"] == "system"]
+    others = [message for message in messages if message["role"] != "system"]
+    if len(system) < 2:
+        return [*system, *others] if first else list(messages)
+    return [{"role": "system", "content": _joined(message["content"] for message in system)}, *others]
+
+
+def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:
+    listed = list(contents)
+    texts = [content for content in listed if isinstance(content, str)]
+    if len(texts) == len(listed):
+        return "\n\n".join(texts)
+    parts: list[Part] = []
+    for content in listed:
+        parts += [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return parts
+
+
+def _mistral_ids(messages: Sequence[WireMessage]) -> dict[str, str]:
+    """Ids of nine letters and digits for those that are no such; always the same for the same id."""
+    ids = [call["id"] for message in messages for call in message.get("tool_calls", [])]
+    ids += [message["tool_call_id"] for message in messages if "tool_call_id" in message]
+    return {id_: hashlib.sha256(id_.encode()).hexdigest()[:9] for id_ in ids if not MISTRAL_ID.fullmatch(id_)}
+
+
+def _with_ids(messages: Sequence[WireMessage], ids: Mapping[str, str]) -> list[WireMessage]:
+    found = []
+    for message in messages:
+        renamed = message.copy()
+        if "tool_calls" in renamed:
+            renamed["tool_calls"] = [{**call, "id": ids.get(call["id"], call["id"])} for call in renamed["tool_calls"]]
+        if "tool_call_id" in renamed:
+            renamed["tool_call_id"] = ids.get(renamed["tool_call_id"], renamed["tool_call_id"])
+        found.append(renamed)
+    return found
+
+
+def _one_call_each(messages: Sequence[WireMessage]) -> Iterator[WireMessage]:
+    """Messages with several tool calls as one for each, with its result behind it.
+
+    Llama's template takes no more than one call in a message (OVHcloud's guide to function calling).
+    """
+    rest = list(messages)
+    while rest:
+        message = rest.pop(0)
+        calls = message.get("tool_calls", [])
+        if len(calls) < 2:
+            yield message
+            continue
+        count = next((at for at, other in enumerate(rest) if other["role"] != "tool"), len(rest))
+        results, rest = rest[:count], rest[count:]
+        for place, call in enumerate(calls):
+            alone = message.copy()
+            alone["tool_calls"] = [call]
+            if place > 0:
+                alone["content"] = ""
+                alone.pop("reasoning", None)
+            yield alone
+            own = next((at for at, result in enumerate(results) if result.get("tool_call_id") == call["id"]), None)
+            if own is not None:
+                yield results.pop(own)
+        yield from results

@@ -1,0 +1,96 @@
+"""The constructor's vocabulary of the two chat models, as pydantic fields."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from ovhcloud_ai_endpoints._catalogue import Model
+from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._chat.request import PARAMETERS, ChatRequest, Passback, chat_request
+from ovhcloud_ai_endpoints._notices import say_unknown
+from ovhcloud_ai_endpoints._options import ConnectionOptions
+from ovhcloud_ai_endpoints._wire import WireMessage
+
+
+class ChatOptions(ConnectionOptions):
+    """What a chat model is asked for. None means that the field is not sent and the service decides."""
+
+    _ALIASES: ClassVar[Mapping[str, str]] = {
+        "max_completion_tokens": "max_tokens",
+        "max_new_tokens": "max_tokens",
+        "stop_sequences": "stop",
+        "random_seed": "seed",
+    }
+    _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        "is_chat_model": "every model here is",
+        "should_use_structured_outputs": "what is known of the model decides",
+        "tokenizer": "no tokenizer is used",
+        "safe_mode": "the service has no such field",
+    }
+
+    model: str = Field(min_length=1)
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: list[str] | str | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning_effort: str | None = None
+    max_tokens: int | None = None
+    stream_usage: bool = True
+    extra_body: dict[str, Any] | None = None
+    reasoning_passback: Passback = "auto"
+    context_window: int | None = None
+    is_function_calling_model: bool | None = None
+
+    @model_validator(mode="after")
+    def _ovhcloud_unknown_model(self) -> Self:
+        facts = self._ovhcloud_model
+        if not facts.is_known and not facts.context_length:
+            say_unknown(facts)
+        return self
+
+    @property
+    def _ovhcloud_model(self) -> Model:
+        """What is known of the model, or said of it on this object."""
+        facts = model_facts(self.model)
+        said: dict[str, Any] = {"context_length": self.context_window, "tool_calling": self.is_function_calling_model}
+        return replace(facts, **{name: value for name, value in said.items() if value is not None})
+
+    @property
+    def _ovhcloud_parameters(self) -> dict[str, Any]:
+        """The request's fields that are set on this object."""
+        names = (name for name in type(self).model_fields if name in PARAMETERS)
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def _ovhcloud_request(
+        self, messages: Sequence[WireMessage], call: Mapping[str, Any], *, stream: bool = False
+    ) -> ChatRequest:
+        """The request: what is set on this object, and over it the arguments of the call.
+
+        Raises:
+            TypeError: an argument that the service does not know.
+            ValueError: a tool choice that names no tool.
+        """
+        fields = type(self).model_fields.keys()
+        asked = {name: value for name, value in self._ovhcloud_renamed(call, fields).items() if value is not None}
+        model = asked.pop("model", self.model)
+        stream_usage = asked.pop("stream_usage", self.stream_usage)
+        extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}
+        for name in asked:
+            if name in fields and name not in PARAMETERS:
+                raise TypeError(f"{name!r} is set when {type(self).__name__} is made, not in a call")
+        return chat_request(
+            messages,
+            self._ovhcloud_parameters | asked,
+            model=model,
+            base_url=self.base_url,
+            stream=stream,
+            stream_usage=stream_usage,
+            reasoning_passback=self.reasoning_passback,
+            extra_body=extra_body,
+        )

@@ -1,0 +1,252 @@
+"""What one streamed answer has said so far.
+
+Pure: bytes in, `Delta`s and a `Message` out. The state of a stream lives in its `Reply`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ovhcloud_ai_endpoints._chat.answer import (
+    Asked,
+    new_tool_call_id,
+    optional_text,
+    read_arguments,
+    read_content,
+    read_logprobs,
+    read_reasoning,
+    read_text,
+    read_tool_name,
+    read_usage,
+)
+from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
+from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
+from ovhcloud_ai_endpoints._errors import InvalidResponseError, StreamInterruptedError
+from ovhcloud_ai_endpoints._http import Decoder, event_error, invalid_response
+from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
+from ovhcloud_ai_endpoints._values import Answer, Delta, Exchange, Message, ToolCall, ToolCallDelta
+from ovhcloud_ai_endpoints._wire import Event, Usage
+
+
+@dataclass(slots=True)
+class _GrowingCall:
+    id: str
+    index: int | None = None
+    name: str = ""
+    arguments: str = ""
+    is_begun: bool = False  # whether any piece of its arguments has come
+    reader: Arguments = field(default_factory=Arguments)
+    sent: int = 0  # how many of its letters are in deltas
+
+    def unsent(self) -> str:
+        """What is new of the arguments; null, which some models send for none, is held back."""
+        if "null".startswith(self.arguments.strip()):
+            return ""
+        start, self.sent = self.sent, len(self.arguments)
+        return self.arguments[start:]
+
+    def is_complete(self) -> bool:
+        return bool(self.arguments) and ToolCall(self.id, self.name, self.arguments).parsed() is not None
+
+
+class Reply:
+    """A chat stream as it arrives.
+
+    Args:
+        request: what was asked.
+
+    Attributes:
+        events: number of events so far; pings are none.
+        id: the answer's id, once an event had one.
+        model: the model as served, once an event said so.
+        usage: tokens, as last said.
+    """
+
+    def __init__(self, request: Asked) -> None:
+        self.events = 0
+        self.id: str | None = None
+        self.usage: Usage | None = None
+        self._decoder = Decoder()
+        self._request = request
+        self.model: str | None = None
+        self._system_fingerprint: str | None = None
+        self._tags = ThinkTags()
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: list[_GrowingCall] = []
+        self._by_id: dict[str, int] = {}
+        self._by_index: dict[int, int] = {}
+        self._logprobs: list[Any] = []
+        self._finish_reason: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `[DONE]` has come."""
+        return self._decoder.done
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the model has finished, even if the stream's own end is missing."""
+        return self._decoder.done or self._finish_reason is not None
+
+    @property
+    def message(self) -> Message:
+        return Message(
+            text=_joined(self._text),
+            reasoning=_joined(self._reasoning),
+            refusal=_joined(self._refusal),
+            tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls[: self._kept]),
+            finish_reason=self._finish_reason,
+            logprobs={"content": self._logprobs} if self._logprobs else None,
+        )
+
+    def result(self, exchange: Exchange) -> Answer:
+        """What has been said so far."""
+        return Answer(
+            messages=(self.message,),
+            id=self.id,
+            model=self.model,
+            system_fingerprint=self._system_fingerprint,
+            usage=self.usage,
+            exchange=exchange,
+        )
+
+    def feed(self, data: bytes) -> Iterator[Delta]:
+        """What these bytes add, event by event; to be read to the end before the next call.
+
+        Raises:
+            OVHCloudError: the stream holds an error, or something that can't be read.
+        """
+        for event in self._decoder.feed(data):
+            yield self._add(event)
+
+    def end(self) -> Iterator[Delta]:
+        """What a last event without its empty line adds; to be called when the bytes have ended.
+
+        Raises:
+            StreamInterruptedError: the answer isn't complete.
+            InvalidResponseError: the stream ended well, but there was nothing in it.
+        """
+        for event in self._decoder.end():
+            yield self._add(event)
+        yield self._held_back()
+        if not self.is_complete:
+            raise self.interrupted("The stream ended before the answer did")
+        if self._finish_reason is None and not (self._text or self._reasoning or self._refusal or self._calls):
+            raise InvalidResponseError(
+                "The stream held no answer. Some models send nothing when there is more than one system message."
+            )
+        warn_of_empty_answer(self._request.model, self.result(Exchange()))
+
+    def interrupted(self, problem: str) -> StreamInterruptedError:
+        """The error for a stream that was lost, with what had arrived."""
+        self._held_back()
+        message = self.message
+        error = StreamInterruptedError(
+            f"{problem}. {len(message.text)} characters of text had arrived; they are in this error's partial. "
+            "Ask again, or go on from there."
+        )
+        error.partial = message
+        return error
+
+    def _add(self, event: Event) -> Delta:
+        if event.get("error") or ("choices" not in event and "message" in event):
+            raise event_error(event, body=json.dumps(event).encode(), model=self._request.model)
+        try:
+            return self._read(event)
+        except (AttributeError, KeyError, OverflowError, TypeError) as error:
+            raise invalid_response("An event of the stream has an unknown shape", json.dumps(event).encode()) from error
+
+    def _read(self, event: Event) -> Delta:
+        self.events += 1
+        self.id = self.id or optional_text(event.get("id"))
+        self.model = optional_text(event.get("model")) or self.model
+        self._system_fingerprint = optional_text(event.get("system_fingerprint")) or self._system_fingerprint
+        self.usage = read_usage(event.get("usage")) or self.usage  # some servers send a running total in each event
+        choice = next((choice for choice in event.get("choices") or [] if choice.get("index") in {None, 0, "0"}), None)
+        if choice is None:
+            return Delta()
+        self._finish_reason = optional_text(choice.get("finish_reason")) or self._finish_reason
+        said = choice.get("delta") or choice.get("message") or {}
+        text, reasoning = read_content(said.get("content")), read_reasoning(said)
+        if reasoning:
+            text = self._tags.off() + text
+        else:
+            text, reasoning = self._tags.feed(text)
+        refusal = read_text(said.get("refusal"))
+        logprobs = read_logprobs(choice.get("logprobs"))
+        self._keep(text, reasoning, refusal)
+        if logprobs:
+            self._logprobs += logprobs["content"]
+        calls = [self._tool_call(piece) for piece in said.get("tool_calls") or []]
+        kept = tuple(call for call in calls if self._kept is None or call.index < self._kept)
+        return Delta(text, reasoning, refusal, kept, logprobs, self.id)
+
+    def _held_back(self) -> Delta:
+        """What could not be given out before the end was known."""
+        text, reasoning = self._tags.end()
+        self._keep(text, reasoning, "")
+        pieces = []
+        for place, call in enumerate(self._calls[: self._kept]):
+            call.arguments += call.reader.end()
+            if unsent := call.unsent():
+                pieces.append(ToolCallDelta(place, None, None, unsent))
+        return Delta(text, reasoning, tool_calls=tuple(pieces), answer_id=self.id)
+
+    def _keep(self, text: str, reasoning: str, refusal: str) -> None:
+        for pieces, piece in ((self._text, text), (self._reasoning, reasoning), (self._refusal, refusal)):
+            if piece:
+                pieces.append(piece)
+
+    @property
+    def _kept(self) -> int | None:
+        return 1 if self._request.one_call else None
+
+    def _tool_call(self, piece: Mapping[str, Any]) -> ToolCallDelta:
+        function = piece.get("function") or {}
+        id_, index, name = read_text(piece.get("id")), piece.get("index"), read_tool_name(function, self._request)
+        arguments = read_arguments(function.get("arguments"))
+        place = self._place(id_, index, name, arguments)
+        new = place is None
+        if place is None:
+            place = len(self._calls)
+            is_free = id_ and id_ not in self._by_id
+            self._calls.append(_GrowingCall(id_ if is_free else new_tool_call_id(), index))
+        call = self._calls[place]
+        if id_:
+            self._by_id[id_] = place
+        if index is not None:
+            self._by_index[index] = place
+        named = name if name and not call.name else None
+        if named:
+            call.name = name
+            call.reader = call.reader if call.is_begun else Arguments(self._request.tool_schemas.get(name))
+        call.is_begun = call.is_begun or bool(arguments)
+        call.arguments += call.reader.feed(arguments)
+        return ToolCallDelta(place, call.id if new else None, named, call.unsent())
+
+    def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:
+        """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
+        if id_ in self._by_id:
+            place = self._by_id[id_]
+            if name and index is not None and self._calls[place].index not in {None, index}:
+                return self._by_index.get(index)  # two calls with one id
+            return place
+        place = len(self._calls) - 1 if index is None else self._by_index.get(index, -1)
+        if place < 0:
+            return None
+        call = self._calls[place]
+        if not name or not call.name:
+            return place
+        if name != call.name or (id_ and not arguments and not call.arguments):
+            return None
+        return None if call.is_complete() and (id_ or arguments) else place
+
+
+def _joined(pieces: list[str]) -> str:
+    """The pieces as one text, which they are from now on, so that asking again costs no more than copying it."""
+    if len(pieces) > 1:
+        pieces[:] = ["".join(pieces)]
+    return pieces[0] if pieces else ""

@@ -1,0 +1,218 @@
+"""A request for a chat completion: only what the gateway accepts, and nothing that was not set.
+
+Pure: wire messages and parameters in, the request out.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from ovhcloud_ai_endpoints._catalogue import is_ovhcloud, name_to_send
+from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._chat.answer import read_answer
+from ovhcloud_ai_endpoints._chat.histories import fitting
+from ovhcloud_ai_endpoints._chat.reply import Reply
+from ovhcloud_ai_endpoints._chat.schema import readable
+from ovhcloud_ai_endpoints._chat.tools import called_names, plain_name, rename_tools, sent_names, settle_tools
+from ovhcloud_ai_endpoints._http import Content, Whole, json_content
+from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
+from ovhcloud_ai_endpoints._values import Answer
+from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body, WireMessage
+
+LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; the longest answer of a model is 262,144 tokens
+
+Passback = Literal["auto", "always", "never"]
+
+# Fields of the request that a user may set; any other is refused by the gateway with status 400.
+PARAMETERS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "seed",
+        "stop",
+        "presence_penalty",
+        "frequency_penalty",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "reasoning_effort",
+        "max_tokens",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request for a chat completion, whole or streamed, with what has to be known of it to read the answer.
+
+    Attributes:
+        one_call: whether only the first tool call is wanted, which the gateway refuses to be told.
+        tool_names: what tools are called here, by the names under which they are sent, where these differ.
+        tool_schemas: of the tools' parameters, by what they are called here.
+        most_bytes: that the server is known to take.
+    """
+
+    method: ClassVar[str] = "POST"
+    path: ClassVar[str] = "/chat/completions"
+    may_repeat: ClassVar[bool] = True
+    largest: ClassVar[int] = LARGEST_ANSWER
+    whole_types: ClassVar[tuple[str, ...]] = ("application/json", "text/html")
+
+    body: Body
+    one_call: bool = False
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    most_bytes: int | None = None
+
+    @property
+    def model(self) -> str | None:
+        model: str | None = self.body.get("model")
+        return model
+
+    def content(self) -> Content:
+        """The body as JSON.
+
+        Raises:
+            BadRequestError: it can't be written.
+            PayloadTooLargeError: the service would refuse it for its size.
+        """
+        return json_content(self.body, most=self.most_bytes)
+
+    def read(self, whole: Whole) -> Answer:
+        """The answer, with a warning if reasoning has used it up.
+
+        Raises:
+            OVHCloudError: it is an error in spite of its status.
+            InvalidResponseError: it is not a chat completion, or empty.
+        """
+        answer = read_answer(whole.json_object(), whole.body, whole.exchange, self)
+        warn_of_empty_answer(self.model, answer)
+        return answer
+
+    def reader(self) -> Reply:
+        return Reply(self)
+
+
+def chat_request(
+    messages: Sequence[WireMessage],
+    parameters: Mapping[str, Any],
+    *,
+    model: str,
+    base_url: str,
+    stream: bool = False,
+    stream_usage: bool = True,
+    reasoning_passback: Passback = "auto",
+    extra_body: Mapping[str, Any] | None = None,
+) -> ChatRequest:
+    """The request for a chat completion.
+
+    Args:
+        messages: with all the reasoning that is known of them.
+        parameters: fields of the request by their names; None means unset.
+        stream_usage: whether a stream is to end with its usage.
+        reasoning_passback: on which assistant messages their reasoning goes back: on those after the last user
+            message ("auto"), on all, or on none.
+        extra_body: merged into the body as it is, for servers that take more than the gateway does.
+
+    Raises:
+        TypeError: a parameter that the gateway does not know.
+        ValueError: a tool choice that names no tool.
+    """
+    check_parameters(parameters)
+    messages = fitting(_with_reasoning(messages, reasoning_passback), model_facts(model))
+    one_call = parameters.get("parallel_tool_calls") is False
+    body: Body = {"model": name_to_send(model, base_url), "messages": messages}
+    body |= {name: value for name, value in parameters.items() if value is not None}
+    if not body.get("stop"):
+        body.pop("stop", None)
+    elif isinstance(body["stop"], str):
+        body["stop"] = [body["stop"]]
+    settle_tools(body)
+    if stream:
+        body.pop("n", None)
+        body["stream"] = True
+        if stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    _make_schemas_readable(body)
+    tools = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in body.get("tools", [])}
+    sent = sent_names([*tools, *called_names(messages)])
+    if sent:
+        rename_tools(body, sent)
+    names = {short: name for name, short in sent.items()}
+    body |= _unfolded(extra_body or {}, stream=stream)
+    most = MAX_REQUEST_BYTES if is_ovhcloud(base_url) else None
+    return ChatRequest(body, one_call=one_call, tool_names=names, tool_schemas=tools, most_bytes=most)
+
+
+def check_parameters(parameters: Iterable[str]) -> None:
+    """Checks that the gateway knows these fields.
+
+    Raises:
+        TypeError: it would refuse one.
+    """
+    for name in parameters:
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name, PARAMETERS, n=1)
+            hint = f"; did you mean {near[0]!r}" if near else ""
+            raise TypeError(f"The service takes no {name!r}{hint}. For servers that do, there is extra_body=.")
+
+
+def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
+    """A `response_format` that makes the model answer with an object of this schema."""
+    json_schema: dict[str, Any] = {"name": plain_name(name) or "answer", "schema": dict(schema)}
+    if strict is not None:
+        json_schema["strict"] = strict
+    return {"type": "json_schema", "json_schema": json_schema}
+
+
+def with_schema(messages: Sequence[WireMessage], schema: Mapping[str, Any]) -> list[WireMessage]:
+    """The messages with a system message that asks for an object of a schema, for JSON mode, which doesn't know it."""
+    asked = f"Answer with nothing but a JSON object of this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
+    return [{"role": "system", "content": asked}, *messages]
+
+
+def _unfolded(extra_body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
+    """Fields to merge into a body, with what OpenAI's client keeps apart from them under a field of its own."""
+    fields = {**extra_body, **(extra_body.get("extra_body") or {})}
+    fields.pop("extra_body", None)
+    if not stream:
+        fields.pop("stream_options", None)
+    return fields
+
+
+def _with_reasoning(messages: Sequence[WireMessage], passback: Passback) -> list[WireMessage]:
+    """The messages, with reasoning on those only on which it goes back."""
+    if passback == "always":
+        return list(messages)
+    last_user = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    stripped_up_to = len(messages) if passback == "never" else last_user
+    return [_without_reasoning(message) if at <= stripped_up_to else message for at, message in enumerate(messages)]
+
+
+def _without_reasoning(message: WireMessage) -> WireMessage:
+    rest = message.copy()
+    rest.pop("reasoning", None)
+    return rest
+
+
+def _make_schemas_readable(body: Body) -> None:
+    """Has the schemas in a form that models can read; what was given stays as it is."""
+    if "tools" in body:
+        body["tools"] = [_readable_tool(tool) for tool in body["tools"]]
+    match body.get("response_format"):
+        case {"json_schema": {"schema": {} as schema} as named, **rest}:
+            name = plain_name(str(named.get("name", ""))) or "answer"
+            body["response_format"] = {**rest, "json_schema": {**named, "name": name, "schema": readable(schema)}}
+
+
+def _readable_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool["function"]
+    if isinstance(function.get("parameters"), Mapping):
+        function = {**function, "parameters": readable(function["parameters"])}
+    return {**tool, "function": function}

@@ -1,0 +1,159 @@
+"""JSON Schema as open models and the gateway can read it.
+
+Pure. Templates of open models print a tool's schema as it is, or walk its `properties`, and follow no `$ref`; what they
+leave out the model never sees.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_NODES = 2_000  # of a schema whose references are inlined; beyond it they stay, so that it can't explode
+NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+LISTED = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+
+NESTED = frozenset(
+    {
+        "items",
+        "additionalProperties",
+        "not",
+        "if",
+        "then",
+        "else",
+        "contains",
+        "propertyNames",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+
+DEFINITIONS = ("$defs", "definitions")
+BESIDE = frozenset({"description", "default", "title", "examples", "deprecated"})  # what restricts nothing
+COMBINING = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "$ref"})
+
+
+def readable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same schema for a model to read: local references inlined, `X or null` as one type, no `title` keywords.
+
+    A reference that leads to itself stays one, and so do all in a schema that would become too large. What was given
+    stays as it is.
+    """
+    try:
+        return _Reading(schema).root()
+    except _TooLargeError:
+        return _Reading(schema, inlines=False).root()
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _Reading:
+    """One schema on its way."""
+
+    def __init__(self, schema: Mapping[str, Any], *, inlines: bool = True) -> None:
+        self._schema = schema
+        self._inlines = inlines
+        self._kept: set[str] = set()
+        self._open: list[str] = []
+        self._nodes = 0
+
+    def root(self) -> dict[str, Any]:
+        if not self._inlines:
+            return dict(self._node(self._schema))
+        root = {name: value for name, value in self._schema.items() if name not in DEFINITIONS}
+        found = dict(self._node(root))
+        definitions: dict[str, dict[str, Any]] = {}
+        done: set[str] = set()
+        while waiting := sorted(self._kept - done):
+            for reference in waiting:
+                done.add(reference)
+                home, _, name = reference.removeprefix("#/").partition("/")
+                self._open.append(reference)
+                definitions.setdefault(home, {})[name] = self._node(definition(self._schema, reference) or {})
+                self._open.pop()
+        if not _references(found | definitions) <= done:  # into definitions, or to what is not looked at here
+            definitions |= {home: self._schema[home] for home in DEFINITIONS if home in self._schema}
+        return found | definitions
+
+    def _node(self, node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        self._nodes += 1
+        if self._inlines and self._nodes > MAX_NODES:
+            raise _TooLargeError
+        reference = str(node.get("$ref", ""))
+        target = definition(self._schema, reference) if self._inlines else None
+        if target is not None:
+            if reference not in self._open:
+                rest = {name: value for name, value in node.items() if name != "$ref"}
+                self._open.append(reference)
+                inlined = self._node(_restricted(target, rest))
+                self._open.pop()
+                return inlined
+            self._kept.add(reference)
+        return _as_one_type(
+            {name: self._value(name, value) for name, value in node.items() if not _says_nothing(name, value)}
+        )
+
+    def _value(self, name: str, value: Any) -> Any:
+        if name in NAMED and isinstance(value, Mapping):
+            return {key: self._node(inner) for key, inner in value.items()}
+        if name in LISTED and isinstance(value, Sequence) and not isinstance(value, str):
+            return [self._node(inner) for inner in value]
+        if name in NESTED:
+            return [self._node(inner) for inner in value] if isinstance(value, list) else self._node(value)
+        return value
+
+
+def _restricted(target: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reference means together with what stands beside it."""
+    if set(rest) <= BESIDE:
+        return {**target, **rest}
+    all_of = rest.get("allOf")
+    return {**rest, "allOf": [target, *(all_of if isinstance(all_of, list) else [])]}
+
+
+def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] | None:
+    """What a local reference to a definition of a schema means; None if it is none."""
+    match reference.split("/"):
+        case ["#", ("$defs" | "definitions") as home, name]:
+            definitions = schema.get(home)
+            found = definitions.get(name) if isinstance(definitions, Mapping) else None
+            return found if isinstance(found, Mapping) else None
+        case _:
+            return None
+
+
+def _references(node: Any) -> set[str]:
+    """All local references that are anywhere in a schema."""
+    if isinstance(node, Mapping):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) and node["$ref"].startswith("#") else set()
+        return own.union(*map(_references, node.values()))
+    return set().union(*map(_references, node)) if isinstance(node, list) else set()
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    """Whether this is the title that pydantic makes of a field's name, or OpenAPI's mark of what was inlined."""
+    return (name == "title" and isinstance(value, str)) or (name == "discriminator" and isinstance(value, Mapping))
+
+
+def _as_one_type(node: dict[str, Any]) -> dict[str, Any]:
+    """A single option as what it is, and `X or null` as X whose type may be null too; templates leave out options."""
+    match node.get("allOf"):
+        case [{} as only] if not set(only) & (set(node) - {"allOf", *BESIDE}):
+            node = {**only, **{name: value for name, value in node.items() if name != "allOf"}}
+    match node.get("anyOf"):
+        case [{"type": str(kind)} as option, {"type": "null", **rest}] | [
+            {"type": "null", **rest},
+            {"type": str(kind)} as option,
+        ] if not rest and kind != "null" and not set(option) & (COMBINING | (set(node) - {"anyOf", *BESIDE})):
+            pass
+        case _:
+            return node
+    others = {name: value for name, value in node.items() if name != "anyOf"}
+    merged = {**option, **others, "type": [kind, "null"]}
+    if isinstance(option.get("enum"), list) and None not in option["enum"]:
+        merged["enum"] = [*option["enum"], None]
+    if "const" in option:
+        merged["enum"] = [merged.pop("const"), None]
+    return merged

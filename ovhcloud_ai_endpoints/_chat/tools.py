@@ -1,0 +1,131 @@
+"""Tools as they are sent: choices, names and calls of earlier turns.
+
+Pure.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ovhcloud_ai_endpoints._values import ToolCall
+from ovhcloud_ai_endpoints._wire import Body, WireMessage, WireToolCall
+
+TOOL_CHOICES = frozenset({"auto", "none", "required"})
+LONGEST_NAME = 64  # of a tool or schema; else status 400
+
+
+def tool_choice_for(
+    choice: str | bool | Mapping[str, Any] | None, names: Sequence[str]
+) -> str | Mapping[str, Any] | None:
+    """The wire's form of the choices that frameworks have; None if nothing is to be sent.
+
+    Args:
+        choice: "auto", "none", "required", "any" or True (both mean "required"), a tool's name, or the wire's own form.
+        names: the tools that there are.
+
+    Raises:
+        ValueError: it names no tool.
+    """
+    if choice is None or choice is False or not names:
+        return None
+    if choice is True or (choice == "any" and "any" not in names):
+        return "required"
+    if isinstance(choice, Mapping):
+        named = choice.get("function", {}).get("name", choice.get("name"))
+        if named is None:  # Anthropic's forms: {"type": "any"} and the like
+            return tool_choice_for(choice.get("type"), names)
+        choice = str(named)
+    elif choice in TOOL_CHOICES and choice not in names:
+        return choice
+    if choice not in names:
+        raise ValueError(f"tool_choice names {choice!r}, but the tools are {', '.join(names)}")
+    return {"type": "function", "function": {"name": choice}}
+
+
+def tool_names(tools: Sequence[Any]) -> list[str]:
+    """The names of tools in the wire's form.
+
+    Raises:
+        ValueError: one isn't in that form.
+    """
+    for tool in tools:
+        match tool:
+            case {"type": "function", "function": {"name": str()}}:
+                pass
+            case _:
+                raise ValueError(
+                    f"The service calls functions only, as {{'type': 'function', 'function': …}}; not {tool!r}"
+                )
+    return [tool["function"]["name"] for tool in tools]
+
+
+def tool_call(id_: str | None, name: str, arguments: Mapping[str, Any] | str | None, *, place: int) -> WireToolCall:
+    """A call that a model made, to be sent back.
+
+    Arguments that are no JSON object go in one with their raw text, because the service refuses anything else.
+
+    Args:
+        place: position among the calls of its message, from which an id is made where there is none.
+    """
+    if isinstance(arguments, str):
+        parsed = ToolCall("", name, arguments).parsed()
+        arguments = {"invalid_arguments": arguments} if parsed is None else parsed
+    text = json.dumps(arguments or {}, ensure_ascii=False, default=str)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        text = json.dumps(arguments, default=str)  # half of a surrogate pair is no text, but JSON can say it
+    return {"id": id_ or f"call{place:05}", "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def settle_tools(body: Body) -> None:
+    tools = body.get("tools") or []
+    choice = tool_choice_for(body.pop("tool_choice", None), tool_names(tools))
+    if not tools:
+        body.pop("tools", None)
+    if choice is not None:
+        body["tool_choice"] = choice
+    if not tools or body.get("parallel_tool_calls") is False:  # the gateway refuses false
+        body.pop("parallel_tool_calls", None)
+
+
+def plain_name(name: str) -> str:
+    """A name that the gateway takes: letters, digits, _ and -, 64 at most."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:LONGEST_NAME]
+
+
+def called_names(messages: Iterable[WireMessage]) -> list[str]:
+    return [call["function"]["name"] for message in messages for call in message.get("tool_calls", [])]
+
+
+def sent_names(names: Sequence[str]) -> dict[str, str]:
+    """What to send for those names that can't be sent as they are; no two become one."""
+    taken = {name for name in names if name == plain_name(name)}
+    sent: dict[str, str] = {}
+    for name in names:
+        if name in taken or name in sent:
+            continue
+        number, short = 1, plain_name(name)
+        while short in taken or short in sent.values():
+            number += 1
+            short = f"{plain_name(name)[: LONGEST_NAME - 5]}_{number}"
+        sent[name] = short
+    return sent
+
+
+def rename_tools(body: Body, sent: Mapping[str, str]) -> None:
+    """Has the tools, the choice and earlier calls under the names that can be sent; what was given stays as it is."""
+
+    def renamed(value: Any) -> Any:
+        function = value["function"]
+        return {**value, "function": {**function, "name": sent.get(function["name"], function["name"])}}
+
+    if "tools" in body:
+        body["tools"] = [renamed(tool) for tool in body["tools"]]
+    if isinstance(body.get("tool_choice"), Mapping):
+        body["tool_choice"] = renamed(body["tool_choice"])
+    body["messages"] = [
+        {**message, "tool_calls": [renamed(call) for call in message["tool_calls"]]}
+        if message.get("tool_calls")
+        else message
+        for message in body["messages"]
+    ]

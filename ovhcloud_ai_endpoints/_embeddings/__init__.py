@@ -1,0 +1,16 @@
+"""Embeddings: lists of texts into requests, several at once, and their vectors in order."""
+
+from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
+from ovhcloud_ai_endpoints._embeddings.request import BATCH_SIZE
+from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
+from ovhcloud_ai_endpoints._embeddings.workers import aembed, aembed_iter, embed, embed_iter
+
+__all__ = [
+    "BATCH_SIZE",
+    "EmbeddingOptions",
+    "EmbeddingRun",
+    "aembed",
+    "aembed_iter",
+    "embed",
+    "embed_iter",
+]

@@ -1,0 +1,79 @@
+"""The constructor's vocabulary of the two embedding models, as pydantic fields."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, WithJsonSchema, field_validator
+
+from ovhcloud_ai_endpoints._catalogue import ids_of
+from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
+from ovhcloud_ai_endpoints._http import EMBEDDING_CONCURRENCY
+from ovhcloud_ai_endpoints._options import ConnectionOptions
+from ovhcloud_ai_endpoints._values import EmbeddingUsage
+
+
+class EmbeddingOptions(ConnectionOptions):
+    """What an embedding model is asked for; `max_concurrency` is the number of requests that run at once.
+
+    The model's name and the number of texts in a request are fields of the classes, under the frameworks' own names.
+    """
+
+    _ALIASES: ClassVar[Mapping[str, str]] = {
+        "text_instruction": "document_instruction",
+        "show_progress_bar": "show_progress",
+    }
+    _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        "check_embedding_ctx_length": "texts are always sent as texts",
+        "encoding_format": "vectors are always floats",
+        "skip_empty": "each text has a vector, an empty one that of a blank",
+        "tiktoken_enabled": "no tokenizer is used",
+        "tiktoken_model_name": "no tokenizer is used",
+    }
+
+    max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
+    dimensions: int | None = Field(default=None, ge=1)
+    query_instruction: str | None = None
+    document_instruction: str | None = None
+    truncate: bool = False
+    show_progress: bool = False
+    on_usage: Annotated[Callable[[EmbeddingUsage], object] | None, WithJsonSchema({})] = Field(
+        default=None, exclude=True, repr=False
+    )
+    extra_body: dict[str, Any] | None = None
+
+    @field_validator("model", "model_name", check_fields=False)
+    @classmethod
+    def _ovhcloud_one_model(cls, name: str) -> str:
+        if model_facts(name).is_virtual:
+            raise ValueError(
+                f"{name!r} may mean another model tomorrow, and vectors of two models can't be compared; "
+                f"name one of {', '.join(ids_of('embedding'))}"
+            )
+        return name
+
+    def _ovhcloud_run(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        size: int,
+        concurrency: int | None = None,
+        instruction: str | None = None,
+        start: int | None = None,
+        known: Mapping[int, list[float]] | None = None,
+    ) -> EmbeddingRun:
+        """A run of requests for these texts, as `EmbeddingRun` describes it."""
+        return EmbeddingRun(
+            texts,
+            model=model,
+            base_url=self.base_url,
+            size=size,
+            concurrency=concurrency or self.max_concurrency,
+            instruction=instruction or "",
+            dimensions=self.dimensions,
+            extra_body=self.extra_body,
+            truncate=self.truncate,
+            start=start,
+            known=known,
+        )

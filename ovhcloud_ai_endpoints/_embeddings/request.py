@@ -1,0 +1,141 @@
+"""A request for vectors, and how its answer is read.
+
+Pure.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ovhcloud_ai_endpoints._catalogue import is_ovhcloud, name_to_send
+from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content
+from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body
+
+BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
+BLANK = " "  # stands for an empty text, which some servers embed and others refuse
+WIDEST = 16_384  # numbers in a vector of a model that is not known
+NUMBER_BYTES = 32  # of a number and what stands between two, as JSON
+REST_BYTES = 64 * 1024  # of an answer, beside its numbers
+
+
+def batch_size(asked: int, model: str) -> int:
+    """How many texts to send in one request: what was asked for, but no more than the model is known to take."""
+    return min(asked, model_facts(model).max_batch_size or asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What a request for embeddings has brought.
+
+    Attributes:
+        vectors: one for each text, in their order.
+        tokens: as the service counted them; 0 if it did not say.
+    """
+
+    vectors: list[list[float]]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """A request for the vectors of some texts.
+
+    Attributes:
+        count: number of texts.
+        width: numbers in a vector, at most.
+        most_bytes: that the server is known to take.
+    """
+
+    method: ClassVar[str] = "POST"
+    path: ClassVar[str] = "/embeddings"
+    may_repeat: ClassVar[bool] = True
+
+    body: Body
+    count: int
+    width: int = WIDEST
+    most_bytes: int | None = None
+
+    @property
+    def model(self) -> str | None:
+        model: str | None = self.body.get("model")
+        return model
+
+    @property
+    def largest(self) -> int:
+        return REST_BYTES + self.count * self.width * NUMBER_BYTES
+
+    def content(self) -> Content:
+        """The body as JSON.
+
+        Raises:
+            BadRequestError: it can't be written.
+            PayloadTooLargeError: the service would refuse it for its size.
+        """
+        return json_content(self.body, most=self.most_bytes)
+
+    def read(self, whole: Whole) -> Vectors:
+        """The vectors.
+
+        Raises:
+            OVHCloudError: the answer is an error in spite of its status.
+            InvalidResponseError: it does not hold a vector for each text.
+        """
+        return read_vectors(whole.json_object(), whole.body, count=self.count)
+
+
+def embedding_request(
+    texts: Sequence[str],
+    *,
+    model: str,
+    base_url: str,
+    instruction: str = "",
+    dimensions: int | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+) -> EmbeddingRequest:
+    """The request for these texts: strings, and floats back, which is the API's default form.
+
+    Args:
+        instruction: put before each text as it is.
+    """
+    body: Body = {"model": name_to_send(model, base_url), "input": [instruction + text or BLANK for text in texts]}
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    return EmbeddingRequest(
+        body | dict(extra_body or {}),
+        count=len(texts),
+        width=dimensions or model_facts(model).dimensions or WIDEST,
+        most_bytes=MAX_REQUEST_BYTES if is_ovhcloud(base_url) else None,
+    )
+
+
+def read_vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> Vectors:
+    """The vectors of one answer, in the order of the texts.
+
+    Raises:
+        OVHCloudError: the answer is an error in spite of its status.
+        InvalidResponseError: there are too few, too many or doubled vectors, of different widths, or not of numbers.
+    """
+    if body.get("error"):
+        raise event_error(body, body=raw)
+    try:
+        found = {item.get("index", place): item["embedding"] for place, item in enumerate(body["data"])}
+        ordered = [_vector(found[place]) for place in range(count)]
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise invalid_response(f"The answer does not hold a vector for each of {count} texts", raw) from error
+    if len(body["data"]) != count:
+        raise invalid_response(f"The answer holds {len(body['data'])} vectors for {count} texts", raw)
+    if len({len(vector) for vector in ordered}) != 1 or not ordered[0]:
+        raise invalid_response("The vectors of the answer are empty or of different widths", raw)
+    if not all(math.isfinite(number) for vector in ordered for number in vector):
+        raise invalid_response("A vector of the answer holds a number that is not finite", raw)
+    usage = body.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return Vectors(ordered, tokens if isinstance(tokens, int) else 0)
+
+
+def _vector(value: Any) -> list[float]:
+    if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
+        raise TypeError("a list of numbers was expected")
+    return list(map(float, value))

@@ -1,0 +1,274 @@
+"""Texts into requests within the service's limits, answers back into vectors: in order, counted, nothing lost.
+
+No I/O: `EmbeddingRun` says which request is next and takes what was answered; `workers` send them.
+"""
+
+import json
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, allowed, begin_run, learn, share
+from ovhcloud_ai_endpoints._embeddings.request import (
+    BATCH_SIZE,
+    EmbeddingRequest,
+    Vectors,
+    batch_size,
+    embedding_request,
+)
+from ovhcloud_ai_endpoints._errors import (
+    ContextOverflowError,
+    EmbeddingsInterruptedError,
+    InvalidResponseError,
+    OVHCloudError,
+    PayloadTooLargeError,
+)
+from ovhcloud_ai_endpoints._values import EmbeddingUsage
+
+MOST_CUTS = 8  # of one text
+
+log = logging.getLogger("ovhcloud_ai_endpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The texts of one request, and their positions in the whole input."""
+
+    positions: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+def batches(
+    texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset(), start: int = 0
+) -> Iterator[Batch]:
+    """The texts, in order, in batches that the service takes: by number and by bytes.
+
+    A text that is too large alone is a batch of its own, for the service to refuse with its own words.
+
+    Args:
+        known: positions of texts that are left out.
+        start: the number of the first.
+
+    Raises:
+        TypeError: something that is not a text, such as a list of tokens.
+    """
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            kind = type(text).__name__
+            raise TypeError(f"The service embeds texts; number {start + position}, from 0, is of type {kind}.")
+    left = ((position, text) for position, text in enumerate(texts) if position not in known)
+    return _packed(left, Capacity(size), instruction)
+
+
+def _packed(texts: Iterable[tuple[int, str]], capacity: Capacity, instruction: str) -> Iterator[Batch]:
+    batch: dict[int, str] = {}
+    weight = 0
+    before = _weight(instruction)
+    for position, text in texts:
+        own = before + _weight(text)
+        if batch and (len(batch) >= capacity.texts or weight + own > capacity.bytes):
+            yield Batch(tuple(batch), tuple(batch.values()))
+            batch, weight = {}, 0
+        batch[position] = text
+        weight += own
+    if batch:
+        yield Batch(tuple(batch), tuple(batch.values()))
+
+
+def _weight(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
+
+
+class EmbeddingRun:
+    """One list of texts on its way to vectors, by several workers at once.
+
+    Args:
+        size: texts in a request, if the model is known to take as many.
+        concurrency: requests at once, at most.
+        instruction: put before each text that is sent.
+        truncate: whether a text that is too long is cut, and not an error.
+        start: position of the first text in a longer input, if this is a part of one, so that an error must say where.
+        known: vectors that there are already, by position.
+
+    Attributes:
+        concurrency: how many requests may run at once.
+        workers: how many are to run at once.
+        total: number of texts.
+        known: how many vectors there were already.
+        vectors: all that there are so far, by position.
+        on_progress: called with the number of texts that were embedded by a request.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        base_url: str,
+        size: int = BATCH_SIZE,
+        concurrency: int = 1,
+        instruction: str = "",
+        dimensions: int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        truncate: bool = False,
+        start: int | None = None,
+        known: Mapping[int, list[float]] | None = None,
+    ) -> None:
+        self.vectors = dict(known or {})
+        if isinstance(texts, str) or not hasattr(texts, "__len__"):
+            kind = type(texts).__name__
+            raise TypeError(f"A list of texts is embedded, not a {kind}; iterators are for embed_iter (LangChain)")
+        self.total, self.known = len(texts), len(self.vectors)
+        self._server = (base_url, model)
+        self._instruction = instruction
+        self._size = batch_size(size, model)
+        self._truncate = truncate
+        self._pending = deque(
+            batches(texts, size=self._size, instruction=instruction, known=self.vectors.keys(), start=start or 0)
+        )
+        if (capacity := begin_run(self._server)) is not None:
+            self._pack_again(capacity)
+        self._requests = 0
+        self.concurrency, self.workers = concurrency, min(concurrency, len(self._pending))
+        self.on_progress: Callable[[int], object] | None = None
+        self._request = partial(
+            embedding_request,
+            model=model,
+            base_url=base_url,
+            instruction=instruction,
+            dimensions=dimensions,
+            extra_body=extra_body,
+        )
+        self._model, self._dimensions = model, dimensions
+        self._tokens = 0
+        self._cuts: Counter[int] = Counter()  # by position, of texts that were too long
+        self._texts = texts
+        self._start = start
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def usage(self) -> EmbeddingUsage:
+        """What it took: its requests so far, and the texts and tokens that are done."""
+        return EmbeddingUsage(self._model, len(self.vectors) - self.known, self._requests, self._tokens)
+
+    def next_batch(self) -> tuple[Batch, EmbeddingRequest] | None:
+        """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""
+        with self._lock:
+            if self._error or not self._pending:
+                return None
+            batch = self._pending.popleft()
+            self._requests += 1
+        return batch, self._request(batch.texts)
+
+    def refused(self, batch: Batch, error: OVHCloudError) -> None:
+        """Puts the texts of a request back, in smaller ones, if it was refused for its size; that is remembered.
+
+        Raises:
+            OVHCloudError: the error itself, if no smaller request would help; it says which text is too long.
+        """
+        is_too_long = isinstance(error, ContextOverflowError | PayloadTooLargeError)
+        count = len(batch.texts)
+        with self._lock:
+            smaller = allowed(error, count, sum(map(_weight, batch.texts))) if count > 1 else None
+            if smaller is not None:
+                self._learn(smaller, batch)
+            elif count > 1 and is_too_long:
+                half = count // 2
+                parts = (slice(half), slice(half, None))
+                self._pending.extendleft(Batch(batch.positions[part], batch.texts[part]) for part in reversed(parts))
+            elif is_too_long:
+                self._pending.appendleft(Batch(batch.positions, (self._shorter(batch, error),)))
+            else:
+                raise error
+
+    def _learn(self, capacity: Capacity, batch: Batch) -> None:
+        most = learn(self._server, capacity)
+        shown = f"{min(most.texts, self._size)} texts and {most.bytes:,} bytes"
+        log.warning("A request for %s was refused for its size; from now on they hold at most %s", self._model, shown)
+        self._pending.appendleft(batch)
+        self._pack_again(most)
+
+    def _pack_again(self, most: Capacity) -> None:
+        capacity = Capacity(min(most.texts, self._size), most.bytes)
+        texts = [pair for batch in self._pending for pair in zip(batch.positions, batch.texts, strict=True)]
+        self._pending = deque(_packed(texts, capacity, self._instruction))
+
+    def _shorter(self, batch: Batch, error: OVHCloudError) -> str:
+        """The beginning of a text that was refused as too long.
+
+        Raises:
+            OVHCloudError: it is not to be cut.
+        """
+        (text,), place = batch.texts, batch.positions[0]
+        position = (self._start or 0) + place
+        length = int(len(text) * share(error))
+        if not self._truncate or not length or self._cuts[place] == MOST_CUTS:
+            hint = "Split it, or set truncate=True to embed its beginning."
+            if self._truncate:
+                hint = f"Cutting it {self._cuts[place]} times has not helped."
+            error.message = f"Text number {position}, of {len(text):,} characters, is too long: {error.message} {hint}"
+            raise error
+        self._cuts[place] += 1
+        log.warning("Text number %d was cut from %d to %d characters: %s", position, len(text), length, error.message)
+        return text[:length]
+
+    def take(self, batch: Batch, answer: Vectors) -> dict[int, list[float]]:
+        """Keeps the vectors of an answer, and gives them by position.
+
+        Raises:
+            InvalidResponseError: they are not as wide as those before.
+        """
+        found = answer.vectors
+        with self._lock:
+            width = len(next(iter(self.vectors.values()), found[0]))
+            if self._dimensions is not None and len(found[0]) != self._dimensions:
+                asked = f"{self._dimensions} were asked for"
+                raise InvalidResponseError(f"The vectors are {len(found[0])} wide, though {asked}")
+            if len(found[0]) != width:
+                raise InvalidResponseError(f"The vectors are {len(found[0])} wide, those before were {width}")
+            new = dict(zip(batch.positions, found, strict=True))
+            self.vectors |= new
+            self._tokens += answer.tokens
+            if self.on_progress:
+                self.on_progress(len(batch.texts))
+        return new
+
+    def fail(self, error: BaseException) -> None:
+        """Stops the run: requests on their way are waited for, no other is begun. The first error counts."""
+        with self._lock:
+            self._error = self._error or error
+
+    def result(self) -> list[list[float]]:
+        """The vectors, in the order of the texts.
+
+        Raises:
+            EmbeddingsInterruptedError: a request failed when others had succeeded.
+            OVHCloudError: a request failed, and none had succeeded.
+        """
+        is_part = self._start is not None
+        if isinstance(self._error, Exception) and (len(self.vectors) > self.known or is_part):
+            raise self._interrupted(self._error) from self._error
+        if self._error:
+            raise self._error
+        return [self.vectors[position] for position in range(len(self._texts))]
+
+    def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:
+        start = self._start or 0
+        whole = f"{len(self._texts)} texts" + ("" if self._start is None else f" from number {start} on")
+        said = error.message if isinstance(error, OVHCloudError) else repr(error)
+        ours = EmbeddingsInterruptedError(
+            f"{len(self.vectors)} of {whole} are embedded, then: {said} "
+            "This error's vectors and remaining hold both; embed what remains to go on.",
+            vectors={start + place: vector for place, vector in self.vectors.items()},
+            remaining={start + place: text for place, text in enumerate(self._texts) if place not in self.vectors},
+        )
+        ours.usage = self.usage
+        if isinstance(error, OVHCloudError):
+            ours.status, ours.request_id, ours.retry_after = error.status, error.request_id, error.retry_after
+            ours.attempts, ours.waited = error.attempts, error.waited
+        return ours

@@ -1,0 +1,54 @@
+"""One call over HTTP: sent, timed, tried again, read. It knows no endpoint: a request knows how to read its answer."""
+
+from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
+from ovhcloud_ai_endpoints._http.pools import aclose, close
+from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
+from ovhcloud_ai_endpoints._http.request import Content, Reader, Request, StreamedRequest, Whole, json_content
+from ovhcloud_ai_endpoints._http.retry import Retry
+from ovhcloud_ai_endpoints._http.settings import (
+    BASE_URL_VARIABLE,
+    CHAT_CONCURRENCY,
+    EMBEDDING_CONCURRENCY,
+    KEY_VARIABLES,
+    HTTPBackend,
+    Settings,
+    Timeouts,
+    checked_base_url,
+    environment_base_url,
+    environment_key,
+    is_in_the_clear,
+)
+from ovhcloud_ai_endpoints._http.sse import Decoder
+from ovhcloud_ai_endpoints._http.tls import Verify
+
+__all__ = [
+    "BASE_URL_VARIABLE",
+    "CHAT_CONCURRENCY",
+    "EMBEDDING_CONCURRENCY",
+    "KEY_VARIABLES",
+    "AsyncClient",
+    "AsyncStream",
+    "Client",
+    "Content",
+    "Decoder",
+    "HTTPBackend",
+    "Reader",
+    "Request",
+    "Retry",
+    "Settings",
+    "Stream",
+    "StreamedRequest",
+    "Timeouts",
+    "Verify",
+    "Whole",
+    "aclose",
+    "checked_base_url",
+    "close",
+    "environment_base_url",
+    "environment_key",
+    "event_error",
+    "invalid_response",
+    "is_in_the_clear",
+    "json_content",
+    "message_in",
+]

@@ -1,0 +1,308 @@
+"""One call as it is tried, timed and read.
+
+Pure: statuses, headers, bytes and the time come in as values; what to send, how long to wait and what was answered go
+out. It knows no endpoint: the request says what its answer means. The drivers in `client.py` do what it says.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from typing import Generic, TypeVar
+
+from ovhcloud_ai_endpoints._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidResponseError,
+    OVHCloudError,
+    RateLimitError,
+    hide,
+    request_id,
+)
+from ovhcloud_ai_endpoints._http.clocks import Clocks
+from ovhcloud_ai_endpoints._http.limits import Limiter, limiter
+from ovhcloud_ai_endpoints._http.refusals import invalid_response, limit_reached, proxy_refusal, status_error
+from ovhcloud_ai_endpoints._http.request import Request, Whole
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._values import Exchange
+
+LONGEST_TIMEOUT = 1e8  # seconds; sockets take no more than some centuries
+MAX_ERROR_BYTES = 64 * 1024
+ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # others make more than a thousand bytes of one
+
+T = TypeVar("T")
+E = TypeVar("E", bound=OVHCloudError)
+
+_tickets = count()  # in which order calls began
+
+
+class Call(Generic[T]):
+    """From the first attempt to the end of a whole answer.
+
+    Attributes:
+        method: of HTTP.
+        url: with its query.
+        content: the body to send.
+        headers: to send with it, from the first attempt on.
+        clocks: from the first attempt on.
+    """
+
+    clocks: Clocks
+
+    def __init__(self, settings: Settings, request: Request[T]) -> None:
+        self.settings = settings
+        self.request = request
+        self.method, self.path, self.model = request.method, request.path, request.model
+        self.url = settings.base_url + request.path
+        self.content = request.content()
+        self.headers: dict[str, str] = {}
+        self._secrets: tuple[str, ...] = ()
+        self._is_timed = False
+        self._ticket = next(_tickets)
+        self._limiter: Limiter | None = None
+        self._sent = 0.0
+        self._error: OVHCloudError | None = None
+        self._attempts = 0
+        self._waited = 0.0
+        self._status: int | None = None
+        self._answer_headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    def begin_attempt(self, now: float, chance: float, *, queued: float = 0.0) -> float:
+        """Seconds to wait until asking is worth while; 0 if the attempt begins now, with `headers`.
+
+        The clocks begin with the first call of this, and run while the service's limit holds the call back.
+
+        Args:
+            chance: a random number in [0, 1), so that not all who wait go at once.
+            queued: seconds spent waiting for a slot of our own, which no clock counts.
+
+        Raises:
+            RateLimitError: the wait for the service's limit exceeds `max_wait` or the time that is left, or
+                `max_retries` is 0, which rules out waiting too.
+        """
+        with self.adding_context():
+            self._authenticate()
+            self._choose_limiter()
+            if self._is_timed:
+                self.clocks.wait(queued)
+            else:
+                self.clocks, self._is_timed = Clocks(self.settings.timeouts, now), True
+            closed_for = self._limiter.seconds_until_free(now, self._ticket) if self._limiter else 0.0
+            wait = closed_for * (1 + chance / 10)
+            left = self.clocks.left(now + wait - closed_for)
+            if wait and (argument := self.settings.retry.objection(closed_for, left=left)):
+                raise self._error or limit_reached(
+                    closed_for, argument, self.model, has_key="Authorization" in self.headers
+                )
+        if wait:
+            self._waited += wait
+            return wait
+        self._attempts += 1
+        self._sent = now
+        self._status = None
+        self._answer_headers = {}
+        self._body.clear()
+        return 0.0
+
+    def leave(self) -> None:
+        """Gives up the place among the calls that the service's limit holds back."""
+        if self._limiter:
+            self._limiter.leave(self._ticket)
+
+    def record_limits(self, now: float, epoch: float) -> float:
+        """Keeps what an answer says of the limits; the seconds for which it holds all calls back, if it is the first.
+
+        Args:
+            epoch: seconds since 1970, for a Retry-After that is a date.
+        """
+        if self._limiter is None:
+            return 0.0
+        return self._limiter.record(now, self._status or 0, self._answer_headers, age=now - self._sent, epoch=epoch)
+
+    def connect_timeout(self, now: float) -> float | None:
+        """Seconds for a connection to be made; None is no limit."""
+        return _timeout(min(self.clocks.left(now), self.settings.timeouts.connect or math.inf))
+
+    def read_timeout(self, now: float) -> float | None:
+        """Seconds for a single read of the head, where only such can be bounded; None is no limit."""
+        return _timeout(self.clocks.left(now))
+
+    def body_timeout(self, now: float) -> float | None:
+        """Seconds for a single read of the body, where only such can be bounded; None is no limit."""
+        return self.read_timeout(now)
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Takes the head of an answer; whether it is a success, so that no attempt follows."""
+        self._status = status
+        self._answer_headers = {name.lower(): value for name, value in headers.items()}
+        return self._is_success
+
+    def begin_body(self) -> None:
+        """Checks that the body can be read.
+
+        Raises:
+            InvalidResponseError: it is encoded in a way that was not asked for, or several times over, which can turn
+                bytes into gigabytes.
+        """
+        encoding = self._answer_headers.get("content-encoding", "").strip().lower()
+        if self._is_success and encoding not in ENCODINGS:
+            raise InvalidResponseError(
+                f"The answer is encoded as {encoding}, which was not asked for", status=self._status
+            )
+
+    def received(self, data: bytes, now: float) -> bool:
+        """Keeps a piece of a body; False if it is an error's and enough of it has come.
+
+        Raises:
+            APITimeoutError: the clock ran out.
+            InvalidResponseError: the body is larger than the request's answer can be.
+        """
+        if not self._is_success:
+            self._body += data[: MAX_ERROR_BYTES - len(self._body)]
+            return len(self._body) < MAX_ERROR_BYTES and self.clocks.left(now) > 0
+        if len(self._body) + len(data) > self.request.largest:
+            start = bytes(self._body[:200]) + data[:200]
+            raise invalid_response(f"The answer is larger than {self.request.largest:,} bytes", start[:200])
+        self._body += data
+        if self.clocks.left(now) < 0:
+            raise self.clocks.expired()
+        return True
+
+    def refusal(self, epoch: float, *, proxy: str | None = None) -> OVHCloudError:
+        """The error that an unsuccessful answer means.
+
+        Args:
+            epoch: seconds since 1970, for a Retry-After that is a date.
+            proxy: the URL of the proxy on the way, without a password.
+        """
+        status = self._status or 0
+        if status == 407:
+            return proxy_refusal(proxy, "407")
+        if status < 400:
+            target = self._answer_headers.get("location", "elsewhere").partition("?")[0]
+            return InvalidResponseError(
+                f"The service redirects to {target}, where no key is sent. Set base_url if that is right.",
+                status=status,
+                headers=self._answer_headers,
+            )
+        return status_error(
+            status,
+            self._answer_headers,
+            bytes(self._body),
+            model=self.model,
+            url=self.url,
+            sent=self.content.size,
+            now=epoch,
+        )
+
+    def next_attempt(self, error: OVHCloudError, *, now: float, chance: float) -> float:
+        """Seconds to sleep before the next attempt.
+
+        Raises:
+            OVHCloudError: the error itself, if no attempt follows.
+        """
+        self.with_context(error)
+        if not self.request.may_repeat and error.may_have_taken_effect:
+            raise error
+        left = self.clocks.left(now)
+        wait = self.settings.retry.delay(error, attempt=self._attempts, left=left, chance=chance)
+        if wait is None:
+            raise error
+        self._error = error
+        if self._limiter and isinstance(error, RateLimitError):
+            self._limiter.join(self._ticket)
+        self._waited += wait
+        return wait
+
+    def given_up(self) -> OVHCloudError:
+        """The error of a call that waited for its next attempt when its run was abandoned."""
+        return self._error or self.with_context(
+            OVHCloudError("Not sent: another request of this run had already failed")
+        )
+
+    def meaning_of(self, failure: OVHCloudError) -> OVHCloudError | None:
+        """What a failure of the connection means at this point; None if it cost nothing."""
+        if self._status is None:
+            return self.with_context(failure)
+        if not self._is_success:
+            return None  # the status says enough
+        failure.is_transient = False  # the service is at work on it and may bill it
+        if isinstance(failure, APITimeoutError) or not isinstance(failure, APIConnectionError):
+            return self.with_context(failure)
+        return self.broken_off()
+
+    def broken_off(self) -> OVHCloudError:
+        """The error for an answer whose end is missing."""
+        return self.with_context(
+            APIConnectionError(
+                f"The connection to {self.settings.base_url} was lost before the answer ended. "
+                "The request is not sent again, because it may have been billed."
+            )
+        )
+
+    def with_context(self, error: E) -> E:
+        """The error, with the attempts and waits of this call and the service's id of it, and without its secrets."""
+        error.attempts, error.waited = self._attempts, self._waited
+        error.request_id = error.request_id or request_id(self._answer_headers)
+        hide(error, self._secrets)
+        return error
+
+    @contextmanager
+    def adding_context(self) -> Iterator[None]:
+        """Adds what is known of the call to the errors raised in its block."""
+        try:
+            yield
+        except OVHCloudError as error:
+            self.with_context(error)
+            raise
+
+    def result(self, now: float) -> T:
+        """What the whole answer means.
+
+        Raises:
+            OVHCloudError: it is an error in spite of its status, or can't be read.
+        """
+        self.clocks.event(now)
+        with self.adding_context():
+            return self.request.read(self.whole())
+
+    def whole(self) -> Whole:
+        """The answer as it came."""
+        return Whole(self._status or 0, self._answer_headers, bytes(self._body), self.exchange())
+
+    def exchange(self) -> Exchange:
+        """What is known of the call itself."""
+        first = self.clocks.first_event
+        return Exchange(
+            request_id=request_id(self._answer_headers),
+            attempts=self._attempts,
+            waited=self._waited,
+            first_event_after=None if first is None else first - self.clocks.started,
+            warning=self._answer_headers.get("x-warning"),
+        )
+
+    def _authenticate(self) -> None:
+        """The headers of the next attempt, for which the key may be another."""
+        key, self.headers = self.settings.key(), self.settings.headers()
+        if self.content.media_type is not None:
+            self.headers = {"Content-Type": self.content.media_type, **self.headers}
+        if key:
+            self.headers["Authorization"] = f"Bearer {key}"
+        self._secrets = (key, *self.settings.default_headers.values())
+
+    def _choose_limiter(self) -> None:
+        """The limiter of the key, which may be another than at the last attempt."""
+        shares = self.settings.share_limits and self.model is not None
+        own = limiter(self.settings.base_url, self._secrets[0], str(self.model)) if shares else None
+        if own is not self._limiter:
+            self.leave()
+            self._limiter = own
+
+    @property
+    def _is_success(self) -> bool:
+        return self._status is not None and 200 <= self._status < 300
+
+
+def _timeout(seconds: float) -> float | None:
+    return None if seconds == math.inf else min(max(seconds, 0.001), LONGEST_TIMEOUT)

@@ -1,0 +1,324 @@
+"""`Client` and `AsyncClient`: send a request of any endpoint, and give what its answer means.
+
+Drivers: they wait and ask the time. What to send, when to try again and what an answer means is for `call.Call` and the
+request to say; the two clients do it, side by side, and differ in `await`.
+"""
+
+import asyncio
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from typing import Any, Generic, Self, TypeVar
+
+from ovhcloud_ai_endpoints._errors import OVHCloudError
+from ovhcloud_ai_endpoints._http.call import Call
+from ovhcloud_ai_endpoints._http.clocks import Clocks
+from ovhcloud_ai_endpoints._http.failures import translated
+from ovhcloud_ai_endpoints._http.pools import async_pool, blocking_pool, close_later
+from ovhcloud_ai_endpoints._http.request import Request, StreamedRequest
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._http.streamed_call import StreamedCall
+from ovhcloud_ai_endpoints._notices import warn_of_header, warn_of_model
+
+NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged
+
+log = logging.getLogger("ovhcloud_ai_endpoints")
+
+D = TypeVar("D")
+T = TypeVar("T")
+
+
+class Client:
+    """Sends requests and blocks until they are answered. Cheap to make: the connections belong to the process.
+
+    Args:
+        abandoned: once it is set, no request is sent any more, and calls that wait for their next attempt fail.
+    """
+
+    def __init__(self, settings: Settings, abandoned: threading.Event | None = None) -> None:
+        self._settings = settings
+        self._abandoned = abandoned or threading.Event()
+
+    def send(self, request: Request[T]) -> T:
+        """What the answer to a request means.
+
+        Raises:
+            OVHCloudError: there is no answer, or it is an error.
+        """
+        call = Call(self._settings, request)
+        connection, held = self.open(call)
+        with held:
+            self.read(call, connection)
+        result = call.result(time.monotonic())
+        warn_of_header(call.model, call.exchange().warning)
+        return result
+
+    def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T]":
+        """The answer to a request as it arrives; leaving its block closes the connection."""
+        return Stream(self, StreamedCall(self._settings, request))
+
+    def open(self, call: Call[Any]) -> tuple[Any, ExitStack]:
+        """The connection on which a successful answer has begun, and what to close in the end."""
+        warn_of_model(call.model)
+        with ExitStack() as left:
+            left.callback(call.leave)
+            while True:
+                with ExitStack() as held:
+                    pool = held.enter_context(blocking_pool(self._settings))
+                    asked = time.monotonic()
+                    held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
+                    wait = _begin_attempt(call, asked)
+                    if not wait:
+                        try:
+                            return self._attempt(
+                                call, held.enter_context(pool.connection()), pool.proxy
+                            ), held.pop_all()
+                        except OVHCloudError as error:
+                            wait = _next_attempt(call, error)
+                if self._abandoned.wait(min(wait, threading.TIMEOUT_MAX)):
+                    raise call.given_up()
+
+    def _attempt(self, call: Call[Any], connection: Any, proxy: str | None) -> Any:
+        with _translating(call, proxy):
+            status, headers = connection.send(call)
+        if not _answered(call, status, headers):
+            self.read(call, connection)
+            raise call.refusal(time.time(), proxy=proxy)
+        return connection
+
+    def read(self, call: Call[Any], connection: Any) -> None:
+        """Reads the body of an answer to its end, or as much of an error's as is shown."""
+        with _translating(call):
+            call.begin_body()
+            while (data := connection.read()) is not None and call.received(data, time.monotonic()):
+                pass
+
+
+class AsyncClient:
+    """The same as `Client`, to be awaited on an asyncio loop."""
+
+    def __init__(self, settings: Settings, abandoned: asyncio.Event | None = None) -> None:
+        self._settings = settings
+        self._abandoned = abandoned or asyncio.Event()
+
+    async def send(self, request: Request[T]) -> T:
+        """What the answer to a request means.
+
+        Raises:
+            OVHCloudError: there is no answer, or it is an error.
+        """
+        call = Call(self._settings, request)
+        connection, held = await self.open(call)
+        async with held:
+            await self.read(call, connection)
+        result = call.result(time.monotonic())
+        warn_of_header(call.model, call.exchange().warning)
+        return result
+
+    def stream(self, request: StreamedRequest[D, T]) -> "AsyncStream[D, T]":
+        """The answer to a request as it arrives; leaving its block closes the connection."""
+        return AsyncStream(self, StreamedCall(self._settings, request))
+
+    async def open(self, call: Call[Any]) -> tuple[Any, AsyncExitStack]:
+        """The connection on which a successful answer has begun, and what to close in the end."""
+        warn_of_model(call.model)
+        with ExitStack() as left:
+            left.callback(call.leave)
+            while True:
+                async with AsyncExitStack() as held:
+                    pool = held.enter_context(await async_pool(self._settings))
+                    asked = time.monotonic()
+                    await held.enter_async_context(pool.slots(self._settings.max_concurrency, call.path))
+                    wait = _begin_attempt(call, asked)
+                    if not wait:
+                        try:
+                            connection = held.enter_context(pool.connection())
+                            held.push_async_callback(connection.aclose)
+                            return await self._attempt(call, connection, pool.proxy), held.pop_all()
+                        except OVHCloudError as error:
+                            wait = _next_attempt(call, error)
+                if await _set_within(self._abandoned, wait):
+                    raise call.given_up()
+
+    async def _attempt(self, call: Call[Any], connection: Any, proxy: str | None) -> Any:
+        with _translating(call, proxy):
+            async with _until(call.clocks):
+                status, headers = await connection.send(call)
+        if not _answered(call, status, headers):
+            await self.read(call, connection)
+            raise call.refusal(time.time(), proxy=proxy)
+        return connection
+
+    async def read(self, call: Call[Any], connection: Any) -> None:
+        """Reads the body of an answer to its end, or as much of an error's as is shown."""
+        with _translating(call):
+            call.begin_body()
+            async with _until(call.clocks):
+                while (data := await connection.read()) is not None and call.received(data, time.monotonic()):
+                    pass
+
+
+class Stream(Generic[D, T]):
+    """A streamed answer, to be entered and iterated once: its deltas, in order."""
+
+    _connection: Any
+    _held: ExitStack
+
+    def __init__(self, client: Client, call: StreamedCall[D, T]) -> None:
+        self._client = client
+        self._call = call
+
+    def __enter__(self) -> Self:
+        connection, held = self._client.open(self._call)
+        with held:
+            with _translating(self._call):
+                self._call.begin_body()
+            if not self._call.is_stream():
+                self._client.read(self._call, connection)
+                raise self._call.not_a_stream(time.monotonic())
+            self._connection, self._held = connection, held.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is GeneratorExit:  # perhaps raised by the garbage collector, where waiting for a lock may be for ever
+            close_later(self._held.close)
+        else:
+            self._held.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> D:
+        self._call.resume(time.monotonic())
+        while (delta := self._call.next_delta()) is None:
+            if self._call.is_over:
+                raise StopIteration
+            data = None
+            with _translating(self._call):
+                data = self._connection.read()
+            self._call.feed(data, time.monotonic())
+        self._call.pause(time.monotonic())
+        return delta
+
+    def so_far(self) -> T:
+        """What the deltas so far add up to."""
+        return self._call.so_far()
+
+    def result(self) -> T:
+        """The whole answer, once the deltas have ended."""
+        warn_of_header(self._call.model, self._call.exchange().warning)
+        return self._call.so_far()
+
+
+class AsyncStream(Generic[D, T]):
+    """The same as `Stream`, for `async with` and `async for`."""
+
+    _connection: Any
+    _held: AsyncExitStack
+
+    def __init__(self, client: AsyncClient, call: StreamedCall[D, T]) -> None:
+        self._client = client
+        self._call = call
+
+    async def __aenter__(self) -> Self:
+        connection, held = await self._client.open(self._call)
+        async with held:
+            with _translating(self._call):
+                self._call.begin_body()
+            if not self._call.is_stream():
+                await self._client.read(self._call, connection)
+                raise self._call.not_a_stream(time.monotonic())
+            self._connection, self._held = connection, held.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._held.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> D:
+        self._call.resume(time.monotonic())
+        while (delta := self._call.next_delta()) is None:
+            if self._call.is_over:
+                raise StopAsyncIteration
+            data = None
+            with _translating(self._call):
+                async with _until(self._call.clocks):
+                    data = await self._connection.read()
+            self._call.feed(data, time.monotonic())
+        self._call.pause(time.monotonic())
+        return delta
+
+    def so_far(self) -> T:
+        """What the deltas so far add up to."""
+        return self._call.so_far()
+
+    def result(self) -> T:
+        """The whole answer, once the deltas have ended."""
+        warn_of_header(self._call.model, self._call.exchange().warning)
+        return self._call.so_far()
+
+
+def _until(clocks: Clocks) -> asyncio.Timeout:
+    left = clocks.left(time.monotonic())
+    return asyncio.timeout(None if left == math.inf else left)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it is set by then; the same as `wait` of an event of threads."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
+
+
+def _answered(call: Call[Any], status: int, headers: Mapping[str, str]) -> bool:
+    """Takes the head of an answer; whether it is a success."""
+    is_success = call.answered(status, headers)
+    held_back = call.record_limits(time.monotonic(), time.time())
+    if held_back >= NOTABLE_SECONDS:
+        log.warning(
+            "The limit for %s is reached; for %.0f s requests wait, or fail if their max_wait is less",
+            call.model,
+            held_back,
+        )
+    return is_success
+
+
+def _begin_attempt(call: Call[Any], asked: float) -> float:
+    now = time.monotonic()
+    wait = call.begin_attempt(now, random.random(), queued=now - asked)  # noqa: S311 - jitter is no secret
+    if wait >= NOTABLE_SECONDS:
+        log.info("A request for %s waits %.0f s for the service's limit", call.model, wait)
+    return wait
+
+
+def _next_attempt(call: Call[Any], error: OVHCloudError) -> float:
+    wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - as above
+    level = logging.WARNING if wait >= NOTABLE_SECONDS else logging.INFO
+    log.log(
+        level, "A request for %s failed (%s); the next is in %.1f s", call.model or call.url, type(error).__name__, wait
+    )
+    return wait
+
+
+@contextmanager
+def _translating(call: Call[Any], proxy: str | None = None) -> Iterator[None]:
+    """Raises a failure of the HTTP library as what it means for the call; works round `await` too."""
+    try:
+        yield
+    except OVHCloudError as error:
+        call.with_context(error)
+        raise
+    except Exception as error:  # httpx and httpx2 have no base in common; what is neither's is raised as it is
+        failure = translated(error, call.settings.base_url, call.clocks, time.monotonic(), proxy=proxy)
+        if failure is None:
+            raise
+        meaning = call.meaning_of(failure)
+        if meaning is not None:
+            raise meaning from error

@@ -1,0 +1,131 @@
+"""What the service has said about its limits, for all who share a key and a model.
+
+Pure: it is told the time. Nobody is held back before the service has said that the limit is reached; from then on no
+more requests go out in its minute than it allows, those first that were first.
+"""
+
+import hashlib
+import math
+import re
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Mapping
+
+from ovhcloud_ai_endpoints._http.refusals import retry_after
+from ovhcloud_ai_endpoints._process import Table
+
+WINDOW = 60.0  # seconds: the service's limits are requests a minute, and its minutes are fixed (a guess)
+LONGEST = 86400.0  # seconds; nothing longer is believed
+KEPT = 1024  # limiters; those that were used last stay
+LIMIT_HEADER = "x-ratelimit-limit-minute"
+REMAINING_HEADER = "x-ratelimit-remaining-minute"
+RESET_HEADER = "ratelimit-reset"
+
+
+class Limiter:
+    """The limit of one key for one model."""
+
+    def __init__(self) -> None:
+        self._limit = math.inf  # requests in a window
+        self._left = math.inf  # requests that may still go in this window; infinite while nobody is held back
+        self._end = -math.inf  # when this window ends
+        self._said = -math.inf  # until when nothing is taken, as the service said; after a window it is asked again
+        self._queue: list[int] = []  # the tickets of those who wait
+        self._lock = threading.RLock()
+
+    def record(
+        self, now: float, status: int, headers: Mapping[str, str], *, age: float = 0.0, epoch: float = 0.0
+    ) -> float:
+        """Takes what an answer says; the seconds for which all are held back, if it is this answer that does it.
+
+        Args:
+            headers: with lower-case names.
+            age: seconds since the request was sent; what the answer says may be as old.
+            epoch: seconds since 1970, for a Retry-After that is a date.
+        """
+        remaining, reset = _number(headers, REMAINING_HEADER), _number(headers, RESET_HEADER)
+        with self._lock:
+            self._limit = _number(headers, LIMIT_HEADER) or self._limit
+            self._begin_window(now)
+            if status == 429:
+                return self._close(now, now + (retry_after(status, headers, epoch) or 0.0))
+            end = now if reset is None else now - age + min(reset, WINDOW)
+            if remaining is None or end <= now:
+                return 0.0
+            if remaining == 0:
+                return self._close(now, end)
+            if 0 < self._left < math.inf:
+                self._left, self._end = min(self._left, remaining), end
+            return 0.0
+
+    def seconds_until_free(self, now: float, ticket: int) -> float:
+        """Seconds until it is worth asking again; 0 if the request may go, which then counts.
+
+        Args:
+            ticket: says who was first; who waits keeps the place until `leave`.
+        """
+        with self._lock:
+            self._begin_window(now)
+            place = bisect_left(self._queue, ticket)
+            if place < self._left:
+                self.leave(ticket)
+                self._left -= 1
+                return 0.0
+            self.join(ticket)
+            return max(self._end, self._said) - now
+
+    def join(self, ticket: int) -> None:
+        """Takes a place among those who wait."""
+        with self._lock:
+            self.leave(ticket)
+            insort(self._queue, ticket)
+
+    def leave(self, ticket: int) -> None:
+        """Gives the place up, if there is one."""
+        with self._lock:
+            place = bisect_left(self._queue, ticket)
+            if self._queue[place : place + 1] == [ticket]:
+                del self._queue[place]
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it holds calls back, or has done so and was not asked since."""
+        return self._left < math.inf or bool(self._queue)
+
+    def _begin_window(self, now: float) -> None:
+        if now < self._end or self._left == math.inf:
+            return
+        self._said = -math.inf
+        if self._left > 0:  # the window that has ended was not used up
+            self._left = math.inf
+        else:
+            self._left = self._limit
+            self._end += WINDOW * (1 + (now - self._end) // WINDOW)
+
+    def _close(self, now: float, end: float) -> float:
+        if end <= now:  # nothing is said of when
+            return 0.0
+        was_open = self._left > 0
+        self._said = max(min(end, now + LONGEST), self._said)
+        end = min(end, now + WINDOW)
+        self._left, self._end = 0.0, end if was_open else max(end, self._end)
+        return self._said - now if was_open else 0.0
+
+
+_limiters: Table[tuple[str, bytes, str], Limiter] = Table(KEPT, is_needed=lambda limiter: limiter.holds_back)
+
+
+def limiter(base_url: str, key: str, model: str) -> Limiter:
+    """The process's limiter for this server, key and model; no key is kept."""
+    who = (base_url, hashlib.blake2b(key.encode(), digest_size=16).digest(), model)
+    return _limiters.setdefault(who, Limiter)
+
+
+def forget(base_url: str) -> None:
+    """Forgets what a server has said; for tests."""
+    _limiters.forget(lambda who: who[0] == base_url)
+
+
+def _number(headers: Mapping[str, str], name: str) -> float | None:
+    value = headers.get(name, "").strip()
+    return float(value) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) else None

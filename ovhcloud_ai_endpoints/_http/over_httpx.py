@@ -1,0 +1,238 @@
+"""HTTP by httpx and httpcore: sends a call's attempt, and reads its answer.
+
+A driver, and the only module that imports them; it is imported with the first call, since they take up to 290 ms.
+
+Requests go through the class of transport that `httpx.Client` itself uses, so that what users mock and trace it with
+goes on working; what a client does beside (cookies, redirects, authentication) is not needed. Each transport has a pool
+of one connection, since the cost of httpcore's pool grows with the number of its connections at every event.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+import httpx
+
+from ovhcloud_ai_endpoints._http.call import Call
+from ovhcloud_ai_endpoints._http.network import BlockingNetwork, Deadline, Failures, LoopNetwork, opened_socket
+from ovhcloud_ai_endpoints._http.request import Content
+from ovhcloud_ai_endpoints._http.routes import PORTS, ResolvedRoute
+
+FAILURES = Failures(connect=httpcore.ConnectError, connect_timeout=httpcore.ConnectTimeout, write=httpcore.WriteError)
+
+
+class Connection:
+    """One connection that blocks; it is opened by the first request, and again when it was closed.
+
+    Attributes:
+        is_free: whether its last answer has been read to the end, so that it can serve another call.
+    """
+
+    _chunks: Iterator[bytes]
+
+    def __init__(self, route: ResolvedRoute) -> None:
+        self._deadline = Deadline()
+        self._transport = _Transport(route, BlockingNetwork(self._deadline, FAILURES))
+        self.is_free = True
+
+    def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        self.is_free = False
+        self._deadline.clocks = call.clocks
+        response = self._transport.handle_request(_request(call, _blocking_content(call.content)))
+        self._chunks = response.iter_bytes()
+        return response.status_code, response.headers
+
+    def read(self) -> bytes | None:
+        """The next piece of the answer, decompressed; None at its end."""
+        data = next(self._chunks, None)
+        self.is_free = data is None
+        return data
+
+    def close(self) -> None:
+        self._deadline.clocks = None
+        self._transport.close()
+
+
+class AsyncConnection:
+    """The same as `Connection`, to be awaited."""
+
+    _chunks: AsyncIterator[bytes]
+
+    def __init__(self, route: ResolvedRoute) -> None:
+        over = _over_aiohttp if route.http_backend == "aiohttp" else _over_httpcore
+        self._transport, self._close = over(route)
+        self.is_free = True
+
+    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        self.is_free = False
+        response = await self._transport.handle_async_request(_request(call, _awaited_content(call.content)))
+        self._chunks = response.aiter_bytes()
+        return response.status_code, response.headers
+
+    async def read(self) -> bytes | None:
+        """The next piece of the answer, decompressed; None at its end."""
+        data = await anext(self._chunks, None)
+        self.is_free = data is None
+        return data
+
+    async def aclose(self) -> None:
+        """Ends the answer, which takes no waiting."""
+        if not self.is_free:
+            self.close()
+
+    def close(self) -> None:
+        """Closes the socket; what the HTTP library knows of it goes with this object."""
+        self._close()
+
+
+def _over_httpcore(route: ResolvedRoute) -> tuple[httpx.AsyncBaseTransport, Callable[[], object]]:
+    network = LoopNetwork(FAILURES)
+    return _AsyncTransport(route, network), network.abort
+
+
+def _over_aiohttp(route: ResolvedRoute) -> tuple[httpx.AsyncBaseTransport, Callable[[], object]]:
+    import aiohttp  # noqa: PLC0415 - an extra, which only those have who ask for it
+    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
+
+    connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=opened_socket)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    proxy = None if route.proxy is None else httpx.Proxy(route.proxy)
+
+    def close() -> None:
+        closing = asyncio.ensure_future(connector.close(abort_ssl=True))  # which has closed it by now
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+        session.detach()
+
+    return AiohttpTransport(client=session, verify=route.tls, proxy=proxy), close
+
+
+_closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive
+
+
+class GivenConnection:
+    """A client that the user gave, for one call; how it reads and waits is its own affair."""
+
+    is_free = False
+    _response: httpx.Response | None = None
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        request = _built_by(self._client, call, _blocking_content(call.content))
+        self._response = self._client.send(request, stream=True, follow_redirects=False)
+        _bound_body(self._response, call)
+        self._chunks = self._response.iter_bytes()
+        return self._response.status_code, self._response.headers
+
+    def read(self) -> bytes | None:
+        """The next piece of the answer, decompressed; None at its end."""
+        return next(self._chunks, None)
+
+    def close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+
+
+class AsyncGivenConnection:
+    """The same as `GivenConnection`, to be awaited."""
+
+    is_free = False
+    _response: httpx.Response | None = None
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        request = _built_by(self._client, call, _awaited_content(call.content))
+        self._response = await self._client.send(request, stream=True, follow_redirects=False)
+        _bound_body(self._response, call)
+        self._chunks = self._response.aiter_bytes()
+        return self._response.status_code, self._response.headers
+
+    async def read(self) -> bytes | None:
+        """The next piece of the answer, decompressed; None at its end."""
+        return await anext(self._chunks, None)
+
+    async def aclose(self) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+
+    def close(self) -> None:
+        """Nothing is left to close after `aclose`."""
+
+
+class _Transport(httpx.HTTPTransport):
+    def __init__(self, route: ResolvedRoute, network: BlockingNetwork) -> None:
+        pools = (httpcore.ConnectionPool, httpcore.HTTPProxy, httpcore.SOCKSProxy)
+        self._pool = _pool(route, pools, network)
+
+
+class _AsyncTransport(httpx.AsyncHTTPTransport):
+    def __init__(self, route: ResolvedRoute, network: LoopNetwork) -> None:
+        pools = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPProxy, httpcore.AsyncSOCKSProxy)
+        self._pool = _pool(route, pools, network)
+
+
+def _pool(route: ResolvedRoute, pools: tuple[Any, Any, Any], network: Any) -> Any:
+    """A pool of one connection, of the class that httpx has for a route: direct, through a proxy, or through SOCKS."""
+    direct, proxied, through_socks = pools
+    options: dict[str, Any] = {"ssl_context": route.tls, "max_connections": 1, "network_backend": network}
+    if route.proxy is None:
+        return direct(**options)
+    parts = urlsplit(route.proxy)
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    options["proxy_url"] = httpcore.URL(scheme=parts.scheme, host=host, port=port, target="/")
+    if parts.username:
+        options["proxy_auth"] = tuple(unquote(part or "").encode() for part in (parts.username, parts.password))
+    if parts.scheme.startswith("socks"):
+        return through_socks(**options)
+    return proxied(**options, proxy_ssl_context=route.tls if parts.scheme == "https" else None)
+
+
+def _request(call: Call[Any], content: Any) -> httpx.Request:
+    timeout = {"connect": call.connect_timeout(time.monotonic())}
+    return httpx.Request(
+        call.method, _url(call.url), headers=call.headers, content=content, extensions={"timeout": timeout}
+    )
+
+
+def _built_by(client: httpx.Client | httpx.AsyncClient, call: Call[Any], content: Any) -> httpx.Request:
+    now = time.monotonic()
+    connect, read = call.connect_timeout(now), call.read_timeout(now)
+    timeout = (connect, read, read, None)  # the form that httpx2 takes too
+    return client.build_request(call.method, call.url, content=content, headers=call.headers, timeout=timeout)
+
+
+def _bound_body(response: httpx.Response, call: Call[Any]) -> None:
+    """Bounds the reads of a body, for which httpx looks up the timeout as the first begins."""
+    response.request.extensions.get("timeout", {})["read"] = call.body_timeout(time.monotonic())
+
+
+@lru_cache(maxsize=64)
+def _url(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+def _blocking_content(content: Content) -> Any:
+    return content.body() if callable(content.body) else content.body or None
+
+
+def _awaited_content(content: Content) -> Any:
+    return _chunks(content.body()) if callable(content.body) else content.body or None
+
+
+async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a body that blocks, as a file does, read on a thread."""
+    rest = iter(chunks)
+    while (chunk := await asyncio.to_thread(next, rest, None)) is not None:
+        yield chunk

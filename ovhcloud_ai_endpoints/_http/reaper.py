@@ -1,0 +1,86 @@
+"""The process's one thread for closing: what the garbage collector has found, and what has been idle for too long.
+
+A driver. The collector may run at any moment, also while this very thread holds a lock that closing would wait for; so
+what it finds is closed elsewhere. The thread ends when there is nothing left to look after.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from ovhcloud_ai_endpoints._process import after_fork
+
+LINGER_SECONDS = 5.0  # for which the thread waits for more to do; starting one takes 0.1 ms
+
+
+class Reaper:
+    """Closes things on a thread, which is started when it is needed.
+
+    Args:
+        sweep: closes what has been idle for too long at a time; gives the time at which the next will have been,
+            infinite if nothing is idle.
+    """
+
+    def __init__(self, sweep: Callable[[float], float]) -> None:
+        self._sweep = sweep
+        self._reset()
+        after_fork(self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()  # what is collected while it is held may ask for it again
+        self._jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._is_wanted = False
+
+    def close(self, closing: Callable[[], object]) -> None:
+        """Has something closed soon; at once where no thread can be had, as when the process ends."""
+        self._jobs.put(closing)
+        if not self.watch():
+            with suppress(Empty):
+                while True:
+                    self._jobs.get_nowait()()
+
+    def watch(self) -> bool:
+        """Sees to it that what is idle is closed in time; False if no thread can be had."""
+        self._is_wanted = True
+        if self._thread is not None:
+            return True
+        with self._lock:
+            if self._thread is not None:
+                return True
+            self._thread = threading.Thread(target=self._run, name="ovhcloud-reaper", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # "can't start new thread": there are too many, or the interpreter shuts down
+                self._thread = None
+                return False
+        return True
+
+    def _run(self) -> None:
+        try:
+            while not self._is_finished():
+                pass
+        except BaseException:
+            self._thread = None
+            raise
+
+    def _is_finished(self) -> bool:
+        """Does what is next; whether there is nothing left to do."""
+        now = time.monotonic()
+        expiry = self._sweep(now)
+        wait = LINGER_SECONDS if expiry == math.inf else max(0.0, expiry - now)
+        with suppress(Empty):
+            self._jobs.get(timeout=wait)()
+            return False
+        return expiry == math.inf and self._has_ended()
+
+    def _has_ended(self) -> bool:
+        with self._lock:
+            own, self._thread = self._thread, None
+            if self._is_wanted or not self._jobs.empty():
+                self._is_wanted, self._thread = False, own
+                return False
+        return True

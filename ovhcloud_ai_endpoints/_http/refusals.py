@@ -1,0 +1,181 @@
+"""What an unsuccessful answer means: status, headers and body in, an error out.
+
+Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._catalogue import advice
+from ovhcloud_ai_endpoints._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ContextOverflowError,
+    InternalServerError,
+    InvalidResponseError,
+    NotFoundError,
+    OVHCloudError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from ovhcloud_ai_endpoints._wordings import says
+
+TRANSIENT_STATUSES = frozenset({408, 409, 429})
+SHOWN_CHARACTERS = 500
+PAGE_CHARACTERS = 2000
+
+_BY_STATUS: dict[int, type[OVHCloudError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: APITimeoutError,
+    413: PayloadTooLargeError,
+    429: RateLimitError,
+}
+
+
+def status_error(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    model: str | None = None,
+    url: str = "",
+    sent: int = 0,
+    now: float = 0.0,
+) -> OVHCloudError:
+    """The error that an answer of this status means, whatever the shape of its body.
+
+    Args:
+        url: what was asked.
+        model: name of the model that was asked for.
+        sent: size of the request's body in bytes.
+        now: seconds since the epoch, for a Retry-After that is a date.
+    """
+    said = message_in(body) or f"The service answered with status {status} and no message"
+    kind = _BY_STATUS.get(status, InternalServerError if status >= 500 else BadRequestError)
+    if kind is PermissionDeniedError and says(said, "authentication failed"):
+        kind = AuthenticationError
+    if kind is BadRequestError and says(said, "context overflow"):
+        kind = ContextOverflowError
+    wait = retry_after(status, headers, now)
+    help_ = advice(kind, said, model=model, url=url, sent=sent, wait=wait)
+    text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
+    error = kind(f"{said.rstrip('.')}. {help_}".rstrip(), status=status, headers=headers, body=text)
+    error.is_transient = status in TRANSIENT_STATUSES or status >= 500
+    error.may_have_taken_effect = status != 429
+    error.retry_after = wait
+    error.request_id = error.request_id or _field(body, "request_id")
+    return error
+
+
+def event_error(event: Mapping[str, Any], *, body: bytes = b"", model: str | None = None) -> OVHCloudError:
+    """The error that a stream reported in one of its events: what the same HTTP status would have meant."""
+    error = event.get("error")
+    error = error if isinstance(error, Mapping) else event
+    code = next((error[key] for key in ("code", "status", "status_code") if error.get(key) is not None), None)
+    status = int(code) if isinstance(code, int | str) and re.fullmatch("[45][0-9][0-9]", str(code)) else 500
+    return status_error(status, {}, body, model=model)
+
+
+def invalid_response(problem: str, body: bytes, headers: Mapping[str, str] | None = None) -> InvalidResponseError:
+    """An error that shows the first bytes of what could not be read."""
+    start = body[:200].decode("utf-8", "backslashreplace")
+    shown = f"It begins with {start!r}." if start else "It is empty."
+    return InvalidResponseError(f"{problem}. {shown}", headers=headers, body=start)
+
+
+def limit_reached(wait: float, argument: str, model: str | None, *, has_key: bool) -> RateLimitError:
+    """The error for a request that is not sent, because the service has said that its limit is reached.
+
+    Args:
+        argument: that rules out waiting so long.
+    """
+    hint = " Without a key it takes 2 requests a minute, with one 400: set OVHCLOUD_API_KEY." if not has_key else ""
+    error = RateLimitError(
+        f"The limit for {model} is reached, and the service takes no request for {wait:.0f} s. "
+        f"Waiting that long is ruled out by {argument}, so nothing was sent.{hint}"
+    )
+    error.retry_after = wait
+    return error
+
+
+def message_in(body: bytes) -> str:
+    """What an error body says: `error.message`, `message`, or its text; of an HTML page its title."""
+    try:
+        value = from_json(body, cache_strings="keys")
+    except ValueError:
+        value = None
+    match value:
+        case {"error": {"message": str(said)}} | {"message": str(said)} | {"error": str(said)}:
+            pass
+        case {"detail": detail}:
+            said = str(detail)
+        case _:
+            said = body.decode("utf-8", "replace").strip()
+            if said[:1] == "<":
+                said = _page(said)
+            elif said[:1] in {"{", "["}:  # cut, or of another shape
+                said = said if value is not None else ""
+    said = " ".join(said.split())
+    return said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
+
+
+def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait before another try: `Retry-After` (seconds or a date), or on a 429 else `RateLimit-Reset`.
+
+    The latter is on every answer of the gateway and tells when its window ends, whatever else has failed.
+    """
+    for name in ("retry-after", "ratelimit-reset") if status == 429 else ("retry-after",):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d{1,99}(\.\d{1,99})?", value):
+            return float(value)
+        if name == "retry-after" and value[:1].isalpha():
+            try:
+                return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+            except (OverflowError, TypeError, ValueError):  # what the parser raises for odd dates
+                continue
+    return None
+
+
+def _field(body: bytes, name: str) -> str | None:
+    try:
+        value = from_json(body, cache_strings="keys")
+    except ValueError:
+        return None
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _page(html: str) -> str:
+    html = html[:PAGE_CHARACTERS]  # the patterns take time by the square of it
+    title = re.search(r"<(title|h1)[^>]*>(.*?)</", html, re.IGNORECASE | re.DOTALL)
+    text = title[2] if title else re.sub(r"<[^>]*>", " ", html)
+    return f"An HTML page, not the API: {text.strip()}"
+
+
+def proxy_refusal(proxy: str | None, words: str) -> APIConnectionError:
+    """The error for a proxy that refuses to pass a request on.
+
+    Args:
+        proxy: its URL without a password; None if the client that the user gave has it.
+        words: what it answered, beginning with the status.
+    """
+    name = f"The proxy {proxy}" if proxy else "The proxy"
+    status = int(words[:3]) if re.match(r"[1-5]\d\d\b", words) else None
+    if status == 407:
+        hint = 'Put both into its URL: proxy="http://user:password@host:port".'
+        problem = f"{name} asks for a user name and password, or refuses those that it got. {hint}"
+    else:
+        problem = f"{name} did not pass the request on: {words.rstrip('.')}."
+    error = APIConnectionError(problem, status=status)
+    error.is_transient = status is None or status >= 500
+    error.may_have_taken_effect = False
+    return error

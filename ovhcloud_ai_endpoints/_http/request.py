@@ -1,0 +1,205 @@
+"""What is asked and what comes back, as values: all that an endpoint and the transport know of each other.
+
+Pure.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
+
+from pydantic_core import from_json
+
+from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError, PayloadTooLargeError
+from ovhcloud_ai_endpoints._http.refusals import invalid_response
+from ovhcloud_ai_endpoints._values import Exchange
+
+T_co = TypeVar("T_co", covariant=True)
+D_co = TypeVar("D_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The body of a request.
+
+    Attributes:
+        body: its bytes, or a function that gives them in chunks, afresh for each attempt.
+        media_type: what they are; None for a request without a body.
+    """
+
+    body: bytes | Callable[[], Iterable[bytes]] = b""
+    media_type: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, as far as they are known before they are read."""
+        return len(self.body) if isinstance(self.body, bytes) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A successful answer that has been read to its end.
+
+    Attributes:
+        headers: lower-case names.
+        body: decompressed.
+        exchange: what is known of the call.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    exchange: Exchange
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            InvalidResponseError: it is not JSON.
+        """
+        try:
+            return from_json(self.body, cache_strings="keys")  # a cache of values would outlive them
+        except ValueError as error:
+            raise invalid_response("The answer is not JSON", self.body, self.headers) from error
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            InvalidResponseError: it is not a JSON object.
+        """
+        value = self.json()
+        if not isinstance(value, dict):
+            raise invalid_response("The answer is not a JSON object", self.body, self.headers)
+        return value
+
+    @property
+    def day(self) -> str | None:
+        """The day of the answer by the service's clock, as YYYY-MM-DD; None if it did not say."""
+        try:
+            return parsedate_to_datetime(self.headers["date"]).date().isoformat()
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+class Request(Protocol[T_co]):
+    """A request that knows how to read its answer.
+
+    Attributes:
+        method: of HTTP.
+        path: behind the base URL, with its query.
+        model: whose limit it counts against; None if it counts against nobody's.
+        may_repeat: whether it may be sent again after it may have arrived; False for what creates something.
+        largest: bytes that its answer may have, counted as they are decompressed.
+    """
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def may_repeat(self) -> bool: ...
+    @property
+    def largest(self) -> int: ...
+
+    def content(self) -> Content:
+        """The body to send.
+
+        Raises:
+            BadRequestError: it can't be written.
+            PayloadTooLargeError: the service would refuse it for its size.
+        """
+
+    def read(self, whole: Whole) -> T_co:
+        """What a whole answer means.
+
+        Raises:
+            OVHCloudError: it is an error in spite of its status, or can't be read.
+        """
+
+
+class Reader(Protocol[D_co, T_co]):
+    """Reads one streamed answer as it arrives.
+
+    Attributes:
+        is_done: whether nothing that still comes belongs to the answer.
+        is_complete: whether the answer is whole, even if the end of the stream is missing.
+    """
+
+    @property
+    def is_done(self) -> bool: ...
+    @property
+    def is_complete(self) -> bool: ...
+
+    def feed(self, data: bytes) -> Iterator[D_co]:
+        """The deltas in these bytes; exhausted before the next call. A falsy one is progress without content.
+
+        Raises:
+            OVHCloudError: the stream reports an error, or can't be read.
+        """
+
+    def end(self) -> Iterator[D_co]:
+        """The deltas that were held back, once the bytes have ended.
+
+        Raises:
+            OVHCloudError: the answer is not complete, or empty.
+        """
+
+    def interrupted(self, problem: str) -> OVHCloudError:
+        """The error for a stream that broke off, with what had arrived."""
+
+    def result(self, exchange: Exchange) -> T_co:
+        """What the deltas so far add up to."""
+
+
+class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
+    """A request whose answer is read as it arrives.
+
+    Attributes:
+        whole_types: beginnings of media types that say that the answer is not a stream.
+    """
+
+    @property
+    def whole_types(self) -> Collection[str]: ...
+
+    def reader(self) -> Reader[D_co, T_co]:
+        """A fresh reader for one answer."""
+
+
+def json_content(body: Mapping[str, Any], *, most: int | None = None) -> Content:
+    """A body as JSON.
+
+    Args:
+        most: bytes that the server is known to take.
+
+    Raises:
+        BadRequestError: a text in it is not Unicode (half of a surrogate pair), or a number is not finite.
+        PayloadTooLargeError: it is larger than the server takes.
+    """
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError as error:
+        raise BadRequestError(f"The request can't be written as JSON: {error}.") from error
+    if most is not None and len(text) > most:
+        raise too_large(body, len(text))
+    return Content(text, "application/json")
+
+
+def too_large(body: Mapping[str, Any], size: int) -> PayloadTooLargeError:
+    """The error for a request that is not sent, because the service would refuse it.
+
+    Args:
+        body: of the request.
+        size: of its JSON, in bytes.
+    """
+    images = re.findall(r"data:[^;,\"']{1,80};base64,[A-Za-z0-9+/=]+", json.dumps(body))
+    shown = f"; {len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB" if images else ""
+    texts = body.get("input") or body.get("messages") or []
+    return PayloadTooLargeError(
+        f"The request has {size / 1e6:.2f} MB, and the service takes 2 MB{shown}. It was not sent. "
+        f"Send smaller or fewer images, or less than these {len(texts)} texts or messages."
+    )

@@ -1,0 +1,99 @@
+"""The way to a server: what connections must have in common to be shared, and what it takes to open one.
+
+It reads the environment and files of certificates; it opens no connection.
+"""
+
+import ssl
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from ovhcloud_ai_endpoints._errors import APIConnectionError
+from ovhcloud_ai_endpoints._http.settings import HTTPBackend, Settings
+from ovhcloud_ai_endpoints._http.tls import Verify, tls_context
+
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+
+
+@dataclass(frozen=True)
+class Route:
+    """By what pools are told apart."""
+
+    scheme: str
+    host: str
+    port: int
+    verify: Verify
+    proxy: str | None
+    trust_env: bool
+    http_backend: HTTPBackend
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Route":
+        url = urlsplit(settings.base_url)
+        return cls(
+            url.scheme,
+            url.hostname or "",
+            url.port or PORTS[url.scheme],
+            settings.verify,
+            settings.proxy,
+            settings.trust_env,
+            settings.http_backend,
+        )
+
+    def resolved(self) -> "ResolvedRoute":
+        """With what files and the environment say now.
+
+        Raises:
+            APIConnectionError: the certificates can't be read, or the proxy is of a kind that can't be used.
+        """
+        proxy = self.proxy or self._proxy_of_environment()
+        scheme = urlsplit(proxy or "").scheme
+        if proxy is not None and scheme not in PORTS:
+            raise APIConnectionError(f"The proxy {without_password(proxy)} must be an http, https or socks5 URL.")
+        if scheme.startswith("socks") and self.http_backend == "aiohttp":
+            raise APIConnectionError(
+                f'The proxy {without_password(proxy or "")} can\'t be used with http_backend="aiohttp", '
+                "which takes http and https proxies."
+            )
+        if scheme.startswith("socks") and find_spec("socksio") is None:
+            raise APIConnectionError(
+                f'The proxy {without_password(proxy or "")} needs a package: pip install "httpx[socks]".'
+            )
+        needs_tls = "https" in {self.scheme, scheme}
+        tls = tls_context(self.verify, trust_env=self.trust_env) if needs_tls else _unused_tls()
+        return ResolvedRoute(self.http_backend, tls, proxy)
+
+    def _proxy_of_environment(self) -> str | None:
+        if not self.trust_env or proxy_bypass(f"{self.host}:{self.port}"):
+            return None
+        proxies = getproxies()
+        proxy = proxies.get(self.scheme) or proxies.get("all")
+        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+@dataclass(frozen=True)
+class ResolvedRoute:
+    """What it takes to open a connection.
+
+    Attributes:
+        tls: whom to trust; without certificates where no connection uses it.
+        proxy: its URL, with user name and password.
+    """
+
+    http_backend: HTTPBackend
+    tls: ssl.SSLContext
+    proxy: str | None
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@cache
+def _unused_tls() -> ssl.SSLContext:
+    """What the HTTP libraries want for plain HTTP too; to read certificates would take 10 ms."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,0 +1,158 @@
+"""Who we are to the service and how patient: one frozen value, and what the environment says of it.
+
+Pure but for reading environment variables.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from platform import python_version
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from ovhcloud_ai_endpoints._errors import KEY_ADVICE, AuthenticationError
+from ovhcloud_ai_endpoints._http.retry import Retry
+from ovhcloud_ai_endpoints._http.tls import Verify
+from ovhcloud_ai_endpoints._version import __version__
+
+KEY_VARIABLES = ("OVHCLOUD_API_KEY", "OVH_AI_ENDPOINTS_ACCESS_TOKEN")
+BASE_URL_VARIABLE = "OVHCLOUD_API_BASE"
+BASE_URL = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
+CHAT_CONCURRENCY = 256
+EMBEDDING_CONCURRENCY = 8
+
+HEADERS = {
+    "User-Agent": f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+}
+
+HTTPBackend = Literal["httpx", "aiohttp"]
+Key = str | SecretStr | Callable[[], str | SecretStr]
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """The clocks of a call, in seconds; None means no limit.
+
+    Attributes:
+        connect: for one connection to be made.
+        first_event: from the call to the whole answer, or to a stream's first event, retries included.
+        idle: between two events of a stream. Pings are no events.
+        total: from the call to the end of the answer or stream.
+    """
+
+    connect: float | None = 10.0
+    first_event: float | None = 600.0
+    idle: float | None = 120.0
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, seconds in vars(self).items():
+            if seconds is not None and (
+                isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0
+            ):
+                raise ValueError(f"Timeouts.{name} is more than 0 seconds, or None for no limit; not {seconds!r}")
+
+    @classmethod
+    def of(cls, timeout: Any) -> "Timeouts":
+        """Timeouts from what users pass: nothing, seconds, Timeouts (also as a dict), or a client's own Timeout."""
+        match timeout:
+            case None:
+                return cls()
+            case Timeouts():
+                return timeout
+            case int() | float():
+                return cls(min(10.0, timeout), timeout, timeout)
+            case dict():
+                return cls(**timeout)
+            case object(connect=connect, read=read):  # httpx.Timeout and its like
+                return cls(connect, read, read)
+        raise TypeError(f"timeout is seconds or ovhcloud_ai_endpoints.Timeouts, not {timeout!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that the transport needs to know of a model object."""
+
+    api_key: Key | None = field(default=None, repr=False)
+    base_url: str = BASE_URL
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = field(default_factory=Retry)
+    max_concurrency: int = CHAT_CONCURRENCY
+    share_limits: bool = True
+    default_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    verify: Verify = True
+    proxy: str | None = field(default=None, repr=False)
+    trust_env: bool = True
+    http_backend: HTTPBackend = "httpx"
+    http_client: Any = None  # of httpx or of httpx2, neither of which is imported before it is needed
+    http_async_client: Any = None
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every request, but for the key."""
+        return {**HEADERS, **self.default_headers}
+
+    def key(self) -> str:
+        """The key to send; empty if there is none.
+
+        Raises:
+            AuthenticationError: the key can't be sent, because it isn't printable ASCII.
+        """
+        key = secret(self.api_key)
+        if key and (not (key.isascii() and key.isprintable()) or " " in key):
+            raise AuthenticationError(f"The API key holds a blank or a character that no key has. {KEY_ADVICE}")
+        return key
+
+
+def secret(key: Key | None) -> str:
+    """The key itself, without surrounding blanks; empty if there is none."""
+    found = key() if callable(key) else key
+    if not isinstance(found, str | SecretStr | None):
+        raise TypeError(f"The function given as api_key answered a {type(found).__name__}, not a text")
+    return (found.get_secret_value() if isinstance(found, SecretStr) else found or "").strip()
+
+
+def environment_key() -> SecretStr | None:
+    """The key that the environment holds: OVHCLOUD_API_KEY, else OVH_AI_ENDPOINTS_ACCESS_TOKEN."""
+    found = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+    return None if found is None else SecretStr(found)
+
+
+def environment_base_url() -> str:
+    """The base URL that the environment holds, else the service's own."""
+    return os.environ.get(BASE_URL_VARIABLE) or BASE_URL
+
+
+def is_in_the_clear(url: str) -> bool:
+    """Whether what is sent there can be read on the way: plain HTTP, and not to this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_here = ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "http" and not is_here
+
+
+def checked_base_url(url: str) -> str:
+    """The URL without its trailing slash.
+
+    Raises:
+        ValueError: it isn't http(s), or holds a user name, a query or a fragment.
+    """
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in {"http", "https"} and (parts.hostname or "").encode("idna") and parts.port != 0
+    except ValueError:  # of its port or its host
+        is_good = False
+    if not is_good:
+        raise ValueError(f"base_url must be an http(s) URL such as {BASE_URL}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("base_url holds a user name, a query or a fragment; pass keys as api_key=")
+    return url.removesuffix("/chat/completions").removesuffix("/embeddings")

@@ -1,0 +1,108 @@
+"""One call whose answer is a stream, as it is tried, timed and read.
+
+Pure, as `call` is: bytes and the time come in, deltas go out.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from ovhcloud_ai_endpoints._errors import OVHCloudError
+from ovhcloud_ai_endpoints._http.call import Call, _timeout
+from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response
+from ovhcloud_ai_endpoints._http.request import StreamedRequest
+from ovhcloud_ai_endpoints._http.settings import Settings
+
+D = TypeVar("D")
+T = TypeVar("T")
+
+
+class StreamedCall(Call[T], Generic[D, T]):
+    """From the first attempt to the end of a streamed answer.
+
+    Attributes:
+        is_over: whether no more bytes come.
+    """
+
+    def __init__(self, settings: Settings, request: StreamedRequest[D, T]) -> None:
+        super().__init__(settings, request)
+        self.is_over = False
+        self._whole_types = tuple(request.whole_types)
+        self._reader = request.reader()
+        self._pending: Iterator[D] = iter(())
+        self._given: float | None = None
+        self._paused = 0.0  # seconds that the consumer took since the last bytes came
+
+    def body_timeout(self, now: float) -> float | None:
+        """Seconds for a single read: the longer of the wait for the first event and the silence between two."""
+        return _timeout(max(self.clocks.left(now), self.settings.timeouts.idle or math.inf))
+
+    def is_stream(self) -> bool:
+        """Whether the answer says that it is a stream, or does not say what it is."""
+        return not self._answer_headers.get("content-type", "").lower().startswith(self._whole_types)
+
+    def not_a_stream(self, now: float) -> OVHCloudError:
+        """The error that a whole body means where a stream was asked for."""
+        self.clocks.event(now)
+        with self.adding_context():
+            whole = self.whole()
+            value = whole.json_object()
+            if value.get("error"):
+                return self.with_context(event_error(value, body=whole.body, model=self.model))
+            return self.with_context(invalid_response("The answer is not a stream", whole.body, whole.headers))
+
+    def feed(self, data: bytes | None, arrived: float) -> None:
+        """Takes the next bytes, once `next_delta` has nothing more to give; None is their end."""
+        self.is_over = data is None
+        self._paused = 0.0
+        self._pending = self._last_deltas() if data is None else self._deltas(data, arrived)
+
+    def next_delta(self) -> D | None:
+        """The next non-empty delta already received; None if more bytes are needed.
+
+        Raises:
+            OVHCloudError: the bytes hold an error, or can't be read.
+            APITimeoutError: no event with content has come in time, whatever else has.
+            StreamInterruptedError: the bytes have ended, and the answer is not complete.
+            InvalidResponseError: the bytes have ended, and there was nothing in them.
+        """
+        with self.adding_context():
+            return next(self._pending, None)
+
+    def resume(self, now: float) -> None:
+        """The consumer asks for more; the time since `pause` is not the service's silence."""
+        if self._given is not None:
+            self.clocks.pause(now - self._given)
+            self._paused += now - self._given
+
+    def pause(self, now: float) -> None:
+        """The consumer is given a delta."""
+        self._given = now
+
+    def _deltas(self, data: bytes, arrived: float) -> Iterator[D]:
+        for delta in self._reader.feed(data):
+            if delta or self._reader.is_complete:
+                self.clocks.event(arrived + self._paused)
+            if delta:
+                yield delta
+        if self._reader.is_done:
+            self.clocks.drain(arrived + self._paused)
+        elif self.clocks.left(arrived + self._paused) < 0:
+            raise self.clocks.expired()
+
+    def _last_deltas(self) -> Iterator[D]:
+        for delta in self._reader.end():
+            if delta:
+                yield delta
+
+    def meaning_of(self, failure: OVHCloudError) -> OVHCloudError | None:
+        """As for a whole answer, but a failure behind a complete one costs nothing."""
+        return None if self._reader.is_complete else super().meaning_of(failure)
+
+    def broken_off(self) -> OVHCloudError:
+        """The error for a stream that broke off, with what had arrived."""
+        return self.with_context(self._reader.interrupted(f"The connection to {self.settings.base_url} was lost"))
+
+    def so_far(self) -> T:
+        """What the deltas so far add up to: the whole answer, once they have ended."""
+        return self._reader.result(self.exchange())

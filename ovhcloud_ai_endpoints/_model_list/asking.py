@@ -1,0 +1,107 @@
+"""`list_models`: the models that the service has today. Asks it once, and then remembers.
+
+A driver: what the answers mean is `reading`'s to say.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import SecretStr
+
+from ovhcloud_ai_endpoints._catalogue import Model, bundled_models
+from ovhcloud_ai_endpoints._http import (
+    AsyncClient,
+    Client,
+    Content,
+    Settings,
+    Whole,
+    checked_base_url,
+    environment_base_url,
+)
+from ovhcloud_ai_endpoints._model_list.reading import described, merged
+from ovhcloud_ai_endpoints._process import Table
+
+CATALOGUE_URL = "https://catalog.endpoints.ai.ovh.net/rest/v1"
+LARGEST_LIST = 4 * 1024 * 1024  # bytes; the service's lists have less than 100 KB
+
+_lists: Table[tuple[str, SecretStr], list[Model]] = Table(32)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """A list of models, as the service or its catalogue has it: its JSON, and the day on which it was asked."""
+
+    path: str
+    method: ClassVar[str] = "GET"
+    model: ClassVar[str | None] = None
+    may_repeat: ClassVar[bool] = True
+    largest: ClassVar[int] = LARGEST_LIST
+
+    def content(self) -> Content:
+        return Content()
+
+    def read(self, whole: Whole) -> tuple[Any, str | None]:
+        return whole.json(), whole.day
+
+
+LISTED, DESCRIBED = _Listing("/models"), _Listing("/models_v2")
+
+
+def list_models(
+    *, base_url: str | None = None, api_key: str = "", refresh: bool = False, offline: bool = False
+) -> list[Model]:
+    """The models that the service lists, with what is known of each.
+
+    The first call asks `GET /v1/models`, which takes no key; later ones give the same list.
+
+    Args:
+        base_url: of the service, else OVHCLOUD_API_BASE, else OVHcloud's own.
+        api_key: for other servers that ask for one here.
+        refresh: ask again, and also the catalogue behind OVHcloud's web site, which knows what new models can do; the
+            only thing in this package that contacts another host than `base_url`.
+        offline: ask nobody: the bundled catalogue, with its date in `prices_as_of`.
+
+    Raises:
+        OVHCloudError: the service can't be reached, or answers with something else.
+    """
+    if offline:
+        return bundled_models()
+    settings = _settings(base_url, api_key)
+    key = (settings.base_url, SecretStr(api_key))
+    found = None if refresh else _lists.get(key)
+    if found is None:
+        known = bundled_models()
+        if refresh:
+            catalogue, _ = Client(_settings(CATALOGUE_URL, "")).send(DESCRIBED)
+            known = described(known, catalogue)
+        listed, day = Client(settings).send(LISTED)
+        found = _kept(key, merged(known, listed, date=day))
+    return list(found)
+
+
+async def alist_models(
+    *, base_url: str | None = None, api_key: str = "", refresh: bool = False, offline: bool = False
+) -> list[Model]:
+    """The same as `list_models`, to be awaited."""
+    if offline:
+        return bundled_models()
+    settings = _settings(base_url, api_key)
+    key = (settings.base_url, SecretStr(api_key))
+    found = None if refresh else _lists.get(key)
+    if found is None:
+        known = bundled_models()
+        if refresh:
+            catalogue, _ = await AsyncClient(_settings(CATALOGUE_URL, "")).send(DESCRIBED)
+            known = described(known, catalogue)
+        listed, day = await AsyncClient(settings).send(LISTED)
+        found = _kept(key, merged(known, listed, date=day))
+    return list(found)
+
+
+def _kept(key: tuple[str, SecretStr], models: list[Model]) -> list[Model]:
+    return _lists.update(key, lambda _: models)
+
+
+def _settings(base_url: str | None, api_key: str) -> Settings:
+    url = checked_base_url(environment_base_url() if base_url is None else base_url)
+    return Settings(api_key=SecretStr(api_key), base_url=url)

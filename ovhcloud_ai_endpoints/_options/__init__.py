@@ -1,0 +1,7 @@
+"""The constructor's vocabulary that all model classes share."""
+
+from ovhcloud_ai_endpoints._options.connection import ConnectionOptions
+
+__all__ = [
+    "ConnectionOptions",
+]

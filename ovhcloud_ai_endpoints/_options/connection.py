@@ -1,0 +1,219 @@
+"""The constructor's vocabulary, once for the four classes of both frameworks, as pydantic fields.
+
+Aliases let arguments of other providers' classes stay as they are; what can't mean anything here is accepted with a
+warning, and anything else is an error that names the nearest argument.
+"""
+
+import difflib
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from ovhcloud_ai_endpoints._http import (
+    CHAT_CONCURRENCY,
+    HTTPBackend,
+    Retry,
+    Settings,
+    Timeouts,
+    Verify,
+    checked_base_url,
+    environment_base_url,
+    environment_key,
+    is_in_the_clear,
+)
+from ovhcloud_ai_endpoints._notices import frames_to_the_caller, warn_of_plain_http
+from ovhcloud_ai_endpoints._options.closing import ClosesConnections
+from ovhcloud_ai_endpoints._options.pickling import SHARED, picklable, restored
+
+# Values of arguments without a meaning that say what is so anyway, of which there is no need to warn.
+AS_IT_IS: Mapping[str, Any] = {
+    "check_embedding_ctx_length": False,
+    "encoding_format": "float",
+    "is_chat_model": True,
+    "n": 1,
+    "reuse_client": True,
+    "streaming": False,
+    "strict": False,
+}
+
+
+class ConnectionOptions(ClosesConnections, BaseModel):
+    """How the service is reached: the part of the vocabulary that all four classes have."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    _ALIASES: ClassVar[Mapping[str, str]] = {
+        "model_name": "model",
+        "api_base": "base_url",
+        "endpoint": "base_url",
+        "request_timeout": "timeout",
+        "max_concurrent_requests": "max_concurrency",
+        "async_http_client": "http_async_client",
+        "model_kwargs": "extra_body",
+        "additional_kwargs": "extra_body",
+    }
+    _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
+        "api_version": "the version is part of base_url",
+        "organization": "a key belongs to one project",
+        "reuse_client": "connections are always shared",
+        "user": "the service has no such field",
+    }
+
+    # Those of a class and of its bases.
+    _ovhcloud_aliases: ClassVar[Mapping[str, str]] = _ALIASES
+    _ovhcloud_without_meaning: ClassVar[Mapping[str, str]] = _WITHOUT_MEANING
+
+    api_key: SecretStr | str | Callable[[], str | SecretStr] | None = Field(
+        default=None, validate_default=True, exclude=True, repr=False
+    )
+    base_url: str = Field(default_factory=environment_base_url)
+    timeout: float | Timeouts | None = None
+    max_retries: int = Field(default=Retry.max_retries, ge=0)
+    max_wait: float = Field(default=Retry.max_wait, ge=0)
+    max_concurrency: int = Field(default=CHAT_CONCURRENCY, ge=1)
+    share_limits: bool = True
+    default_headers: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    verify: Verify = Field(default=True, exclude=True, repr=False)
+    proxy: str | None = Field(default=None, exclude=True, repr=False)
+    trust_env: bool = Field(default=True, exclude=True, repr=False)
+    http_backend: HTTPBackend = "httpx"
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._ovhcloud_aliases = {**cls._ovhcloud_aliases, **vars(cls).get("_ALIASES", {})}
+        cls._ovhcloud_without_meaning = {**cls._ovhcloud_without_meaning, **vars(cls).get("_WITHOUT_MEANING", {})}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ovhcloud_arguments(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
+        read = cls._ovhcloud_renamed(values, known)
+        for name in read:
+            if name not in known:
+                near = difflib.get_close_matches(name, [*known, *cls._ovhcloud_aliases], n=1, cutoff=0.7)
+                hint = f"did you mean {near[0]!r}?" if near else "extra_body= takes fields of other servers."
+                raise TypeError(f"{cls.__name__} has no argument {name!r}; {hint}")
+        return read
+
+    @classmethod
+    def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+        """The arguments by the names that they have here, without those that mean nothing."""
+        aliases, without_meaning = cls._ovhcloud_aliases, cls._ovhcloud_without_meaning
+        read: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        for name, value in arguments.items():
+            meant = name if name in known else aliases.get(name, name)
+            if meant not in known and name in without_meaning:
+                if value is None or value == AS_IT_IS.get(name):
+                    continue
+                text = f"{cls.__name__} ignores {name!r}: {without_meaning[name]}"
+                warnings.warn(text, UserWarning, stacklevel=frames_to_the_caller())
+            elif meant in read and read[meant] != value:
+                raise TypeError(f"{cls.__name__} got both {names[meant]!r} and {name!r}, which are one argument")
+            else:
+                read[meant], names[meant] = value, name
+        return read
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _ovhcloud_key(cls, key: Any) -> Any:
+        key = environment_key() if key is None else key
+        return SecretStr(key) if isinstance(key, str) else key
+
+    @field_validator("http_backend")
+    @classmethod
+    def _ovhcloud_http_backend(cls, backend: HTTPBackend) -> HTTPBackend:
+        if backend == "aiohttp" and find_spec("httpx_aiohttp") is None:
+            raise ImportError(
+                'http_backend="aiohttp" needs more packages: pip install "ovhcloud-ai-endpoints[aiohttp]"'
+            )
+        return backend
+
+    @field_validator("http_client")
+    @classmethod
+    def _ovhcloud_http_client(cls, client: Any) -> Any:
+        if hasattr(client, "aclose") and not hasattr(client, "close"):
+            raise TypeError("http_client is for calls that block; give an asynchronous client as http_async_client=")
+        return client
+
+    @field_validator("http_async_client")
+    @classmethod
+    def _ovhcloud_http_async_client(cls, client: Any) -> Any:
+        if hasattr(client, "close") and not hasattr(client, "aclose"):
+            raise TypeError("http_async_client is for calls that are awaited; give a blocking client as http_client=")
+        return client
+
+    @field_validator("proxy")
+    @classmethod
+    def _ovhcloud_proxy(cls, proxy: str | None) -> str | None:
+        if proxy is not None and "://" not in proxy:
+            raise ValueError("proxy must be a URL such as http://proxy.example:3128")
+        return proxy
+
+    @field_validator("default_headers", mode="before")
+    @classmethod
+    def _ovhcloud_no_headers(cls, headers: Any) -> Any:
+        return {} if headers is None else headers
+
+    @field_validator("default_headers")
+    @classmethod
+    def _ovhcloud_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not (name.isascii() and value.isascii() and f"{name}{value}".isprintable()):
+                raise ValueError(f"the header {name!r} holds what no header can, such as the end of a line")
+        return headers
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _ovhcloud_base_url(cls, url: Any) -> str:
+        return checked_base_url(environment_base_url() if url is None else str(url))
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _ovhcloud_timeout(cls, timeout: Any) -> float | Timeouts | None:
+        timeouts = Timeouts.of(timeout)
+        return timeout if timeout is None or isinstance(timeout, int | float) else timeouts
+
+    @model_validator(mode="after")
+    def _ovhcloud_key_in_the_clear(self) -> Self:
+        if self.api_key and is_in_the_clear(self.base_url):
+            warn_of_plain_http(self.base_url)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable(self, has_key=bool(self.api_key))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(restored(state))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(value): value for name in SHARED if (value := getattr(self, name, None)) is not None}
+        return super().__deepcopy__(memo)
+
+    @property
+    def _ovhcloud_settings(self) -> Settings:
+        """What the transport needs to know, as it is now."""
+        return Settings(
+            api_key=self.api_key,
+            base_url=self.base_url,
+            timeouts=Timeouts.of(self.timeout),
+            retry=Retry(max_retries=self.max_retries, max_wait=self.max_wait),
+            max_concurrency=self.max_concurrency,
+            share_limits=self.share_limits,
+            default_headers=self.default_headers,
+            verify=self.verify,
+            proxy=self.proxy,
+            trust_env=self.trust_env,
+            http_backend=self.http_backend,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )

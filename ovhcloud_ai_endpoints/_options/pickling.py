@@ -1,0 +1,74 @@
+"""Copies of model objects: what goes into a pickle, and what copies share.
+
+A pickle holds no secret: it may be stored or sent to another machine, whose environment has a key.
+"""
+
+import logging
+import pickle
+from typing import Any
+
+from pydantic import BaseModel
+
+from ovhcloud_ai_endpoints._errors import AuthenticationError
+from ovhcloud_ai_endpoints._http import environment_key
+
+# What is alive, and one for all copies.
+SHARED = (
+    "api_key",
+    "verify",
+    "http_client",
+    "http_async_client",
+    "on_usage",
+    "rate_limiter",
+    "cache",
+    "callbacks",
+    "callback_manager",
+)
+
+SECRET = ("default_headers", "proxy")  # they may hold one
+log = logging.getLogger("ovhcloud_ai_endpoints")
+
+
+def key_that_was_not_pickled() -> str:
+    """Stands where a key was.
+
+    Raises:
+        AuthenticationError: always, and not an anonymous call instead.
+    """
+    raise AuthenticationError(
+        "This object was pickled, and keys are not. Set OVHCLOUD_API_KEY where it is loaded, or assign its api_key."
+    )
+
+
+def picklable(model: BaseModel, *, has_key: bool) -> dict[str, Any]:
+    """The state of an object without its secrets and with the default of what can't be pickled; the object stays.
+
+    Args:
+        has_key: whether it has a key, for which `key_that_was_not_pickled` then stands.
+    """
+    state = BaseModel.__getstate__(model)
+    fields = type(model).model_fields
+    values = {name: value for name, value in state["__dict__"].items() if name in fields}  # and nothing that was cached
+    if has_key:
+        values["api_key"] = key_that_was_not_pickled
+    for name, value in values.items():
+        if (name in SECRET and value) or not _can_be_pickled(value):
+            log.warning("%s of %s is not pickled", name, type(model).__name__)
+            values[name] = fields[name].get_default(call_default_factory=True)
+    return {**state, "__dict__": values}
+
+
+def restored(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a pickle, with the key that the environment has in the place of the one that it had."""
+    values, key = state["__dict__"], environment_key()
+    if values.get("api_key") is key_that_was_not_pickled and key is not None:
+        return {**state, "__dict__": {**values, "api_key": key}}
+    return state
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - a value's own __reduce__ may raise anything
+        return False
+    return True

@@ -1,0 +1,102 @@
+"""What this process remembers from call to call.
+
+Every table has a bound, a forked child begins with empty ones, and `forget` empties them. Knows nothing of the service.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+TRIES = 8  # to find a value that need not stay, so that a full table costs no more
+
+_tables: list["Table[object, object]"] = []
+_after_fork: list[Callable[[], object]] = []
+
+
+class Table(Generic[K, V]):
+    """The values that were used last, by key, for all threads; each use costs the same however full it is.
+
+    Args:
+        most: how many it holds; the one that was not used for the longest time makes room for a new one.
+        is_needed: whether a value had better stay; then the next makes room, unless several of them had better stay.
+    """
+
+    def __init__(self, most: int, is_needed: Callable[[V], bool] = lambda _: False) -> None:
+        self._most = most
+        self._is_needed = is_needed
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._lock = threading.RLock()  # what is collected as garbage while it is held may ask for it again
+        _tables.append(self)  # type: ignore[arg-type]  # of any kind
+
+    def get(self, key: K) -> V | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def setdefault(self, key: K, make: Callable[[], V]) -> V:
+        """The value of a key; `make` gives it if there is none yet."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make()
+                if len(self._values) > self._most:
+                    self._make_room()
+            else:
+                self._values.move_to_end(key)
+            return self._values[key]
+
+    def update(self, key: K, change: Callable[[V | None], V]) -> V:
+        """Puts what `change` makes of the value, None if there is none yet, in its place."""
+        with self._lock:
+            value = change(self._values.get(key))
+            self._values.pop(key, None)
+            return self.setdefault(key, lambda: value)
+
+    def _make_room(self) -> None:
+        for _ in range(TRIES):
+            key, value = self._values.popitem(last=False)
+            if not self._is_needed(value):
+                return
+            self._values[key] = value
+        self._values.popitem(last=False)
+
+    def forget(self, matches: Callable[[K], bool] = lambda _: True) -> None:
+        """Drops the keys that match."""
+        with self._lock:
+            for key in [key for key in self._values if matches(key)]:
+                del self._values[key]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def _renew(self) -> None:
+        """In a forked child the lock may be held by a thread that does not exist there."""
+        self._lock = threading.RLock()
+        self._values.clear()
+
+
+def after_fork(reset: Callable[[], object]) -> None:
+    """Has `reset` called in every forked child, where no other thread exists and any lock may be held for ever."""
+    _after_fork.append(reset)
+
+
+def forget() -> None:
+    """Empties all tables; for tests."""
+    for table in _tables:
+        table.forget()
+
+
+def _begin_child() -> None:
+    for table in _tables:
+        table._renew()  # noqa: SLF001 - its own module
+    for reset in _after_fork:
+        reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_child)

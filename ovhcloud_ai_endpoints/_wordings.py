@@ -1,0 +1,116 @@
+"""Every sentence of a server that we react to: how it is recognised, what it means, and where it was seen.
+
+Bodies of errors have no codes that could be relied on, so their words are read. A new wording is a new line here, and
+its sample is the test of it. Pure.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Meaning = Literal[
+    "authentication failed",
+    "context overflow",
+    "unknown field",
+    "reasoning effort",
+    "too many images",
+    "no images",
+    "no tools",
+    "no objects",
+    "too many texts",
+]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One way of saying something.
+
+    Attributes:
+        pattern: what is looked for, in any casing.
+        seen: the document, issue or recording that has it.
+        sample: a sentence as it was seen.
+    """
+
+    meaning: Meaning
+    pattern: str
+    seen: str
+    sample: str
+
+
+LIVE_2026_10 = "a call to the service on 2026-10-06"
+LIVE_2026_09 = "calls to the service on 2026-09-06"
+VLLM = "vLLM"
+FAMILY = "OpenAI's API, and servers that speak it"
+
+# In the order in which they are looked for: of several that match, the first counts.
+WORDINGS = (
+    Wording(
+        "authentication failed",
+        r"authenticat",
+        LIVE_2026_10,
+        "Forbidden: authentication failed.  Please generate a new one at https://kepler.ai.cloud.ovh.net/v1/oauth",
+    ),
+    Wording(
+        "context overflow",
+        r"max_tokens must be at least 1",  # when the prompt alone fills the window
+        f"{VLLM}, and reported for the service",
+        "max_tokens must be at least 1, got -412. (parameter=max_tokens, value=-412)",
+    ),
+    Wording(
+        "context overflow",
+        r"(maximum|max) (context|model) length",
+        VLLM,
+        "This model's maximum context length is 131072 tokens. However, you requested 200000 tokens",
+    ),
+    Wording("context overflow", r"context (length|window) (of|is|exceeded)", FAMILY, "context length exceeded"),
+    Wording(
+        "context overflow",
+        r"exceeds? the (model's )?(maximum )?context",
+        FAMILY,
+        "Your request exceeds the model's maximum context",
+    ),
+    Wording("context overflow", r"(prompt|input) is too long", FAMILY, "The prompt is too long: 9000 tokens"),
+    Wording(
+        "context overflow",
+        r"longer than the maximum model length",
+        VLLM,
+        "The decoder prompt (length 40000) is longer than the maximum model length of 32768",
+    ),
+    Wording(
+        "unknown field",
+        r"extra arguments",
+        LIVE_2026_09,
+        "feature 'extra arguments: {\"enable_thinking\":false}' is not currently supported",
+    ),
+    Wording(
+        "reasoning effort",
+        r"reasoning[ _]effort",
+        LIVE_2026_09,
+        "Unexpected reasoning effort high. Supported types are xhigh (default), medium, and low.",
+    ),
+    Wording("too many images", r"at most.*image", VLLM, "At most 5 image(s) may be provided in one request."),
+    Wording("no images", r"multimodal|image", VLLM, "gpt-oss-120b is not a multimodal model"),
+    Wording("no tools", r"support.*tool|tool.*support", FAMILY, "Model does not support tools"),
+    Wording(
+        "no objects",
+        r"response_format|(?<!the )json(?! body)",
+        "OVHcloud's guide to structured output, of guard models",
+        "response_format is not supported by this model",
+    ),
+    Wording(
+        "too many texts",
+        r"batch.?size|array (is )?too long|(too many|(less|more|fewer) than \d+) (inputs|items|texts)",
+        "several servers; the service's own words are not known",
+        "batch size 30 > maximum allowed batch size 25",
+    ),
+)
+
+_PATTERNS: dict[Meaning, re.Pattern[str]] = {
+    meaning: re.compile("|".join(f"(?:{w.pattern})" for w in WORDINGS if w.meaning == meaning), re.IGNORECASE)
+    for meaning in dict.fromkeys(wording.meaning for wording in WORDINGS)
+}
+
+
+def says(text: str, meaning: Meaning) -> bool:
+    """Whether a server's words mean this."""
+    return _PATTERNS[meaning].search(text) is not None

@@ -1,0 +1,193 @@
+"""Servers that mean harm, beyond the table of faults: memory stays bounded, and an error comes soon."""
+
+import asyncio
+import json
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ovhcloud_ai_endpoints import APITimeoutError, InvalidResponseError, OVHCloudError, Timeouts
+from ovhcloud_ai_endpoints._chat.answer import read_answer
+from ovhcloud_ai_endpoints._chat.reply import Reply
+from ovhcloud_ai_endpoints._chat.request import LARGEST_ANSWER, ChatRequest
+from ovhcloud_ai_endpoints._embeddings.request import read_vectors
+from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
+from ovhcloud_ai_endpoints._http.refusals import status_error
+from ovhcloud_ai_endpoints._http.retry import Retry
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._http.sse import MAX_EVENT_BYTES
+from ovhcloud_ai_endpoints._values import Exchange
+from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
+
+BODY: dict[str, Any] = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
+EXCHANGE = Exchange(request_id=None, attempts=1, waited=0.0, first_event_after=None, warning=None)
+MB = 1_000_000
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(params=["chat", "stream", "achat", "astream"])
+def ask(request: pytest.FixtureRequest, server: LocalEndpoints) -> Ask:
+    def run(**timeouts: float) -> Any:
+        chosen = Settings(
+            api_key=server.api_key,
+            base_url=server.base_url,
+            retry=Retry(max_retries=0),
+            timeouts=Timeouts(**{"first_event": 10, **timeouts}),
+        )
+        return {
+            "chat": lambda: Client(chosen).send(ChatRequest(BODY)),
+            "stream": lambda: read(chosen),
+            "achat": lambda: asyncio.run(AsyncClient(chosen).send(ChatRequest(BODY))),
+            "astream": lambda: asyncio.run(aread(chosen)),
+        }[request.param]()
+
+    return run
+
+
+def read(chosen: Settings) -> list[Any]:
+    with Client(chosen).stream(ChatRequest({**BODY, "stream": True})) as deltas:
+        return list(deltas)
+
+
+async def aread(chosen: Settings) -> list[Any]:
+    async with AsyncClient(chosen).stream(ChatRequest({**BODY, "stream": True})) as deltas:
+        return [delta async for delta in deltas]
+
+
+@contextmanager
+def at_most(megabytes: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * MB
+    finally:
+        tracemalloc.stop()
+
+
+def bomb(megabytes: int) -> bytes:
+    packer = zlib.compressobj(1, wbits=31)
+    head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + (packer.compress(b" " * MB) + packer.flush(zlib.Z_FULL_FLUSH)) * megabytes
+
+
+BOMB = bomb(2_000)
+ONE_READ = 75  # megabytes: what the 64 KiB of one read become at most
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_bomb_of_two_gigabytes_is_not_unpacked(server: LocalEndpoints, ask: Ask, status: int) -> None:
+    server.reply(status=status, body=BOMB, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+
+    with at_most(ONE_READ + LARGEST_ANSWER // MB), pytest.raises(OVHCloudError):
+        ask()
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "br", "compress", "gzip, gzip"])
+def test_encodings_that_were_not_asked_for_are_not_undone(server: LocalEndpoints, ask: Ask, encoding: str) -> None:
+    server.reply(body=b"x", headers={"Content-Encoding": encoding})
+
+    with pytest.raises(InvalidResponseError, match=f"encoded as {encoding}, which was not asked for"):
+        ask()
+    assert server.requests[-1].headers["accept-encoding"] == "gzip, deflate"
+
+
+def test_stream_that_is_a_bomb_is_not_unpacked(server: LocalEndpoints, ask: Ask) -> None:
+    server.reply(events=[BOMB], headers={"Content-Encoding": "gzip"})
+
+    with at_most(ONE_READ + LARGEST_ANSWER // MB), pytest.raises(InvalidResponseError):
+        ask()
+
+
+@pytest.mark.parametrize("ask", ["stream", "astream"], indirect=True)
+def test_line_of_a_hundred_megabytes_is_not_kept(server: LocalEndpoints, ask: Ask) -> None:
+    server.fail("stream-huge")
+
+    with at_most(5 * MAX_EVENT_BYTES // MB), pytest.raises(InvalidResponseError, match="larger than"):
+        ask()
+
+
+@pytest.mark.parametrize("ask", ["chat", "achat"], indirect=True)
+def test_answer_without_end_is_not_kept(server: LocalEndpoints, ask: Ask) -> None:
+    server.reply(
+        raw=[b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n", *[b" " * MB] * 500]
+    )
+
+    with at_most(3 * LARGEST_ANSWER // MB), pytest.raises(InvalidResponseError, match="larger than"):
+        ask()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [one for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " for one in (bytes([byte]), Pause(0.1))],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", Pause(0.1)] * 100,
+    ],
+    ids=["byte by byte", "to be continued"],
+)
+def test_head_that_drips_is_given_up(server: LocalEndpoints, ask: Ask, head: list[Any]) -> None:
+    server.reply(raw=head)
+    began = time.monotonic()
+
+    with pytest.raises(APITimeoutError):
+        ask(first_event=0.6)
+    assert time.monotonic() - began < 2
+
+
+NAMES = ["arguments", "choices", "code", "content", "data", "delta", "embedding", "error", "finish_reason", "function"]
+NAMES += ["id", "index", "logprobs", "message", "name", "reasoning", "text", "tool_calls", "type", "usage"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.sampled_from(["choices", "error", "message", "data", "usage", "id", "model"]), JSON)
+
+
+class TestAnyJSON:
+    """Whatever comes is an answer or a typed error, and never another exception."""
+
+    @given(OBJECTS)
+    @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300)
+    def test_as_a_whole_answer(self, body: dict[str, Any]) -> None:
+        with suppressed():
+            read_answer(body, b"{}", EXCHANGE, ChatRequest(BODY))
+
+    @given(st.lists(OBJECTS, max_size=4))
+    @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300)
+    def test_as_events(self, events: list[dict[str, Any]]) -> None:
+
+        reply = Reply(ChatRequest(BODY))
+        with suppressed():
+            for event in events:
+                list(reply.feed(b"data: " + json.dumps(event).encode() + b"\n\n"))
+            list(reply.end())
+
+    @given(OBJECTS, st.integers(1, 3))
+    @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300)
+    def test_as_vectors(self, body: dict[str, Any], count: int) -> None:
+        with suppressed():
+            found = read_vectors(body, b"{}", count=count).vectors
+            assert len(found) == count
+
+    @given(st.binary(max_size=200), st.integers(100, 999), st.dictionaries(st.text(max_size=9), st.text(max_size=9)))
+    def test_as_the_body_of_an_error(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        error = status_error(status, headers, body, model="gpt-oss-120b", url="https://h/v1/chat/completions")
+
+        assert str(error)
+        assert error.retry_after is None or error.retry_after >= 0
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    try:
+        yield
+    except OVHCloudError as error:
+        assert str(error)  # noqa: PT017 - it need not come

@@ -1,0 +1,157 @@
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from ovhcloud_ai_endpoints import Timeouts
+from ovhcloud_ai_endpoints._chat.options import ChatOptions
+from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
+from ovhcloud_ai_endpoints._http.settings import secret
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    settings = ChatOptions(model="m")._ovhcloud_settings
+
+    assert settings.timeouts == Timeouts(10, 600, 120, None)
+    assert (settings.retry.max_retries, settings.retry.max_wait) == (2, 60.0)
+    assert (settings.max_concurrency, EmbeddingOptions()._ovhcloud_settings.max_concurrency) == (256, 8)
+
+
+@pytest.mark.parametrize(
+    ("alias", "name", "value"),
+    [
+        ("model_name", "model", "m2"),
+        ("api_base", "base_url", "http://h/v1"),
+        ("request_timeout", "timeout", 5),
+        ("max_completion_tokens", "max_tokens", 9),
+        ("model_kwargs", "extra_body", {"top_k": 1}),
+        ("additional_kwargs", "extra_body", {"top_k": 1}),
+    ],
+)
+def test_other_names_mean_the_same(alias: str, name: str, value: Any) -> None:
+    arguments = {"model": "m", alias: value} if name != "model" else {alias: value}
+
+    assert getattr(ChatOptions(**arguments), name) == value
+
+
+def test_two_names_with_two_values_are_an_error() -> None:
+    with pytest.raises(TypeError, match="both 'max_tokens' and 'max_completion_tokens'"):
+        ChatOptions(model="m", max_tokens=1, max_completion_tokens=2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("temprature", "temperature"), ("apikey", "api_key"), ("baseurl", "base_url"), ("max_token", "max_tokens")],
+)
+def test_misspelt_argument_names_the_nearest(wrong: str, right: str) -> None:
+    with pytest.raises(TypeError, match=f"no argument '{wrong}'; did you mean '{right}'"):
+        ChatOptions(model="m", **{wrong: 1})
+
+
+@pytest.mark.parametrize("name", ["normalize", "use_responses_api", "openai_organization"])
+def test_argument_that_is_like_no_other_names_none(name: str) -> None:
+    with pytest.raises(TypeError, match="extra_body="):
+        ChatOptions(model="m", **{name: 1})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"api_key": "SECRET"},
+        {"model": "m", "api_key": ("SECRET",)},
+        {"model": "m", "base_url": "https://u:SECRET@h/v1"},
+        {"model": "m", "base_url": "https://:SECRET@h/v1"},
+        {"model": "m", "default_headers": {"X-Key": "SECRET\n"}},
+    ],
+)
+def test_failed_construction_shows_no_secret(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ChatOptions(**arguments)
+
+    assert "SECRET" not in str(caught.value)
+
+
+def test_blocking_client_in_the_wrong_place_is_an_error() -> None:
+    with httpx.Client() as client, pytest.raises(TypeError, match="http_client="):
+        ChatOptions(model="m", http_async_client=client)
+
+
+def test_proxy_without_a_scheme_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="http://proxy"):
+        ChatOptions(model="m", proxy="proxy.example:3128")
+
+
+async def test_asynchronous_client_in_the_wrong_place_is_an_error() -> None:
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(TypeError, match="http_async_client="):
+            ChatOptions(model="m", http_client=client)
+
+
+def test_warning_points_at_the_line_that_can_be_changed() -> None:
+    with pytest.warns(UserWarning, match="ignores 'user'") as caught:
+        ChatOptions(model="m", user="x")
+
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["user", "reuse_client", "tokenizer"])
+def test_argument_without_meaning_is_a_warning(name: str) -> None:
+    with pytest.warns(UserWarning, match=f"ignores '{name}'"):
+        ChatOptions(model="m", **{name: False})
+
+
+@pytest.mark.parametrize("arguments", [{}, {"model": ""}, {"model": "m", "max_retries": -1}])
+def test_impossible_values_are_an_error(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ChatOptions(**arguments)
+
+
+def test_key_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVHCLOUD_API_KEY", "env")
+
+    assert secret(ChatOptions(model="m").api_key) == "env"
+    assert secret(ChatOptions(model="m", api_key=None).api_key) == "env"
+    assert secret(ChatOptions(model="m", api_key="arg").api_key) == "arg"
+    assert secret(ChatOptions(model="m", api_key=SecretStr("arg")).api_key) == "arg"
+    assert secret(ChatOptions(model="m", api_key=lambda: "called").api_key) == "called"
+
+
+def test_empty_key_is_anonymous_even_if_the_environment_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVHCLOUD_API_KEY", "env")
+
+    assert "Authorization" not in ChatOptions(model="m", api_key="")._ovhcloud_settings.headers()
+
+
+def test_arguments_of_a_call_win_and_none_is_unset() -> None:
+    options = ChatOptions(model="m", temperature=0.5, max_tokens=5)
+
+    body = options._ovhcloud_request([], {"max_completion_tokens": 7, "temperature": None, "model": "other"}).body
+
+    assert body == {"model": "other", "messages": [], "temperature": 0.5, "max_tokens": 7}
+
+
+def test_argument_of_the_constructor_is_told_apart_from_an_unknown_one() -> None:
+    with pytest.raises(TypeError, match="'timeout' is set when ChatOptions is made, not in a call"):
+        ChatOptions(model="m")._ovhcloud_request([], {"timeout": 5})
+
+
+def test_two_names_in_a_call_are_an_error() -> None:
+    with pytest.raises(TypeError, match="both 'max_tokens'"):
+        ChatOptions(model="m")._ovhcloud_request([], {"max_tokens": 1, "max_completion_tokens": 2})
+
+
+def test_unknown_argument_of_a_call_is_an_error() -> None:
+    with pytest.raises(TypeError, match=r"no 'top_k'.*extra_body"):
+        ChatOptions(model="m")._ovhcloud_request([], {"top_k": 3})
+
+
+def test_extra_body_is_sent_as_it_is() -> None:
+    options = ChatOptions(model="m", extra_body={"top_k": 3})
+
+    assert options._ovhcloud_request([], {"extra_body": {"min_p": 0.1}}).body == {
+        "model": "m",
+        "messages": [],
+        "top_k": 3,
+        "min_p": 0.1,
+    }
