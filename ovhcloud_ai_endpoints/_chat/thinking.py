@@ -4,6 +4,7 @@ Pure.
 """
 
 OPEN, CLOSE = "<think>", "</think>"
+MOST_BLANKS = 32  # that may stand before the tag; beyond them they are text, which is shown as it comes
 
 
 class ThinkTags:
@@ -25,7 +26,7 @@ class ThinkTags:
         text = thought = ""
         if self._state == "start":
             begun = self._held.lstrip()
-            if OPEN.startswith(begun):
+            if OPEN.startswith(begun) and len(self._held) - len(begun) <= MOST_BLANKS:
                 return "", ""
             is_open = begun.startswith(OPEN)
             self._state, self._held = ("opened", begun.removeprefix(OPEN)) if is_open else ("text", self._held)

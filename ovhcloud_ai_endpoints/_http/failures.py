@@ -3,6 +3,8 @@
 Pure: it imports none of them, and httpx and httpx2 have the same names.
 """
 
+from typing import Any
+
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
     APITimeoutError,
@@ -61,7 +63,9 @@ def translated(
     if "RemoteProtocolError" in names and not said.startswith(("Server disconnected", "peer closed")):
         return InvalidResponseError(f"{place} does not answer as an HTTP server should: {said}.")
     if "ProxyError" in names:
-        return proxy_refusal(proxy, said)
+        cause: Any = error.__cause__
+        words = f"{cause.status} {cause.message}" if hasattr(cause, "status") else said  # as aiohttp has it
+        return proxy_refusal(proxy, words)
     lost = (
         APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
         if "ConnectTimeout" in names

@@ -9,6 +9,7 @@ import asyncio
 import math
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -255,6 +256,8 @@ class LoopNetwork:
             {"happy_eyeballs_delay": EYEBALLS_SECONDS} if is_stdlibs and not _is_address(host) else {}
         )
         with self._failures.connecting():
+            if not threading.main_thread().is_alive():  # when the program ends, no thread can be had to look it up
+                host = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
             async with asyncio.timeout(timeout):
                 _, self._stream = await loop.create_connection(
                     lambda: LoopStream(self._failures), host, port, **eyeballs
@@ -268,10 +271,6 @@ class LoopNetwork:
         """Closes what is open."""
         if self._stream is not None:
             self._stream.abort()
-
-    @property
-    def has_something_to_read(self) -> bool:
-        return self._stream is not None and bool(self._stream.get_extra_info("is_readable"))
 
 
 class LoopStream(asyncio.Protocol):
@@ -329,8 +328,8 @@ class LoopStream(asyncio.Protocol):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
         with self._failures.writing():
-            if self._problem is not None:
-                raise self._problem
+            if self._transport.is_closing():
+                raise self._problem or ConnectionResetError("the connection is closed")
             self._transport.write(buffer)
             if self._writer is not None:
                 await self._writer

@@ -9,7 +9,8 @@ of one connection, since the cost of httpcore's pool grows with the number of it
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,9 @@ import httpx
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.network import BlockingNetwork, Deadline, Failures, LoopNetwork, opened_socket
 from ovhcloud_ai_endpoints._http.request import Content
-from ovhcloud_ai_endpoints._http.routes import PORTS, ResolvedRoute
+from ovhcloud_ai_endpoints._http.routes import PORTS, ResolvedRoute, without_password
+
+SLICE = 256 * 1024  # bytes of a body that are written at once
 
 FAILURES = Failures(connect=httpcore.ConnectError, connect_timeout=httpcore.ConnectTimeout, write=httpcore.WriteError)
 
@@ -64,8 +67,8 @@ class AsyncConnection:
     _chunks: AsyncIterator[bytes]
 
     def __init__(self, route: ResolvedRoute) -> None:
-        over = _over_aiohttp if route.http_backend == "aiohttp" else _over_httpcore
-        self._transport, self._close = over(route)
+        self._network = LoopNetwork(FAILURES)
+        self._transport = _AsyncTransport(route, self._network)
         self.is_free = True
 
     async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
@@ -87,30 +90,59 @@ class AsyncConnection:
             self.close()
 
     def close(self) -> None:
-        """Closes the socket; what the HTTP library knows of it goes with this object."""
-        self._close()
+        """Closes the socket; what httpcore knows of it goes with this object."""
+        self._network.abort()
 
 
-def _over_httpcore(route: ResolvedRoute) -> tuple[httpx.AsyncBaseTransport, Callable[[], object]]:
-    network = LoopNetwork(FAILURES)
-    return _AsyncTransport(route, network), network.abort
+class AiohttpConnection:
+    """The same as `AsyncConnection`, over aiohttp."""
 
+    _response: httpx.Response | None = None
+    _chunks: AsyncIterator[bytes]
 
-def _over_aiohttp(route: ResolvedRoute) -> tuple[httpx.AsyncBaseTransport, Callable[[], object]]:
-    import aiohttp  # noqa: PLC0415 - an extra, which only those have who ask for it
-    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
+    def __init__(self, route: ResolvedRoute) -> None:
+        import aiohttp  # noqa: PLC0415 - an extra, which only those have who ask for it
+        from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
 
-    connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=opened_socket)
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-    proxy = None if route.proxy is None else httpx.Proxy(route.proxy)
+        self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=opened_socket)
+        self._session = aiohttp.ClientSession(connector=self._connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._proxy_headers = _proxy_headers(route)
+        proxy = None if route.proxy is None else httpx.Proxy(without_password(route.proxy), headers=self._proxy_headers)
+        self._transport = AiohttpTransport(client=self._session, verify=route.tls, proxy=proxy)
+        self.is_free = True
 
-    def close() -> None:
-        closing = asyncio.ensure_future(connector.close(abort_ssl=True))  # which has closed it by now
+    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        self.is_free = False
+        request = _request(call, _sliced(call.content))
+        request.headers["Content-Length"] = str(call.content.size)
+        if request.url.scheme == "http":  # else they go to the proxy alone, with CONNECT
+            request.headers.update(self._proxy_headers)
+        self._response = await self._transport.handle_async_request(request)
+        self._chunks = self._response.aiter_bytes()
+        return self._response.status_code, self._response.headers
+
+    async def read(self) -> bytes | None:
+        """The next piece of the answer, decompressed; None at its end."""
+        data = await anext(self._chunks, None)
+        self.is_free = data is None
+        return data
+
+    async def aclose(self) -> None:
+        """Ends the answer."""
+        try:
+            if not self.is_free and self._response is not None:
+                await self._response.aclose()
+        finally:
+            if not self.is_free:
+                self.close()
+
+    def close(self) -> None:
+        """Closes the socket; what aiohttp still awaits for it is of no interest."""
+        self._session.detach()
+        closing = asyncio.ensure_future(self._connector.close(abort_ssl=True))
         _closing.add(closing)
         closing.add_done_callback(_closing.discard)
-        session.detach()
-
-    return AiohttpTransport(client=session, verify=route.tls, proxy=proxy), close
 
 
 _closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive
@@ -231,8 +263,29 @@ def _awaited_content(content: Content) -> Any:
     return _chunks(content.body()) if callable(content.body) else content.body or None
 
 
+def _sliced(content: Content) -> Any:
+    """As aiohttp wants large bodies: in slices, so that the loop goes on between them."""
+    body = content.body
+    if not isinstance(body, bytes) or len(body) <= SLICE:
+        return _awaited_content(content)
+    return _chunks(body[at : at + SLICE] for at in range(0, len(body), SLICE))
+
+
+def _proxy_headers(route: ResolvedRoute) -> dict[str, str]:
+    parts = urlsplit(route.proxy or "")
+    if not parts.username:
+        return {}
+    words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(words.encode()).decode()}"}
+
+
 async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     """The chunks of a body that blocks, as a file does, read on a thread."""
     rest = iter(chunks)
     while (chunk := await asyncio.to_thread(next, rest, None)) is not None:
         yield chunk
+
+
+def async_connection(route: ResolvedRoute) -> AsyncConnection | AiohttpConnection:
+    """A connection over what the route asks for."""
+    return AiohttpConnection(route) if route.http_backend == "aiohttp" else AsyncConnection(route)

@@ -225,6 +225,7 @@ def blocking_pool(settings: Settings) -> BlockingPool:
 
 async def async_pool(settings: Settings) -> AsyncPool:
     """The running loop's pool for these settings, or one for the client that the user gave."""
+    _check_loop()
     given = settings.http_async_client
     if given is not None:
         from ovhcloud_ai_endpoints._http.over_httpx import AsyncGivenConnection  # noqa: PLC0415 - as above
@@ -239,6 +240,16 @@ async def async_pool(settings: Settings) -> AsyncPool:
         route,
         lambda: _pool_of(*(prepared or _prepared(route)), asyncio.Semaphore, lambda pool: of_loop.leave(route, pool)),
     )
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "Awaited calls run on an asyncio event loop, and none runs here. Under trio, make calls that block, "
+            "on a thread: await trio.to_thread.run_sync(model.invoke, text)"
+        ) from None
 
 
 def _pool_of(
@@ -263,7 +274,7 @@ def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], An
     """All that is read from files before the first awaited call."""
     from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - as above
 
-    return route.resolved(), over_httpx.AsyncConnection
+    return route.resolved(), over_httpx.async_connection
 
 
 async def _off_the_loop(read: Callable[[], T]) -> T:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pydantic_core import from_json
-
 from ovhcloud_ai_endpoints._catalogue import advice
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
@@ -25,6 +23,7 @@ from ovhcloud_ai_endpoints._errors import (
     PermissionDeniedError,
     RateLimitError,
 )
+from ovhcloud_ai_endpoints._http.json import parsed_json
 from ovhcloud_ai_endpoints._wordings import says
 
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
@@ -110,7 +109,7 @@ def limit_reached(wait: float, argument: str, model: str | None, *, has_key: boo
 def message_in(body: bytes) -> str:
     """What an error body says: `error.message`, `message`, or its text; of an HTML page its title."""
     try:
-        value = from_json(body, cache_strings="keys")
+        value = parsed_json(body)
     except ValueError:
         value = None
     match value:
@@ -147,7 +146,7 @@ def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | 
 
 def _field(body: bytes, name: str) -> str | None:
     try:
-        value = from_json(body, cache_strings="keys")
+        value = parsed_json(body)
     except ValueError:
         return None
     found = value.get(name) if isinstance(value, dict) else None

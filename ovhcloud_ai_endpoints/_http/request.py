@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
-from pydantic_core import from_json
-
 from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError, PayloadTooLargeError
+from ovhcloud_ai_endpoints._http.json import parsed_json
 from ovhcloud_ai_endpoints._http.refusals import invalid_response
 from ovhcloud_ai_endpoints._values import Exchange
 
@@ -60,9 +59,9 @@ class Whole:
             InvalidResponseError: it is not JSON.
         """
         try:
-            return from_json(self.body, cache_strings="keys")  # a cache of values would outlive them
+            return parsed_json(self.body)
         except ValueError as error:
-            raise invalid_response("The answer is not JSON", self.body, self.headers) from error
+            raise invalid_response(f"The answer can't be read as JSON: {error}", self.body, self.headers) from error
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object.

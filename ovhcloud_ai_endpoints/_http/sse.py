@@ -6,9 +6,8 @@ Pure. Lines end in LF, CR LF or CR, and nowhere else (WHATWG HTML, section 9.2):
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic_core import from_json
-
 from ovhcloud_ai_endpoints._errors import InvalidResponseError
+from ovhcloud_ai_endpoints._http.json import parsed_json
 from ovhcloud_ai_endpoints._http.refusals import invalid_response
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -93,9 +92,9 @@ def event_value(text: bytes) -> dict[str, Any]:
         InvalidResponseError: it is not a JSON object.
     """
     try:
-        value = from_json(text, cache_strings="keys")
+        value = parsed_json(text)
     except ValueError as error:
-        raise invalid_response("An event of the stream is not JSON", text) from error
+        raise invalid_response(f"An event of the stream can't be read as JSON: {error}", text) from error
     if not isinstance(value, dict):
         raise invalid_response("An event of the stream is not a JSON object", text)
     return value

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
+from ovhcloud_ai_endpoints._chat.thinking import MOST_BLANKS, ThinkTags
 
 
 def read(content: str, size: int = 999) -> tuple[str, str]:
@@ -60,3 +60,19 @@ def test_what_was_held_back_comes_once(content: str) -> None:
 
     assert tags.end() != ("", "")
     assert tags.end() == ("", "")
+
+
+def test_blanks_are_shown_as_they_come_once_they_are_too_many_for_a_beginning() -> None:
+    tags = ThinkTags()
+    shown = [tags.feed(" ")[0] for _ in range(3 * MOST_BLANKS)]
+
+    assert "".join(shown) == " " * 3 * MOST_BLANKS
+    assert shown[:MOST_BLANKS] == [""] * MOST_BLANKS
+    assert shown[-1] == " "
+    assert tags.feed("<think>") == ("<think>", "")
+
+
+def test_blanks_before_the_tag_are_dropped_as_long_as_they_are_few() -> None:
+    tags = ThinkTags()
+
+    assert [tags.feed(piece) for piece in (*" " * MOST_BLANKS, "<think>", "a")][-1] == ("", "a")

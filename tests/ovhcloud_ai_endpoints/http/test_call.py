@@ -271,7 +271,11 @@ def test_call_that_is_given_up_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"), [(b"[1]", "The answer is not a JSON object"), (b"{", "The answer is not JSON")]
+    ("text", "problem"),
+    [
+        (b"[1]", "The answer is not a JSON object"),
+        (b"{", "The answer can't be read as JSON: EOF while parsing an object at line 1 column 1"),
+    ],
 )
 def test_answer_that_is_none_is_told_with_the_services_id(text: bytes, problem: str) -> None:
     call = begun()

@@ -11,6 +11,7 @@ from typing import Any
 import anyio.from_thread
 import httpx
 import pytest
+import trio
 from pydantic import SecretStr
 
 from ovhcloud_ai_endpoints import (
@@ -90,14 +91,14 @@ class Blocking:
             return seen, deltas.result()
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["blocking", "httpx", "aiohttp"])
 def client(request: pytest.FixtureRequest, server: LocalEndpoints) -> Iterator[Blocking]:
     settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url, retry=QUICK)
-    if request.param == "sync":
+    if request.param == "blocking":
         yield Blocking(settings, None)
     else:
         with anyio.from_thread.start_blocking_portal() as portal:
-            yield Blocking(settings, portal)
+            yield Blocking(replace(settings, http_backend=request.param), portal)
 
 
 @pytest.fixture(params=["post", "stream"])
@@ -349,6 +350,27 @@ class TestErrors:
         error = caught.value
         assert server.api_key not in f"{error}{error!r}{error.body}{error.headers}{error.args}"
 
+    def test_header_that_a_server_repeats_is_not_shown(self, server: LocalEndpoints, ask: Any) -> None:
+        token = "token-of-a-gateway"
+        server.reply(status=400, body={"message": f"bad header {token}"}, headers={"X-Echo": token})
+
+        with pytest.raises(BadRequestError) as caught:
+            ask(default_headers={"X-Gateway-Token": token, "X-Proxy": f"Basic {token}"})
+
+        error = caught.value
+        assert token not in f"{error}{error!r}{error.body}{error.headers}{error.args}"
+
+    def test_what_moves_a_terminals_cursor_is_shown_as_text(self, server: LocalEndpoints, ask: Any) -> None:
+        said = {"message": "\x1b[31mred\x1b]0;title\x07\r\n\u202egnp.exe \x9b2J"}
+        server.reply(status=400, body=said, headers={"x-request-id": "id\x1b[2J"})
+
+        with pytest.raises(BadRequestError) as caught:
+            ask()
+
+        assert str(caught.value).isprintable()
+        assert "\\x1b[31mred" in str(caught.value)
+        assert "\\u202e" in str(caught.value)
+
     def test_error_in_a_good_answer_tells_of_the_call_and_not_the_key(
         self, server: LocalEndpoints, client: Blocking
     ) -> None:
@@ -585,3 +607,11 @@ def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> N
     asyncio.run(main())
 
     assert len(server.requests) == 3
+
+
+def test_trio_is_told_that_asyncio_is_needed(server: LocalEndpoints) -> None:
+    async def main() -> None:
+        await AsyncClient(Settings(base_url=server.base_url)).send(ChatRequest(BODY))
+
+    with pytest.raises(RuntimeError, match="asyncio"):
+        trio.run(main)

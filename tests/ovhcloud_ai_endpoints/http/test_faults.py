@@ -76,7 +76,7 @@ class Asker:
                 await aask("chat", self.settings, OTHER_MODEL)
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["blocking", "httpx", "aiohttp"])
 def asker(request: pytest.FixtureRequest, server: LocalEndpoints) -> Asker:
     settings = Settings(
         api_key=server.api_key,
@@ -85,7 +85,9 @@ def asker(request: pytest.FixtureRequest, server: LocalEndpoints) -> Asker:
         retry=Retry(max_retries=ATTEMPTS - 1, backoff=0.001),
         timeouts=Timeouts(connect=0.2, first_event=0.5, idle=0.2),
     )
-    return Asker(settings, is_async=request.param == "async")
+    if request.param == "blocking":
+        return Asker(settings, is_async=False)
+    return Asker(replace(settings, http_backend=request.param), is_async=True)
 
 
 def asked(server: LocalEndpoints) -> int:

@@ -11,7 +11,7 @@ import threading
 import time
 import tracemalloc
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +23,7 @@ import httpx
 import pytest
 import uvloop
 from pydantic import SecretStr
+from waiting import eventually, sockets_to
 
 from ovhcloud_ai_endpoints import OVHCloudError, StreamInterruptedError
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
@@ -43,21 +44,6 @@ TEXT = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish
 @pytest.fixture
 def settings(server: LocalEndpoints) -> Settings:
     return Settings(api_key=server.api_key, base_url=server.base_url, retry=Retry(max_retries=0))
-
-
-def eventually(is_true: Callable[[], object], seconds: float = 3.0) -> bool:
-    """Whether it becomes true in a while; for what other threads do."""
-    end = time.monotonic() + seconds
-    while not is_true() and time.monotonic() < end:
-        threading.Event().wait(0.005)
-    return bool(is_true())
-
-
-def sockets_to(server: LocalEndpoints) -> int:
-    """How many connections of this process to the server are open."""
-    there = f":{httpx.URL(server.base_url).port:04X}"
-    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]]
-    return sum(row[2].endswith(there) and row[9] != "0" for row in rows)  # to its port, and held by a file
 
 
 def pool_for(settings: Settings) -> Any:
@@ -385,11 +371,12 @@ class TestCancellation:
 
     ENOUGH = 3  # times that a call has ended before it was cancelled, so that there is nothing left to cancel
 
-    @pytest.fixture
-    def settings(self, server: LocalEndpoints) -> Settings:
+    @pytest.fixture(params=["httpx", "aiohttp"])
+    def settings(self, request: pytest.FixtureRequest, server: LocalEndpoints) -> Settings:
         return Settings(
             api_key=server.api_key,
             base_url=server.base_url,
+            http_backend=request.param,
             max_concurrency=1,
             retry=Retry(max_retries=1, backoff=0.0),
         )
@@ -614,7 +601,7 @@ OURS = [
 
 def test_nothing_blocks_a_loop(server: LocalEndpoints) -> None:
     """In a process of its own, so that the local server's loop is not looked at."""
-    script = Path(__file__).parents[2] / "blocking.py"
+    script = Path(__file__).parents[2] / "scripts" / "blocking.py"
     done = subprocess.run(
         [sys.executable, script],
         env=os.environ | server.environ,

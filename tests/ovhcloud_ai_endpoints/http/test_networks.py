@@ -3,12 +3,9 @@
 import asyncio
 import importlib
 import socket
-import socketserver
 import ssl
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from forwarding import Forwarder
 
 from ovhcloud_ai_endpoints import APIConnectionError, InvalidResponseError
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
@@ -30,65 +28,16 @@ REQUEST = ChatRequest({"model": "gpt-oss-120b", "messages": [{"role": "user", "c
 Ask = Callable[[Settings], Any]
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["blocking", "httpx", "aiohttp"])
 def ask(request: pytest.FixtureRequest) -> Ask:
-    if request.param == "sync":
+    if request.param == "blocking":
         return lambda settings: Client(settings).send(REQUEST)
-    return lambda settings: asyncio.run(AsyncClient(settings).send(REQUEST))
+    return lambda settings: asyncio.run(AsyncClient(replace(settings, http_backend=request.param)).send(REQUEST))
 
 
 @pytest.fixture
 def settings(server: LocalEndpoints) -> Settings:
     return Settings(api_key=server.api_key, base_url=server.base_url, retry=Retry(max_retries=0))
-
-
-class Forwarder(socketserver.ThreadingTCPServer):
-    """In front of the local server: ends TLS, or is a proxy for CONNECT, which then knows who came."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, to: int, tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), Tunnel)
-        self.tunnels: list[str] = []
-        self.to = to
-        self.tls = tls
-        self.port = self.server_address[1]
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    def __exit__(self, *error: object) -> None:
-        self.shutdown()
-        super().__exit__(*error)
-
-
-class Tunnel(socketserver.BaseRequestHandler):
-    server: Forwarder
-
-    def handle(self) -> None:
-        with suppress(OSError):
-            if self.server.tls:
-                with self.server.tls.wrap_socket(self.request, server_side=True) as secured:
-                    self.join(secured, self.server.to)
-            else:
-                target = self.request.recv(65536).decode().split()[1]
-                self.server.tunnels.append(target)
-                self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-                self.join(self.request, int(target.rpartition(":")[2]))
-
-    def join(self, here: socket.socket, port: int) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as there:
-            back = threading.Thread(target=self.copy, args=(there, here), daemon=True)
-            back.start()
-            self.copy(here, there)
-            back.join()
-
-    @staticmethod
-    def copy(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +140,48 @@ class TestProxies:
             monkeypatch.setenv("NO_PROXY", "localhost")
             if settled.trust_env:
                 assert proxy.tunnels == []
+
+    @pytest.mark.parametrize("port", ["443", "8443"])
+    def test_are_passed_by_for_a_host_with_its_port(
+        self, proxy: Forwarder, ask: Ask, monkeypatch: pytest.MonkeyPatch, port: str
+    ) -> None:
+        """443 is that of https, whether the URL says so or not."""
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", f"127.0.0.1:{port}")
+        shown = "" if port == "443" else f":{port}"
+
+        with pytest.raises(
+            APIConnectionError, match="Errno 111|refused|Connect call failed"
+        ):  # of the host itself, where nobody listens
+            ask(Settings(base_url=f"https://127.0.0.1{shown}/v1", retry=Retry(max_retries=0)))
+        assert proxy.tunnels == []
+
+    @pytest.mark.parametrize("scheme", ["https", "http"])
+    def test_that_ask_for_a_password_are_told_of_and_not_asked_again(
+        self, settings: Settings, ask: Ask, scheme: str
+    ) -> None:
+        refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 4\r\n\r\nwho?"
+        with Forwarder(0, None, refusal=refusal) as proxy:
+            url = f"http://someone:pass-word@127.0.0.1:{proxy.port}"
+            with pytest.raises(APIConnectionError, match="asks for a user name and password") as caught:
+                ask(replace(settings, base_url=f"{scheme}://elsewhere.invalid/v1", proxy=url, retry=Retry(backoff=0)))
+
+        assert f"The proxy http://127.0.0.1:{proxy.port} " in str(caught.value)
+        assert "pass-word" not in f"{caught.value!r}{caught.value}"
+        assert caught.value.status == 407
+        assert len(proxy.tunnels) == 1
+
+    def test_that_refuse_are_told_of(self, settings: Settings, ask: Ask) -> None:
+        with Forwarder(0, None, refusal=b"HTTP/1.1 403 Forbidden by policy\r\n\r\n") as proxy:
+            url = f"http://127.0.0.1:{proxy.port}"
+            with pytest.raises(APIConnectionError, match=r"did not pass the request on: 403 Forbidden by policy"):
+                ask(replace(settings, base_url="https://elsewhere.invalid/v1", proxy=url, retry=Retry(backoff=0)))
+        assert len(proxy.tunnels) == 1
+
+    @pytest.mark.parametrize("url", ["ftp://proxy.example:21", "socks5://proxy.example:1080"])
+    def test_of_a_kind_that_can_not_be_used_are_told_of(self, settings: Settings, ask: Ask, url: str) -> None:
+        with pytest.raises(APIConnectionError, match=r"must be an http, https or socks5 URL|needs a package|can't be"):
+            ask(replace(settings, proxy=url))
 
     def test_that_can_not_be_reached_are_an_error(self, settings: Settings, secure: str, ask: Ask) -> None:
         with pytest.raises(APIConnectionError, match="proxy"):

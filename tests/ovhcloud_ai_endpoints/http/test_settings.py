@@ -44,8 +44,14 @@ def test_function_that_gives_no_text_is_an_error() -> None:
         Settings(api_key=lambda: b"k").key()  # type: ignore[arg-type,return-value]
 
 
-def test_key_is_in_no_repr() -> None:
-    assert "hidden" not in repr(Settings(api_key=SecretStr("hidden")))
+def test_secrets_are_in_no_repr() -> None:
+    settings = Settings(
+        api_key="hidden-key",
+        default_headers={"X-Gateway-Token": "hidden-token"},
+        proxy="http://user:hidden-word@proxy.example:3128",
+    )
+
+    assert "hidden" not in repr(settings)
 
 
 def test_environment_has_two_names_for_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_end_may_lack_its_empty_line() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("nonsense", "An event of the stream is not JSON"),
+        ("nonsense", "An event of the stream can't be read as JSON: expected ident at line 1 column 2"),
         ("[1]", "An event of the stream is not a JSON object"),
         ("1", "An event of the stream is not a JSON object"),
     ],

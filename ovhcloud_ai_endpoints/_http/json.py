@@ -1,0 +1,23 @@
+"""JSON that a server wrote, read within bounds.
+
+Pure.
+"""
+
+from typing import Any
+
+from pydantic_core import from_json
+
+# Objects and arrays of one answer. Sixteen megabytes of brackets would become half a gigabyte, in two seconds that a
+# loop is held; answers with log probabilities have five of them for each of at most 100,000 tokens.
+MOST_CONTAINERS = 1_000_000
+
+
+def parsed_json(text: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or holds more than a million objects and arrays.
+    """
+    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
+        raise ValueError(f"it holds more than {MOST_CONTAINERS:,} objects and arrays")
+    return from_json(text, cache_strings="keys")  # a cache of values would outlive them
