@@ -8,9 +8,11 @@ of one connection, since the cost of httpcore's pool grows with the number of it
 """
 
 import asyncio
+import socket
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -99,17 +101,22 @@ class AiohttpConnection:
 
     _response: httpx.Response | None = None
     _chunks: AsyncIterator[bytes]
+    _socket: socket.socket | None = None
 
     def __init__(self, route: ResolvedRoute) -> None:
         import aiohttp  # noqa: PLC0415 - an extra, which only those have who ask for it
         from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
 
-        self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=opened_socket)
+        self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=self._opened)
         self._session = aiohttp.ClientSession(connector=self._connector, cookie_jar=aiohttp.DummyCookieJar())
         self._proxy_headers = _proxy_headers(route)
         proxy = None if route.proxy is None else httpx.Proxy(without_password(route.proxy), headers=self._proxy_headers)
         self._transport = AiohttpTransport(client=self._session, verify=route.tls, proxy=proxy)
         self.is_free = True
+
+    def _opened(self, address: tuple[Any, ...]) -> socket.socket:
+        self._socket = opened_socket(address)
+        return self._socket
 
     async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
         """Status and headers of the answer."""
@@ -130,15 +137,16 @@ class AiohttpConnection:
 
     async def aclose(self) -> None:
         """Ends the answer."""
-        try:
-            if not self.is_free and self._response is not None:
+        if not self.is_free:
+            self.close()  # first, since the answer's own end would say goodbye and wait for a word
+            if self._response is not None:
                 await self._response.aclose()
-        finally:
-            if not self.is_free:
-                self.close()
 
     def close(self) -> None:
         """Closes the socket; what aiohttp still awaits for it is of no interest."""
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed already
+                self._socket.shutdown(socket.SHUT_RDWR)  # else TLS within a proxy's tunnel waits for a goodbye
         self._session.detach()
         closing = asyncio.ensure_future(self._connector.close(abort_ssl=True))
         _closing.add(closing)

@@ -329,7 +329,7 @@ class _LoopPools:
                 if self._timer is not None:
                     self._timer.cancel()
                 self.pools.close()
-                await asyncio.sleep(0)  # in which the sockets are closed
+                await _turns(5)
 
 
 PLACE = "_ovhcloud_pools"  # on the loop, since pools hold their loop, so that no weak table could
@@ -351,7 +351,13 @@ async def aclose(settings: Settings) -> None:
         pool = of_loop.pools.drop(Route.of(settings))
         if pool is not None:
             pool.close()
-            await asyncio.sleep(0)  # in which the sockets are closed
+            await _turns(1)
+
+
+async def _turns(count: int) -> None:
+    """Lets the loop go on, so that it closes sockets: those of TLS over aiohttp take some turns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def close_later(closing: Callable[[], object]) -> None:
