@@ -15,7 +15,7 @@ demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 
 	$(RUN) docs/examples/llama_index_quickstart.py $(FOLDER)
 
 test: .venv/installed  ## every test that needs no network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks
 	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py

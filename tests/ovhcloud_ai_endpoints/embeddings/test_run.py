@@ -12,9 +12,19 @@ from ovhcloud_ai_endpoints import (
     InternalServerError,
     InvalidResponseError,
 )
-from ovhcloud_ai_endpoints._embeddings.capacity import MAX_BATCH_BYTES, Capacity, allowed, forget, learn, learned, share
+from ovhcloud_ai_endpoints._embeddings.capacity import (
+    MAX_BATCH_BYTES,
+    RUNS_OF_A_GUESS,
+    Capacity,
+    allowed,
+    begin_run,
+    forget,
+    learn,
+    learned,
+    share,
+)
 from ovhcloud_ai_endpoints._embeddings.request import Vectors, embedding_request, read_vectors
-from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun, batches
+from ovhcloud_ai_endpoints._embeddings.run import MOST_CUTS, EmbeddingRun, batches
 from ovhcloud_ai_endpoints._http.refusals import status_error
 
 
@@ -436,3 +446,44 @@ def test_text_that_is_too_long_is_told_with_its_place() -> None:
         "Text number 7, of 6 characters, is too long: the input is too long. "
         "Split it, or set truncate=True to embed its beginning."
     )
+
+
+def test_number_that_the_server_named_is_kept() -> None:
+    server = ("http://named", "m")
+    learn(server, Capacity(10))
+
+    assert [begin_run(server) for _ in range(3 * RUNS_OF_A_GUESS)] == [Capacity(10)] * 3 * RUNS_OF_A_GUESS
+
+
+def test_guess_ages_with_the_runs_that_keep_to_it() -> None:
+    server = ("http://guessed", "m")
+    learn(server, Capacity(10))
+    learn(server, Capacity(5, 1000, is_named=False))
+
+    assert [begin_run(server) for _ in range(RUNS_OF_A_GUESS)] == [Capacity(5, 1000)] * RUNS_OF_A_GUESS
+    assert begin_run(server) == Capacity(10)
+
+
+def test_guess_that_is_refused_again_counts_anew() -> None:
+    server = ("http://refused", "m")
+    learn(server, Capacity(8, is_named=False))
+    for _ in range(RUNS_OF_A_GUESS - 1):
+        begin_run(server)
+    learn(server, Capacity(4, is_named=False))
+
+    assert [begin_run(server) for _ in range(RUNS_OF_A_GUESS + 1)] == [*[Capacity(4)] * RUNS_OF_A_GUESS, None]
+
+
+def test_text_that_is_refused_however_short_is_given_up() -> None:
+    embedding = EmbeddingRun(["x" * 1_000_000], model="m", base_url="http://short", truncate=True)
+    sizes: list[int] = []
+
+    def refuse_all() -> None:
+        while (work := embedding.next_batch()) is not None:
+            sizes.append(len(work[0].texts[0]))
+            embedding.refused(work[0], refused(400, "the input is too long"))
+
+    with pytest.raises(ContextOverflowError, match="Cutting it 8 times has not helped"):
+        refuse_all()
+    assert len(sizes) == MOST_CUTS + 1
+    assert sizes == sorted(sizes, reverse=True)

@@ -30,7 +30,7 @@ ANSWER = b'{"choices":[{"index":0,"message":{"content":"late"},"finish_reason":"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"late"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 
-Ask = Callable[[Settings], Any]
+Ask = Callable[..., Any]
 
 
 def dripping(data: bytes, *, pieces: int) -> list[Any]:
@@ -82,8 +82,11 @@ def settings(
         )
 
 
-def whole(settings: Settings) -> Any:
-    return Client(settings).send(ChatRequest(BODY))
+WHOLE = ChatRequest(BODY)
+
+
+def whole(settings: Settings, request: ChatRequest = WHOLE) -> Any:
+    return Client(settings).send(request)
 
 
 def streamed(settings: Settings) -> Any:
@@ -106,7 +109,7 @@ def ask(request: pytest.FixtureRequest) -> dict[str, Ask]:
         return replace(settings, http_backend=request.param)
 
     return {
-        "whole": lambda settings: asyncio.run(AsyncClient(over(settings)).send(ChatRequest(BODY))),
+        "whole": lambda settings, request=WHOLE: asyncio.run(AsyncClient(over(settings)).send(request)),
         "stream": lambda settings: asyncio.run(astreamed(over(settings))),
     }
 
@@ -170,10 +173,9 @@ class TestSlowPeers:
         taken: list[socket.socket] = []
         accepting = threading.Thread(target=lambda: taken.append(peer.accept()[0]), daemon=True)
         accepting.start()
-        large = {**BODY, "messages": [{"role": "user", "content": "x" * 20_000_000}]}
+        request = ChatRequest({**BODY, "messages": [{"role": "user", "content": "x" * 20_000_000}]})
 
-        with pytest.raises(APITimeoutError), pytest.MonkeyPatch.context() as patch:
-            patch.setitem(BODY, "messages", large["messages"])
-            ask["whole"](self.settings_for(peer, "http"))
+        with pytest.raises(APITimeoutError):
+            ask["whole"](self.settings_for(peer, "http"), request)
         accepting.join(5)
         taken[0].close()

@@ -97,15 +97,16 @@ def test_forked_child_does_not_wait_for_a_lock_of_its_parent(server: LocalEndpoi
     with held(LOCKS[name](settings)):
         child = os.fork()
         if child == 0:
+            code = 1
             try:
                 Client(settings).send(ChatRequest(BODY))
                 with Client(settings).stream(ChatRequest({**BODY, "stream": True})) as deltas:
                     list(deltas)
                 Client(settings).send(EmbeddingRequest({"model": "bge-m3", "input": ["text"]}, count=1))
                 learn((server.base_url, "bge-m3"), Capacity(2))
-                os._exit(0)
-            except BaseException:
-                os._exit(1)
+                code = 0
+            finally:
+                os._exit(code)
         _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0

@@ -151,7 +151,7 @@ class TestProxies:
         shown = "" if port == "443" else f":{port}"
 
         with pytest.raises(
-            APIConnectionError, match="Errno 111|refused|Connect call failed"
+            APIConnectionError, match=r"Errno 111|refused|Connect call failed"
         ):  # of the host itself, where nobody listens
             ask(Settings(base_url=f"https://127.0.0.1{shown}/v1", retry=Retry(max_retries=0)))
         assert proxy.tunnels == []
