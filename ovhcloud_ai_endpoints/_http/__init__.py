@@ -1,7 +1,8 @@
 """One call over HTTP: sent, timed, tried again, read. It knows no endpoint: a request knows how to read its answer."""
 
 from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
-from ovhcloud_ai_endpoints._http.pools import aclose, close
+from ovhcloud_ai_endpoints._http.loop_pools import aclose
+from ovhcloud_ai_endpoints._http.process_pools import close
 from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
 from ovhcloud_ai_endpoints._http.request import Content, Reader, Request, StreamedRequest, Whole, json_content
 from ovhcloud_ai_endpoints._http.retry import Retry

@@ -18,7 +18,9 @@ from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.clocks import Clocks
 from ovhcloud_ai_endpoints._http.failures import translated
-from ovhcloud_ai_endpoints._http.pools import async_pool, blocking_pool, close_later
+from ovhcloud_ai_endpoints._http.loop_pools import async_pool
+from ovhcloud_ai_endpoints._http.pools import AsyncConnection, Connection
+from ovhcloud_ai_endpoints._http.process_pools import blocking_pool, close_later
 from ovhcloud_ai_endpoints._http.request import Request, StreamedRequest
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._http.streamed_call import StreamedCall
@@ -61,7 +63,7 @@ class Client:
         """The answer to a request as it arrives; leaving its block closes the connection."""
         return Stream(self, StreamedCall(self._settings, request))
 
-    def open(self, call: Call[Any]) -> tuple[Any, ExitStack]:
+    def open(self, call: Call[Any]) -> tuple[Connection, ExitStack]:
         """The connection on which a successful answer has begun, and what to close in the end."""
         warn_of_model(call.model)
         with ExitStack() as left:
@@ -82,7 +84,7 @@ class Client:
                 if self._abandoned.wait(min(wait, threading.TIMEOUT_MAX)):
                     raise call.given_up()
 
-    def _attempt(self, call: Call[Any], connection: Any, proxy: str | None) -> Any:
+    def _attempt(self, call: Call[Any], connection: Connection, proxy: str | None) -> Connection:
         with _translating(call, proxy):
             status, headers = connection.send(call)
         if not _answered(call, status, headers):
@@ -90,7 +92,7 @@ class Client:
             raise call.refusal(time.time(), proxy=proxy)
         return connection
 
-    def read(self, call: Call[Any], connection: Any) -> None:
+    def read(self, call: Call[Any], connection: Connection) -> None:
         """Reads the body of an answer to its end, or as much of an error's as is shown."""
         with _translating(call):
             call.begin_body()
@@ -123,7 +125,7 @@ class AsyncClient:
         """The answer to a request as it arrives; leaving its block closes the connection."""
         return AsyncStream(self, StreamedCall(self._settings, request))
 
-    async def open(self, call: Call[Any]) -> tuple[Any, AsyncExitStack]:
+    async def open(self, call: Call[Any]) -> tuple[AsyncConnection, AsyncExitStack]:
         """The connection on which a successful answer has begun, and what to close in the end."""
         warn_of_model(call.model)
         with ExitStack() as left:
@@ -144,7 +146,7 @@ class AsyncClient:
                 if await _set_within(self._abandoned, wait):
                     raise call.given_up()
 
-    async def _attempt(self, call: Call[Any], connection: Any, proxy: str | None) -> Any:
+    async def _attempt(self, call: Call[Any], connection: AsyncConnection, proxy: str | None) -> AsyncConnection:
         with _translating(call, proxy):
             async with _until(call.clocks):
                 status, headers = await connection.send(call)
@@ -165,7 +167,7 @@ class AsyncClient:
 class Stream(Generic[D, T]):
     """A streamed answer, to be entered and iterated once: its deltas, in order."""
 
-    _connection: Any
+    _connection: Connection
     _held: ExitStack
 
     def __init__(self, client: Client, call: StreamedCall[D, T]) -> None:
@@ -217,7 +219,7 @@ class Stream(Generic[D, T]):
 class AsyncStream(Generic[D, T]):
     """The same as `Stream`, for `async with` and `async for`."""
 
-    _connection: Any
+    _connection: AsyncConnection
     _held: AsyncExitStack
 
     def __init__(self, client: AsyncClient, call: StreamedCall[D, T]) -> None:

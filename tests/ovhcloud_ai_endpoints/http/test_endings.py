@@ -15,7 +15,7 @@ from ovhcloud_ai_endpoints import _process
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, learn
 from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
-from ovhcloud_ai_endpoints._http import pools
+from ovhcloud_ai_endpoints._http import process_pools
 from ovhcloud_ai_endpoints._http.client import Client
 from ovhcloud_ai_endpoints._http.limits import limiter
 from ovhcloud_ai_endpoints._http.settings import Settings
@@ -74,13 +74,13 @@ def held(lock: Any) -> Iterator[None]:
 
 
 LOCKS = {
-    "of the pools": lambda settings: pools._state.lock,
-    "of the reaper": lambda settings: pools._reaper._lock,
+    "of the pools": lambda settings: process_pools._process.lock,
+    "of the reaper": lambda settings: process_pools._reaper._lock,
     "of a table": lambda settings: _process._tables[0]._lock,
     "of the last table": lambda settings: _process._tables[-1]._lock,
     "of a limiter": lambda settings: limiter(settings.base_url, settings.key(), "gpt-oss-120b")._lock,
     "of the slots": lambda settings: (
-        next(iter(pools._state.pools)).slots(settings.max_concurrency, "/chat/completions")._cond
+        next(iter(process_pools._process.pools)).slots(settings.max_concurrency, "/chat/completions")._cond
     ),
 }
 
@@ -90,7 +90,7 @@ LOCKS = {
 @pytest.mark.parametrize("name", LOCKS)
 def test_forked_child_does_not_wait_for_a_lock_of_its_parent(server: LocalEndpoints, name: str) -> None:
     settings = Settings(base_url=server.base_url, api_key=server.api_key)
-    pools._state.pools.close()
+    process_pools._process.pools.close()
     Client(settings).send(ChatRequest(BODY))
     learn((server.base_url, "bge-m3"), Capacity(3))
 

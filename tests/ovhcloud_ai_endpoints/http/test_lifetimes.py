@@ -30,7 +30,8 @@ from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
 from ovhcloud_ai_endpoints._http.limits import limiter
-from ovhcloud_ai_endpoints._http.pools import aclose, async_pool, blocking_pool
+from ovhcloud_ai_endpoints._http.loop_pools import aclose, async_pool
+from ovhcloud_ai_endpoints._http.process_pools import blocking_pool
 from ovhcloud_ai_endpoints._http.retry import Retry
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._values import Delta

@@ -16,7 +16,7 @@ from waiting import eventually, sockets_to
 from ovhcloud_ai_endpoints import NotFoundError, RateLimitError, _process
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
-from ovhcloud_ai_endpoints._http import pools
+from ovhcloud_ai_endpoints._http import loop_pools, pools, process_pools
 from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
 from ovhcloud_ai_endpoints._http.pools import KEPT_CONNECTIONS, KEPT_ROUTES, KEPT_SECONDS, Pool, Pools
 from ovhcloud_ai_endpoints._http.reaper import Reaper
@@ -133,9 +133,9 @@ def server() -> Iterator[LocalEndpoints]:
 @pytest.fixture
 def _no_pools() -> Iterator[None]:
     """Begins and ends with none, whatever other tests have left."""
-    pools._state.pools.close()
+    process_pools._process.pools.close()
     yield
-    pools._state.pools.close()
+    process_pools._process.pools.close()
 
 
 @pytest.mark.usefixtures("_no_pools")
@@ -159,7 +159,7 @@ class TestBounds:
 
     @staticmethod
     def routes() -> int:
-        return len(list(pools._state.pools))
+        return len(list(process_pools._process.pools))
 
     def test_of_a_thousand_servers(self, server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
@@ -224,13 +224,14 @@ class TestIdleConnections:
         self, server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pools, "KEPT_SECONDS", 0.05)
-        monkeypatch.setattr(pools, "_reaper", Reaper(pools._sweep))
+        monkeypatch.setattr(process_pools, "_reaper", Reaper(process_pools._sweep))
         Client(Settings(base_url=server.base_url, api_key=server.api_key)).send(ChatRequest(BODY))
 
         assert eventually(lambda: sockets_to(server) == 0)
 
     async def test_are_closed_on_a_loop_too(self, server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pools, "KEPT_SECONDS", 0.05)
+        monkeypatch.setattr(loop_pools, "KEPT_SECONDS", 0.05)
         await AsyncClient(Settings(base_url=server.base_url, api_key=server.api_key)).send(ChatRequest(BODY))
 
         async with asyncio.timeout(10):
@@ -298,12 +299,12 @@ def test_thread_that_closes_ends_after_the_last_connection(
 ) -> None:
     monkeypatch.setattr(pools, "KEPT_SECONDS", 0.05)
     monkeypatch.setattr("ovhcloud_ai_endpoints._http.reaper.LINGER_SECONDS", 0.05)
-    monkeypatch.setattr(pools, "_reaper", Reaper(pools._sweep))
-    pools._state.pools.close()
+    monkeypatch.setattr(process_pools, "_reaper", Reaper(process_pools._sweep))
+    process_pools._process.pools.close()
     server.reply(events=[TEXT, Pause(0.1)])
     settings = Settings(base_url=server.base_url, api_key=server.api_key)
     with Client(settings).stream(ChatRequest(STREAM)) as deltas:
         next(deltas)
     Client(settings).send(ChatRequest(BODY))
 
-    assert eventually(lambda: pools._reaper._thread is None)
+    assert eventually(lambda: process_pools._reaper._thread is None)

@@ -1,0 +1,145 @@
+"""The pools of each event loop, for calls that are awaited.
+
+A driver: they hang on their loop, are swept by its timer, and go with it.
+"""
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from ovhcloud_ai_endpoints._http.pools import (
+    KEPT_SECONDS,
+    AsyncConnection,
+    AsyncPool,
+    Pools,
+    close_idle,
+    pool_of,
+    pool_of_given,
+)
+from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, Route
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._notices import warn_of_other_client
+from ovhcloud_ai_endpoints._process import after_fork
+
+PLACE = "_ovhcloud_pools"  # on the loop: pools hold their loop, so that a weak table would never lose it
+TURNS_TO_CLOSE = 5  # of a loop, until sockets are closed; TLS within a proxy's tunnel over aiohttp takes most
+
+T = TypeVar("T")
+
+
+class LoopPools:
+    """Those of one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.process = os.getpid()  # a forked child may go on with its parent's loop, but not with its connections
+        self.pools: Pools[AsyncConnection, asyncio.Semaphore] = Pools()
+        self.of_given: WeakKeyDictionary[Any, AsyncPool] = WeakKeyDictionary()
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._lifetime = self._until_loop_ends()
+
+    @classmethod
+    async def running(cls) -> "LoopPools":
+        """Those of the running loop.
+
+        Raises:
+            RuntimeError: there is none, as under trio.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "Awaited calls run on an asyncio event loop, and none runs here. Under trio, make calls that block, "
+                "on a thread: await trio.to_thread.run_sync(model.invoke, text)"
+            ) from None
+        found: LoopPools | None = vars(loop).get(PLACE)
+        if found is None or found.process != os.getpid():
+            found = vars(loop)[PLACE] = cls(loop)
+            await anext(found._lifetime)
+        return found
+
+    def leave(self, route: Route, pool: AsyncPool) -> None:
+        surplus = self.pools.leave(route, pool)
+        if surplus is not None:
+            surplus.close()
+        if self._timer is None:
+            self._timer = self._loop.call_later(KEPT_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        expiry = close_idle(self.pools, time.monotonic())
+        if expiry < math.inf:
+            self._timer = self._loop.call_later(max(0.0, expiry - time.monotonic()), self._sweep)
+
+    async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
+        """Closes all when the loop shuts down its asynchronous generators, as `asyncio.run` does at its end."""
+        try:
+            yield
+        finally:
+            vars(self._loop).pop(PLACE, None)
+            if not self._loop.is_closed():
+                if self._timer is not None:
+                    self._timer.cancel()
+                self.pools.close()
+                await _turns(TURNS_TO_CLOSE)
+
+
+async def async_pool(settings: Settings) -> AsyncPool:
+    """The running loop's pool for these settings, or one for the client that the user gave."""
+    of_loop, given = await LoopPools.running(), settings.http_async_client
+    if given is not None:
+        from ovhcloud_ai_endpoints._http.over_httpx import AsyncGivenConnection  # noqa: PLC0415 - it takes 40 to 290 ms
+
+        return pool_of_given(given, of_loop.of_given, AsyncGivenConnection, asyncio.Semaphore)
+    if settings.http_client is not None:
+        warn_of_other_client("http_client", "http_async_client")
+    route = Route.of(settings)
+    prepared = None if route in of_loop.pools else await _off_the_loop(lambda: _prepared(route))
+    return of_loop.pools.enter(
+        route,
+        lambda: pool_of(*(prepared or _prepared(route)), asyncio.Semaphore, lambda pool: of_loop.leave(route, pool)),
+    )
+
+
+async def aclose(settings: Settings) -> None:
+    """Closes the running loop's connections for these settings, once no call has them."""
+    if settings.http_async_client is None:
+        pool = (await LoopPools.running()).pools.drop(Route.of(settings))
+        if pool is not None:
+            pool.close()
+            await _turns(1)
+
+
+def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], AsyncConnection]]:
+    """All that is read from files before the first awaited call."""
+    from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - as above
+
+    return route.resolved(), over_httpx.async_connection
+
+
+async def _off_the_loop(read: Callable[[], T]) -> T:
+    """What a function gives that reads files; on the loop itself only where no thread can be had."""
+    try:
+        waiting = asyncio.get_running_loop().run_in_executor(_loader, read)
+    except RuntimeError:  # "cannot schedule new futures after interpreter shutdown"
+        return read()
+    return await waiting
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def _forget() -> None:
+    global _loader  # noqa: PLW0603
+    _loader = ThreadPoolExecutor(1, "ovhcloud-loader")
+
+
+_loader = ThreadPoolExecutor(1, "ovhcloud-loader")  # not the loop's own executor, which may be full
+after_fork(_forget)

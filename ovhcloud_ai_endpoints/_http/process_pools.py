@@ -1,0 +1,95 @@
+"""The process's pools, for calls that block.
+
+A driver: it has a lock, a thread that closes, and a hook at the end of the process.
+"""
+
+import atexit
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ovhcloud_ai_endpoints._http.pools import (
+    BlockingPool,
+    Connection,
+    Pools,
+    close_idle,
+    pool_of,
+    pool_of_given,
+)
+from ovhcloud_ai_endpoints._http.reaper import Reaper
+from ovhcloud_ai_endpoints._http.routes import Route
+from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._notices import warn_of_other_client
+from ovhcloud_ai_endpoints._process import after_fork
+
+
+class ProcessPools:
+    """A forked child has some of its own."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # what is collected while it is held may ask for it again
+        self.pools: Pools[Connection, threading.Semaphore] = Pools()
+        self.of_given: WeakKeyDictionary[Any, BlockingPool] = WeakKeyDictionary()
+
+    def leave(self, route: Route, pool: BlockingPool) -> None:
+        with self.lock:
+            surplus = self.pools.leave(route, pool)
+        if surplus is not None:
+            surplus.close()
+        _reaper.watch()
+
+
+def blocking_pool(settings: Settings) -> BlockingPool:
+    """The process's pool for these settings, or one for the client that the user gave."""
+    from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
+
+    process, given = _process, settings.http_client
+    if given is not None:
+        with process.lock:
+            return pool_of_given(given, process.of_given, over_httpx.GivenConnection, threading.Semaphore)
+    if settings.http_async_client is not None:
+        warn_of_other_client("http_async_client", "http_client")
+    route = Route.of(settings)
+    resolved = None if route in process.pools else route.resolved()  # reads files, so not under the lock
+    with process.lock:
+        return process.pools.enter(
+            route,
+            lambda: pool_of(
+                resolved or route.resolved(),
+                over_httpx.Connection,
+                threading.Semaphore,
+                lambda pool: process.leave(route, pool),
+            ),
+        )
+
+
+def close(settings: Settings) -> None:
+    """Closes the process's connections for these settings, once no call has them; the next call opens new ones."""
+    if settings.http_client is None:
+        with _process.lock:
+            pool = _process.pools.drop(Route.of(settings))
+        if pool is not None:
+            pool.close()
+
+
+def close_later(closing: Callable[[], object]) -> None:
+    """Has something closed on a thread of its own; for what the garbage collector may have found."""
+    _reaper.close(closing)
+
+
+def _sweep(now: float) -> float:
+    with _process.lock:
+        pools = list(_process.pools)
+    return close_idle(pools, now)
+
+
+def _forget() -> None:
+    global _process  # noqa: PLW0603
+    _process = ProcessPools()
+
+
+_process = ProcessPools()
+_reaper = Reaper(_sweep)
+after_fork(_forget)
+atexit.register(lambda: _process.pools.close())  # noqa: PLW0108 - a forked child has others
