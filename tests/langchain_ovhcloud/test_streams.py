@@ -14,6 +14,7 @@ from langchain_core.messages.block_translators import PROVIDER_TRANSLATORS
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
+from waiting import eventually
 
 from langchain_ovhcloud import ChatOVHCloud
 from ovhcloud_ai_endpoints import APITimeoutError, RateLimitError, Timeouts
@@ -44,14 +45,14 @@ class TestLeaving:
             next(chunks)
         model.invoke("Hello")
 
-        assert slow.hung_up == 1
+        assert eventually(lambda: slow.hung_up == 1)
 
     async def test_closes_the_asynchronous_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
         async with aclosing(model.astream("Hello")) as chunks:
             await anext(chunks)
         await model.ainvoke("Hello")
 
-        assert slow.hung_up == 1
+        assert eventually(lambda: slow.hung_up == 1)
 
     async def test_by_cancellation_closes_the_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
         first = asyncio.Event()
@@ -67,7 +68,7 @@ class TestLeaving:
             await task
         await model.ainvoke("Hello")
 
-        assert slow.hung_up == 1
+        assert eventually(lambda: slow.hung_up == 1)
 
     async def test_events_of_version_3_closes_the_connection(self, slow: LocalEndpoints, model: ChatOVHCloud) -> None:
         stream = await model.astream_events("Hello", version="v3")
@@ -76,7 +77,7 @@ class TestLeaving:
         await stream.aclose()
         await model.ainvoke("Hello")
 
-        assert slow.hung_up == 1
+        assert eventually(lambda: slow.hung_up == 1)
 
 
 def test_silence_is_cores_timeout_too(slow: LocalEndpoints) -> None:

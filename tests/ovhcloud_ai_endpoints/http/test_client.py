@@ -13,6 +13,7 @@ import httpx
 import pytest
 import trio
 from pydantic import SecretStr
+from waiting import eventually
 
 from ovhcloud_ai_endpoints import (
     APIConnectionError,
@@ -531,7 +532,7 @@ class TestStreams:
 
         assert answer is not None
         client.post()
-        assert server.hung_up == 1
+        assert eventually(lambda: server.hung_up == 1)
 
     def test_slow_reader_is_not_silence(self, server: LocalEndpoints, client: Blocking) -> None:
         server.reply(events=[TEXT, Pause(0.05), MORE, "[DONE]"])
@@ -567,7 +568,7 @@ class TestStreams:
         client.post()
 
         assert server.requests[-1].connection == 2
-        assert server.hung_up == 1
+        assert eventually(lambda: server.hung_up == 1)
 
     def test_slots_are_waited_for_and_given_back(self, server: LocalEndpoints, client: Blocking) -> None:
         one = client.using(max_concurrency=1, timeouts=Timeouts(first_event=0.5))

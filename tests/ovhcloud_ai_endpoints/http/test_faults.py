@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from ovhcloud_ai_endpoints import APITimeoutError, OVHCloudError, StreamInterruptedError, Timeouts
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
@@ -148,7 +149,7 @@ def test_server_that_goes_on_is_hung_up_on(server: LocalEndpoints, asker: Asker,
         if server.hung_up:
             break
         threading.Event().wait(0.01)
-    assert server.hung_up == 1
+    assert eventually(lambda: server.hung_up == 1)
 
 
 @pytest.mark.parametrize("kind", FAULTS["refused"].kinds)
@@ -221,7 +222,7 @@ class TestReaders:
 
         assert said == TEXT
         asker("chat")
-        assert server.hung_up == 1
+        assert eventually(lambda: server.hung_up == 1)
 
 
 def test_what_is_tried_again_is_an_error_in_the_end() -> None:

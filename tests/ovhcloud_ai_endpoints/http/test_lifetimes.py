@@ -81,7 +81,7 @@ class TestLifetimes:
             next(held)
         Client(settings).send(ChatRequest(BODY))
 
-        assert server.hung_up == 1
+        assert eventually(lambda: server.hung_up == 1)
         del held
 
     async def test_leaving_an_asynchronous_stream_closes_it_whoever_still_holds_it(
@@ -95,7 +95,7 @@ class TestLifetimes:
             await anext(held)
         await AsyncClient(settings).send(ChatRequest(BODY))
 
-        assert server.hung_up == 1
+        assert eventually(lambda: server.hung_up == 1)
         del held
 
     def test_task_that_is_cancelled_closes_its_connection(self, server: LocalEndpoints) -> None:
@@ -119,7 +119,7 @@ class TestLifetimes:
 
         asyncio.run(main())
 
-        assert server.hung_up == 1
+        assert eventually(lambda: server.hung_up == 1)
 
     def test_threads_share_the_client_that_blocks(self, server: LocalEndpoints) -> None:
         settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
@@ -277,7 +277,7 @@ def _ask(base_url: str, key: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-@pytest.mark.parametrize("method", {"fork", "spawn"} & {*multiprocessing.get_all_start_methods()})
+@pytest.mark.parametrize("method", sorted({"fork", "spawn"} & {*multiprocessing.get_all_start_methods()}))
 def test_processes_have_connections_of_their_own(server: LocalEndpoints, method: str) -> None:
     _ask(server.base_url, server.api_key)
     with multiprocessing.get_context(method).Pool(2) as pool:
