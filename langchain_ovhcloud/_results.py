@@ -51,8 +51,8 @@ def chunk(delta: Delta) -> ChatGenerationChunk:
             content=delta.text,
             additional_kwargs=_beside_content(delta),
             tool_call_chunks=[
-                create_tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
-                for call in delta.tool_calls
+                create_tool_call_chunk(name=piece.name, args=piece.arguments, id=piece.id, index=piece.index)
+                for piece in delta.tool_calls
             ],
             response_metadata=metadata,
             id=delta.answer_id,
@@ -63,10 +63,10 @@ def chunk(delta: Delta) -> ChatGenerationChunk:
 def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
     """The end of a stream: all that is said once, since chunks add up."""
     message = answer.messages[0]
-    for index, call in enumerate(message.tool_calls):
-        if call.parsed() is None:
-            unsent = call.arguments if "null".startswith(call.arguments.strip()) else ""
-            mark = unsent + _mark_of_invalid(call.arguments)
+    for index, tool_call in enumerate(message.tool_calls):
+        if tool_call.parsed() is None:
+            unsent = tool_call.arguments if "null".startswith(tool_call.arguments.strip()) else ""
+            mark = unsent + _mark_of_invalid(tool_call.arguments)
             yield chunk(Delta(tool_calls=(ToolCallDelta(index, None, None, mark),), answer_id=answer.id))
     metadata = _metadata(message, answer)
     metadata.pop("logprobs", None)  # they came with their tokens
@@ -113,13 +113,15 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
 def _ai_message(message: Message, answer: Answer, *, usage: Usage | None) -> AIMessage:
     valid: list[LangChainToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for call in message.tool_calls:
-        arguments = call.parsed()
+    for tool_call in message.tool_calls:
+        arguments = tool_call.parsed()
         if arguments is None:
             error = "The arguments are not a JSON object"
-            invalid.append(create_invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error))
+            invalid.append(
+                create_invalid_tool_call(name=tool_call.name, args=tool_call.arguments, id=tool_call.id, error=error)
+            )
         else:
-            valid.append(create_tool_call(name=call.name, args=arguments, id=call.id))
+            valid.append(create_tool_call(name=tool_call.name, args=arguments, id=tool_call.id))
     return AIMessage(
         content=message.text,
         additional_kwargs=_beside_content(message),
@@ -131,19 +133,19 @@ def _ai_message(message: Message, answer: Answer, *, usage: Usage | None) -> AIM
     )
 
 
-def _beside_content(said: Message | Delta) -> dict[str, str]:
+def _beside_content(part: Message | Delta) -> dict[str, str]:
     """Where core looks for what is not content."""
-    parts = {"reasoning_content": said.reasoning, "refusal": said.refusal}
+    parts = {"reasoning_content": part.reasoning, "refusal": part.refusal}
     return {name: text for name, text in parts.items() if text}
 
 
 def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
-    said = {"finish_reason": message.finish_reason, "logprobs": message.logprobs}
+    known = {"finish_reason": message.finish_reason, "logprobs": message.logprobs}
     return {
         "model_provider": PROVIDER,
         "model_name": answer.model or "",
         **call_metadata(answer, message),
-        **{name: value for name, value in said.items() if value is not None},
+        **{name: value for name, value in known.items() if value is not None},
     }
 
 
@@ -158,9 +160,9 @@ def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     if KNOWS_REFUSALS and (refusal := message.additional_kwargs.get("refusal")):
         found.append({"type": "refusal", "refusal": refusal, "index": "lc_rf"})
     if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
-        for call in message.tool_call_chunks:
-            piece = {name: call[name] for name in ("id", "name", "args")}
-            found.append({"type": "tool_call_chunk", **piece, "index": f"lc_tc_{call['index']}"})
+        for tool_call in message.tool_call_chunks:
+            piece = {name: tool_call[name] for name in ("id", "name", "args")}
+            found.append({"type": "tool_call_chunk", **piece, "index": f"lc_tc_{tool_call['index']}"})
     else:
         found += message.tool_calls
         found += message.invalid_tool_calls

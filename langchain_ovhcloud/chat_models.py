@@ -43,7 +43,7 @@ from ovhcloud_ai_endpoints._chat import (
 )
 from ovhcloud_ai_endpoints._http import AsyncClient, Client
 
-Method = Literal["json_schema", "function_calling", "json_mode"]
+StructuredOutputMethod = Literal["json_schema", "function_calling", "json_mode"]
 
 
 class ChatOVHCloud(ChatOptions, BaseChatModel):
@@ -241,7 +241,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         self,
         schema: dict[str, Any] | type,
         *,
-        method: Method | None = None,
+        method: StructuredOutputMethod | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -262,8 +262,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
                 the schema requires; it has the raw text.
         """
         method = method or best_method(self._ovhcloud_model)
-        if method not in get_args(Method):
-            raise ValueError(f"method is one of {', '.join(get_args(Method))}; not {method!r}")
+        if method not in get_args(StructuredOutputMethod):
+            raise ValueError(f"method is one of {', '.join(get_args(StructuredOutputMethod))}; not {method!r}")
         parser: BaseOutputParser[Any]
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}

@@ -105,15 +105,15 @@ def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
     text = message.text + message.refusal  # LlamaIndex has no place of its own for a refusal
     if text or not message.tool_calls:
         blocks.append(TextBlock(text=text))
-    calls = []
-    for call in message.tool_calls:
-        arguments = call.parsed()
-        kwargs = call.arguments if arguments is None else arguments
-        blocks.append(ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=kwargs))
-        function = {"name": call.name, "arguments": call.arguments or "{}"}
-        calls.append({"id": call.id, "type": "function", "function": function})
+    tool_calls = []
+    for tool_call in message.tool_calls:
+        arguments = tool_call.parsed()
+        kwargs = tool_call.arguments if arguments is None else arguments
+        blocks.append(ToolCallBlock(tool_call_id=tool_call.id, tool_name=tool_call.name, tool_kwargs=kwargs))
+        function = {"name": tool_call.name, "arguments": tool_call.arguments or "{}"}
+        tool_calls.append({"id": tool_call.id, "type": "function", "function": function})
     return ChatMessage(
-        role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": calls} if calls else {}
+        role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": tool_calls} if tool_calls else {}
     )
 
 

@@ -56,17 +56,17 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> A
 
 
 def _message(choice: Mapping[str, Any], request: Asked) -> Message:
-    said = choice["message"]
-    calls: list[ToolCall] = []
-    for call in said.get("tool_calls") or []:
-        function = call.get("function") or {}
+    fields = choice["message"]
+    tool_calls: list[ToolCall] = []
+    for tool_call in fields.get("tool_calls") or []:
+        function = tool_call.get("function") or {}
         name = read_tool_name(function, request)
         arguments = Arguments(request.tool_schemas.get(name))
         text = arguments.feed(read_arguments(function.get("arguments"))) + arguments.end()
-        id_ = read_text(call.get("id"))
-        is_new = id_ and all(id_ != other.id for other in calls)
-        calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
-    text, reasoning = read_content(said.get("content")), read_reasoning(said)
+        id_ = read_text(tool_call.get("id"))
+        is_new = id_ and all(id_ != other.id for other in tool_calls)
+        tool_calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
+    text, reasoning = read_content(fields.get("content")), read_reasoning(fields)
     if not reasoning:
         tags = ThinkTags()
         (text, reasoning), (more_text, more_reasoning) = tags.feed(text), tags.end()
@@ -74,8 +74,8 @@ def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     return Message(
         text=text,
         reasoning=reasoning,
-        refusal=read_text(said.get("refusal")),
-        tool_calls=tuple(calls[:1] if request.one_call else calls),
+        refusal=read_text(fields.get("refusal")),
+        tool_calls=tuple(tool_calls[:1] if request.one_call else tool_calls),
         finish_reason=optional_text(choice.get("finish_reason")),
         logprobs=read_logprobs(choice.get("logprobs")),
     )
@@ -89,9 +89,9 @@ def read_content(content: Any) -> str:
     return read_text(content)
 
 
-def read_reasoning(said: Mapping[str, Any]) -> str:
+def read_reasoning(fields: Mapping[str, Any]) -> str:
     """Reasoning by its name, else by its older one, which some engines still use."""
-    return read_text(said.get("reasoning")) or read_text(said.get("reasoning_content"))
+    return read_text(fields.get("reasoning")) or read_text(fields.get("reasoning_content"))
 
 
 def read_tool_name(function: Mapping[str, Any], request: Asked) -> str:

@@ -52,7 +52,7 @@ def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:
 
 def _mistral_ids(messages: Sequence[WireMessage]) -> dict[str, str]:
     """Ids of nine letters and digits for those that are no such; always the same for the same id."""
-    ids = [call["id"] for message in messages for call in message.get("tool_calls", [])]
+    ids = [tool_call["id"] for message in messages for tool_call in message.get("tool_calls", [])]
     ids += [message["tool_call_id"] for message in messages if "tool_call_id" in message]
     return {id_: hashlib.sha256(id_.encode()).hexdigest()[:9] for id_ in ids if not MISTRAL_ID.fullmatch(id_)}
 
@@ -62,7 +62,9 @@ def _with_ids(messages: Sequence[WireMessage], ids: Mapping[str, str]) -> list[W
     for message in messages:
         renamed = message.copy()
         if "tool_calls" in renamed:
-            renamed["tool_calls"] = [{**call, "id": ids.get(call["id"], call["id"])} for call in renamed["tool_calls"]]
+            renamed["tool_calls"] = [
+                {**tool_call, "id": ids.get(tool_call["id"], tool_call["id"])} for tool_call in renamed["tool_calls"]
+            ]
         if "tool_call_id" in renamed:
             renamed["tool_call_id"] = ids.get(renamed["tool_call_id"], renamed["tool_call_id"])
         found.append(renamed)
@@ -77,20 +79,20 @@ def _one_call_each(messages: Sequence[WireMessage]) -> Iterator[WireMessage]:
     rest = list(messages)
     while rest:
         message = rest.pop(0)
-        calls = message.get("tool_calls", [])
-        if len(calls) < 2:
+        tool_calls = message.get("tool_calls", [])
+        if len(tool_calls) < 2:
             yield message
             continue
         count = next((at for at, other in enumerate(rest) if other["role"] != "tool"), len(rest))
         results, rest = rest[:count], rest[count:]
-        for place, call in enumerate(calls):
+        for place, tool_call in enumerate(tool_calls):
             alone = message.copy()
-            alone["tool_calls"] = [call]
+            alone["tool_calls"] = [tool_call]
             if place > 0:
                 alone["content"] = ""
                 alone.pop("reasoning", None)
             yield alone
-            own = next((at for at, result in enumerate(results) if result.get("tool_call_id") == call["id"]), None)
+            own = next((at for at, result in enumerate(results) if result.get("tool_call_id") == tool_call["id"]), None)
             if own is not None:
                 yield results.pop(own)
         yield from results

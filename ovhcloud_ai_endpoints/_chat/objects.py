@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._catalogue import Model, names_of
 
-Method = Literal["json_schema", "function_calling"]
+ObjectMethod = Literal["json_schema", "function_calling"]
 _FENCED = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
 
-def best_method(model: Model) -> Method:
+def best_method(model: Model) -> ObjectMethod:
     """How a model is asked for an object: by a schema to which the service holds it, else by a tool.
 
     One that is not known is asked by a schema: it is the engine that holds it to that.

@@ -58,8 +58,11 @@ class ChatOptions(ConnectionOptions):
     def _ovhcloud_model(self) -> Model:
         """What is known of the model, or said of it on this object."""
         facts = model_facts(self.model)
-        said: dict[str, Any] = {"context_length": self.context_window, "tool_calling": self.is_function_calling_model}
-        return replace(facts, **{name: value for name, value in said.items() if value is not None})
+        set_here: dict[str, Any] = {
+            "context_length": self.context_window,
+            "tool_calling": self.is_function_calling_model,
+        }
+        return replace(facts, **{name: value for name, value in set_here.items() if value is not None})
 
     @property
     def _ovhcloud_parameters(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class ChatOptions(ConnectionOptions):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def _ovhcloud_request(
-        self, messages: Sequence[WireMessage], call: Mapping[str, Any], *, stream: bool = False
+        self, messages: Sequence[WireMessage], arguments: Mapping[str, Any], *, stream: bool = False
     ) -> ChatRequest:
         """The request: what is set on this object, and over it the arguments of the call.
 
@@ -77,7 +80,7 @@ class ChatOptions(ConnectionOptions):
             ValueError: a tool choice that names no tool.
         """
         fields = type(self).model_fields.keys()
-        asked = {name: value for name, value in self._ovhcloud_renamed(call, fields).items() if value is not None}
+        asked = {name: value for name, value in self._ovhcloud_renamed(arguments, fields).items() if value is not None}
         model = asked.pop("model", self.model)
         stream_usage = asked.pop("stream_usage", self.stream_usage)
         extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}

@@ -30,7 +30,7 @@ from ovhcloud_ai_endpoints._wire import Event, Usage
 
 
 @dataclass(slots=True)
-class _GrowingCall:
+class _GrowingToolCall:
     id: str
     index: int | None = None
     name: str = ""
@@ -75,7 +75,7 @@ class Reply:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
-        self._calls: list[_GrowingCall] = []
+        self._tool_calls: list[_GrowingToolCall] = []
         self._by_id: dict[str, int] = {}
         self._by_index: dict[int, int] = {}
         self._logprobs: list[Any] = []
@@ -97,7 +97,10 @@ class Reply:
             text=_joined(self._text),
             reasoning=_joined(self._reasoning),
             refusal=_joined(self._refusal),
-            tool_calls=tuple(ToolCall(call.id, call.name, call.arguments) for call in self._calls[: self._kept]),
+            tool_calls=tuple(
+                ToolCall(tool_call.id, tool_call.name, tool_call.arguments)
+                for tool_call in self._tool_calls[: self._kept]
+            ),
             finish_reason=self._finish_reason,
             logprobs={"content": self._logprobs} if self._logprobs else None,
         )
@@ -134,7 +137,7 @@ class Reply:
         yield self._held_back()
         if not self.is_complete:
             raise self.interrupted("The stream ended before the answer did")
-        if self._finish_reason is None and not (self._text or self._reasoning or self._refusal or self._calls):
+        if self._finish_reason is None and not (self._text or self._reasoning or self._refusal or self._tool_calls):
             raise InvalidResponseError(
                 "The stream held no answer. Some models send nothing when there is more than one system message."
             )
@@ -169,19 +172,19 @@ class Reply:
         if choice is None:
             return Delta()
         self._finish_reason = optional_text(choice.get("finish_reason")) or self._finish_reason
-        said = choice.get("delta") or choice.get("message") or {}
-        text, reasoning = read_content(said.get("content")), read_reasoning(said)
+        fields = choice.get("delta") or choice.get("message") or {}
+        text, reasoning = read_content(fields.get("content")), read_reasoning(fields)
         if reasoning:
             text = self._tags.off() + text
         else:
             text, reasoning = self._tags.feed(text)
-        refusal = read_text(said.get("refusal"))
+        refusal = read_text(fields.get("refusal"))
         logprobs = read_logprobs(choice.get("logprobs"))
         self._keep(text, reasoning, refusal)
         if logprobs:
             self._logprobs += logprobs["content"]
-        calls = [self._tool_call(piece) for piece in said.get("tool_calls") or []]
-        kept = tuple(call for call in calls if self._kept is None or call.index < self._kept)
+        tool_calls = [self._tool_call(piece) for piece in fields.get("tool_calls") or []]
+        kept = tuple(tool_call for tool_call in tool_calls if self._kept is None or tool_call.index < self._kept)
         return Delta(text, reasoning, refusal, kept, logprobs, self.id)
 
     def _held_back(self) -> Delta:
@@ -189,9 +192,9 @@ class Reply:
         text, reasoning = self._tags.end()
         self._keep(text, reasoning, "")
         pieces = []
-        for place, call in enumerate(self._calls[: self._kept]):
-            call.arguments += call.reader.end()
-            if unsent := call.unsent():
+        for place, tool_call in enumerate(self._tool_calls[: self._kept]):
+            tool_call.arguments += tool_call.reader.end()
+            if unsent := tool_call.unsent():
                 pieces.append(ToolCallDelta(place, None, None, unsent))
         return Delta(text, reasoning, tool_calls=tuple(pieces), answer_id=self.id)
 
@@ -211,38 +214,40 @@ class Reply:
         place = self._place(id_, index, name, arguments)
         new = place is None
         if place is None:
-            place = len(self._calls)
+            place = len(self._tool_calls)
             is_free = id_ and id_ not in self._by_id
-            self._calls.append(_GrowingCall(id_ if is_free else new_tool_call_id(), index))
-        call = self._calls[place]
+            self._tool_calls.append(_GrowingToolCall(id_ if is_free else new_tool_call_id(), index))
+        tool_call = self._tool_calls[place]
         if id_:
             self._by_id[id_] = place
         if index is not None:
             self._by_index[index] = place
-        named = name if name and not call.name else None
+        named = name if name and not tool_call.name else None
         if named:
-            call.name = name
-            call.reader = call.reader if call.is_begun else Arguments(self._request.tool_schemas.get(name))
-        call.is_begun = call.is_begun or bool(arguments)
-        call.arguments += call.reader.feed(arguments)
-        return ToolCallDelta(place, call.id if new else None, named, call.unsent())
+            tool_call.name = name
+            tool_call.reader = (
+                tool_call.reader if tool_call.is_begun else Arguments(self._request.tool_schemas.get(name))
+            )
+        tool_call.is_begun = tool_call.is_begun or bool(arguments)
+        tool_call.arguments += tool_call.reader.feed(arguments)
+        return ToolCallDelta(place, tool_call.id if new else None, named, tool_call.unsent())
 
     def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:
         """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
         if id_ in self._by_id:
             place = self._by_id[id_]
-            if name and index is not None and self._calls[place].index not in {None, index}:
+            if name and index is not None and self._tool_calls[place].index not in {None, index}:
                 return self._by_index.get(index)  # two calls with one id
             return place
-        place = len(self._calls) - 1 if index is None else self._by_index.get(index, -1)
+        place = len(self._tool_calls) - 1 if index is None else self._by_index.get(index, -1)
         if place < 0:
             return None
-        call = self._calls[place]
-        if not name or not call.name:
+        tool_call = self._tool_calls[place]
+        if not name or not tool_call.name:
             return place
-        if name != call.name or (id_ and not arguments and not call.arguments):
+        if name != tool_call.name or (id_ and not arguments and not tool_call.arguments):
             return None
-        return None if call.is_complete() and (id_ or arguments) else place
+        return None if tool_call.is_complete() and (id_ or arguments) else place
 
 
 def _joined(pieces: list[str]) -> str:

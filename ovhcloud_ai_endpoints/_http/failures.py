@@ -44,32 +44,32 @@ def translated(
     timed_out = isinstance(error, TimeoutError) or names & {"ReadTimeout", "WriteTimeout"}
     if timed_out and clocks.left(now) < CLOCK_SECONDS:  # else it was the system's, of a dead peer
         return clocks.expired()
-    said = str(error).rstrip(".") or type(error).__name__
-    if isinstance(error, RuntimeError) and "shutdown" in said:
-        ours = APIConnectionError(f"No connection to {place}: the program is ending ({said}).")
-        ours.may_have_taken_effect = False
-        return ours
+    words = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, RuntimeError) and "shutdown" in words:
+        ending = APIConnectionError(f"No connection to {place}: the program is ending ({words}).")
+        ending.may_have_taken_effect = False
+        return ending
     if not names and not isinstance(error, OSError):  # httpx lets some of those of TLS through
         return None
-    if "CERTIFICATE_VERIFY_FAILED" in said:
+    if "CERTIFICATE_VERIFY_FAILED" in words:
         return APIConnectionError(
-            f"The certificate of {place} is not trusted: {said}. Behind a proxy that inspects TLS, "
+            f"The certificate of {place} is not trusted: {words}. Behind a proxy that inspects TLS, "
             "set verify= or SSL_CERT_FILE to the file with its certificate authority."
         )
     if "DecodingError" in names:
-        return InvalidResponseError(f"The answer's content encoding can't be undone: {said}.")
+        return InvalidResponseError(f"The answer's content encoding can't be undone: {words}.")
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
-        return BadRequestError(f"The request can't be sent: {said}.")
-    if "RemoteProtocolError" in names and not said.startswith(("Server disconnected", "peer closed")):
-        return InvalidResponseError(f"{place} does not answer as an HTTP server should: {said}.")
+        return BadRequestError(f"The request can't be sent: {words}.")
+    if "RemoteProtocolError" in names and not words.startswith(("Server disconnected", "peer closed")):
+        return InvalidResponseError(f"{place} does not answer as an HTTP server should: {words}.")
     if "ProxyError" in names:
         cause: Any = error.__cause__
-        words = f"{cause.status} {cause.message}" if hasattr(cause, "status") else said  # as aiohttp has it
+        words = f"{cause.status} {cause.message}" if hasattr(cause, "status") else words  # as aiohttp has it
         return proxy_refusal(proxy, words)
     lost = (
         APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
         if "ConnectTimeout" in names
-        else APIConnectionError(f"No answer from {place}: {said}. Are base_url, network and proxy right?")
+        else APIConnectionError(f"No answer from {place}: {words}. Are base_url, network and proxy right?")
     )
     lost.is_transient = True
     lost.may_have_taken_effect = not names & NOT_CONNECTED

@@ -27,9 +27,9 @@ class Limiter:
 
     def __init__(self) -> None:
         self._limit = math.inf  # requests in a window
-        self._left = math.inf  # requests that may still go in this window; infinite while nobody is held back
-        self._end = -math.inf  # when this window ends
-        self._said = -math.inf  # until when nothing is taken, as the service said; after a window it is asked again
+        self._remaining = math.inf  # requests that may still go in this window; infinite while nobody is held back
+        self._window_end = -math.inf  # when this window ends
+        self._closed_until = -math.inf  # as the service said; after a window it is asked again
         self._queue: list[int] = []  # the tickets of those who wait
         self._lock = threading.RLock()
 
@@ -54,8 +54,8 @@ class Limiter:
                 return 0.0
             if remaining == 0:
                 return self._close(now, end)
-            if 0 < self._left < math.inf:
-                self._left, self._end = min(self._left, remaining), end
+            if 0 < self._remaining < math.inf:
+                self._remaining, self._window_end = min(self._remaining, remaining), end
             return 0.0
 
     def seconds_until_free(self, now: float, ticket: int) -> float:
@@ -67,12 +67,12 @@ class Limiter:
         with self._lock:
             self._begin_window(now)
             place = bisect_left(self._queue, ticket)
-            if place < self._left:
+            if place < self._remaining:
                 self.leave(ticket)
-                self._left -= 1
+                self._remaining -= 1
                 return 0.0
             self.join(ticket)
-            return max(self._end, self._said) - now
+            return max(self._window_end, self._closed_until) - now
 
     def join(self, ticket: int) -> None:
         """Takes a place among those who wait."""
@@ -90,26 +90,26 @@ class Limiter:
     @property
     def holds_back(self) -> bool:
         """Whether it holds calls back, or has done so and was not asked since."""
-        return self._left < math.inf or bool(self._queue)
+        return self._remaining < math.inf or bool(self._queue)
 
     def _begin_window(self, now: float) -> None:
-        if now < self._end or self._left == math.inf:
+        if now < self._window_end or self._remaining == math.inf:
             return
-        self._said = -math.inf
-        if self._left > 0:  # the window that has ended was not used up
-            self._left = math.inf
+        self._closed_until = -math.inf
+        if self._remaining > 0:  # the window that has ended was not used up
+            self._remaining = math.inf
         else:
-            self._left = self._limit
-            self._end += WINDOW * (1 + (now - self._end) // WINDOW)
+            self._remaining = self._limit
+            self._window_end += WINDOW * (1 + (now - self._window_end) // WINDOW)
 
     def _close(self, now: float, end: float) -> float:
         if end <= now:  # nothing is said of when
             return 0.0
-        was_open = self._left > 0
-        self._said = max(min(end, now + LONGEST), self._said)
+        was_open = self._remaining > 0
+        self._closed_until = max(min(end, now + LONGEST), self._closed_until)
         end = min(end, now + WINDOW)
-        self._left, self._end = 0.0, end if was_open else max(end, self._end)
-        return self._said - now if was_open else 0.0
+        self._remaining, self._window_end = 0.0, end if was_open else max(end, self._window_end)
+        return self._closed_until - now if was_open else 0.0
 
 
 _limiters: Table[tuple[str, bytes, str], Limiter] = Table(KEPT, is_needed=lambda limiter: limiter.holds_back)

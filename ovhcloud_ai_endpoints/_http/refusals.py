@@ -58,16 +58,16 @@ def status_error(
         sent: size of the request's body in bytes.
         now: seconds since the epoch, for a Retry-After that is a date.
     """
-    said = message_in(body) or f"The service answered with status {status} and no message"
+    words = message_in(body) or f"The service answered with status {status} and no message"
     kind = _BY_STATUS.get(status, InternalServerError if status >= 500 else BadRequestError)
-    if kind is PermissionDeniedError and says(said, "authentication failed"):
+    if kind is PermissionDeniedError and says(words, "authentication failed"):
         kind = AuthenticationError
-    if kind is BadRequestError and says(said, "context overflow"):
+    if kind is BadRequestError and says(words, "context overflow"):
         kind = ContextOverflowError
     wait = retry_after(status, headers, now)
-    help_ = advice(kind, said, model=model, url=url, sent=sent, wait=wait)
+    help_ = advice(kind, words, model=model, url=url, sent=sent, wait=wait)
     text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
-    error = kind(f"{said.rstrip('.')}. {help_}".rstrip(), status=status, headers=headers, body=text)
+    error = kind(f"{words.rstrip('.')}. {help_}".rstrip(), status=status, headers=headers, body=text)
     error.is_transient = status in TRANSIENT_STATUSES or status >= 500
     error.may_have_taken_effect = status != 429
     error.retry_after = wait
@@ -113,18 +113,18 @@ def message_in(body: bytes) -> str:
     except ValueError:
         value = None
     match value:
-        case {"error": {"message": str(said)}} | {"message": str(said)} | {"error": str(said)}:
+        case {"error": {"message": str(words)}} | {"message": str(words)} | {"error": str(words)}:
             pass
         case {"detail": detail}:
-            said = str(detail)
+            words = str(detail)
         case _:
-            said = body.decode("utf-8", "replace").strip()
-            if said[:1] == "<":
-                said = _page(said)
-            elif said[:1] in {"{", "["}:  # cut, or of another shape
-                said = said if value is not None else ""
-    said = " ".join(said.split())
-    return said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
+            words = body.decode("utf-8", "replace").strip()
+            if words[:1] == "<":
+                words = _page(words)
+            elif words[:1] in {"{", "["}:  # cut, or of another shape
+                words = words if value is not None else ""
+    words = " ".join(words.split())
+    return words if len(words) <= SHOWN_CHARACTERS else words[:SHOWN_CHARACTERS] + "…"
 
 
 def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | None:
