@@ -8,7 +8,10 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: demo test matrix soak live models floors peers lint format
+.PHONY: help demo test matrix soak bench pythons live models floors peers lint format
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
@@ -22,7 +25,21 @@ matrix: .venv/installed  ## each chat model with each feature in each way, in bo
 
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120
+	$(BIN)/python tests/soak/deadlines.py
 	$(BIN)/python tests/soak/dead_peer.py
+
+bench:  ## time of calls beside other packages, in an environment of its own
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-bench/bin/python -m pip install --quiet --editable ".[aiohttp,langchain]" --group bench
+	.venv-bench/bin/python tests/benchmarks/calls.py
+
+pythons:  ## first calls and last ones on each Python from 3.12 on that can be found
+	for python in $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python) $(shell command -v python3.12 python3.13 python3.14); do \
+		rm -rf .venv-pythons && $$python -m venv .venv-pythons && \
+		.venv-pythons/bin/python -m pip install --quiet --editable ".[all]" --group dev && \
+		.venv-pythons/bin/python -m pytest --numprocesses auto || exit 1; \
+	done
 
 live: .venv/installed  ## what we take the service to do, checked on the real one; takes a key
 	$(BIN)/python -m pytest -m live --live --timeout=300 --allow-hosts=oai.endpoints.kepler.ai.cloud.ovh.net
@@ -53,7 +70,7 @@ lint: .venv/installed  ## style, types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: .venv/installed
+format: .venv/installed  ## mends style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
