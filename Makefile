@@ -46,7 +46,7 @@ live: .venv/installed  ## what we take the service to do, checked on the real on
 
 models: .venv/installed  ## a new catalogue from the service, and its page
 	$(BIN)/python -m ovhcloud_ai_endpoints models --refresh --json > models.new
-	mv models.new ovhcloud_ai_endpoints/models.json
+	mv models.new ovhcloud_ai_endpoints/_catalogue/models.json
 	$(BIN)/python docs/models.py
 
 floors:  ## every test with the lowest versions of the frameworks that are allowed

@@ -10,7 +10,7 @@ MARK = "<!-- The rest of this page is written by `python docs/faults.py`. -->\n"
 
 def page() -> str:
     """The page as it should be."""
-    lines = ["| name | what happens | hits | tried again | raised if that goes on |", "|---|---|---|---|---|"]
+    lines = ["| name | what happens | hits | retried | raised if it goes on |", "|---|---|---|---|---|"]
     for name, fault in FAULTS.items():
         hits = "all" if len(fault.kinds) == 3 else ", ".join(fault.kinds)
         error = f"`{fault.error.__name__}`" if fault.error else "nothing: the answer is whole"

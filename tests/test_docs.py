@@ -41,7 +41,7 @@ def test_quickstart_answers_with_sources(environ: LocalEndpoints, framework: str
 
     assert done.returncode == 0, done.stderr
     assert environ.base_url in done.stdout
-    assert "A stream that is cut raises" in done.stdout.replace("**", "")
+    assert "A stream that breaks off raises" in done.stdout.replace("**", "")
     assert "Sources: README.md" in done.stdout or "docs/guides/streaming.md" in done.stdout
     assert "calls count_words({'text': 'to be or not to be'})" in done.stdout
     assert "Ticket(subject='streams', priority=2)" in done.stdout

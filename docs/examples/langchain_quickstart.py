@@ -3,7 +3,7 @@
     python docs/examples/langchain_quickstart.py [FOLDER]
 
 The documents are the Markdown files of FOLDER, or of this repository. The key is read from OVHCLOUD_API_KEY; without
-one the calls are anonymous, at two a minute. Beside this package it takes `langchain`, `langchain-text-splitters` and
+one the calls are anonymous, at two a minute. Besides this package it needs `langchain`, `langchain-text-splitters` and
 `numpy`.
 """
 
@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from langchain_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
-QUESTION = "What does a stream raise that is cut?"
+QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 
 logging.basicConfig(format="   [%(message)s]", stream=sys.stdout)

@@ -31,9 +31,9 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")
 
-NODES = [TextNode(text="The cat sat on the mat."), TextNode(text="A stream that is cut raises an error.")]
-QUESTION = "What does a stream raise that is cut?"
-ANSWER = "A stream that is cut raises an error."
+NODES = [TextNode(text="The cat sat on the mat."), TextNode(text="A stream that breaks off raises an error.")]
+QUESTION = "What does a stream that breaks off raise?"
+ANSWER = "A stream that breaks off raises an error."
 
 
 @pytest.fixture(autouse=True)

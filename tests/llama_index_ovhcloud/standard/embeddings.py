@@ -243,9 +243,9 @@ class EmbeddingTests(Suite):
         assert len(server.requests) == 5
 
     def test_index_is_built_and_asked(self, model: Any) -> None:
-        nodes = [TextNode(text="The cat sat on the mat."), TextNode(text="A stream that is cut raises an error.")]
+        nodes = [TextNode(text="The cat sat on the mat."), TextNode(text="A stream that breaks off raises an error.")]
         index = VectorStoreIndex(nodes, embed_model=model)
 
-        found = index.as_retriever(similarity_top_k=1).retrieve("What does a stream raise that is cut?")
+        found = index.as_retriever(similarity_top_k=1).retrieve("What does a stream that breaks off raise?")
 
         assert found[0].text == nodes[1].text
