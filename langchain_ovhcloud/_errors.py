@@ -1,4 +1,4 @@
-"""The service's errors as LangChain knows them: each is also core's `Model…Error`, so that middleware reacts."""
+"""The service's errors for LangChain: each is also one of core's `Model…Error`, so that middleware handles it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import ovhcloud_ai_endpoints as service
 
 @dataclass(frozen=True)
 class Response:
-    """What LangChain's tracing reads of a failed answer."""
+    """The parts of a failed answer that LangChain's tracing reads."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -31,8 +31,8 @@ class _AlsoCores(service.OVHCloudError):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether LangChain's middleware may try again: what core says of the kind, and whatever we would try again."""
-        return self.is_transient or bool(super().is_retryable)  # type: ignore[misc]  # core's class, further on
+        """Whether LangChain's middleware may retry: if core says so of the class, or if we would retry ourselves."""
+        return self.is_transient or bool(super().is_retryable)  # type: ignore[misc]  # from core's class
 
 
 CORES: dict[type[service.OVHCloudError], type[core.ModelError]] = {
@@ -60,7 +60,7 @@ globals().update({twin.__name__: twin for twin in TWINS.values()})  # where pick
 
 @contextmanager
 def langchain_errors() -> Iterator[None]:
-    """Raises the service's errors as their twins; works round `await` too."""
+    """Raises the service's errors as their twins; works around `await` too."""
     try:
         yield
     except service.OVHCloudError as error:

@@ -1,7 +1,7 @@
-"""LangChain's messages as the wire has them.
+"""Converts LangChain's messages to the wire's form.
 
-Pure. What kinds of block there are is core's business: `content_blocks` reads its own, v0's, OpenAI's and Anthropic's
-forms into one, and only that one is matched here.
+Pure. Core knows the kinds of block: its `content_blocks` turns its own, v0's, OpenAI's and Anthropic's forms into one
+standard form, and only that is matched here.
 """
 
 import base64
@@ -31,8 +31,8 @@ ROLES: Mapping[str, Role] = {
     "ai": "assistant",
 }
 
-# What an assistant's message holds beside what it says: blocks that stand in its tool calls or reasoning too, and
-# providers' records of their own tools.
+# Blocks of an assistant's message that are not sent as content: copies of its tool calls and reasoning, and providers'
+# records of their own tools.
 RECORDS = frozenset(
     {
         "tool_use",
@@ -79,7 +79,7 @@ def wire_messages(messages: Sequence[BaseMessage]) -> list[WireMessage]:
     """The messages to send.
 
     Raises:
-        ValueError: a message or block that the service can't be given; it says which and what to do.
+        ValueError: the service does not accept a message or block; the error names it, and says what to do.
     """
     return [_wire_message(message, at) for at, message in enumerate(messages)]
 
@@ -113,7 +113,7 @@ def _wire_message(message: BaseMessage, at: int) -> WireMessage:
                 if isinstance(message, ChatMessage)
                 else message.type
             )
-            raise ValueError(f"Message {at} is a {kind} message, which chat models here can't be given")
+            raise ValueError(f"Message {at} is a {kind} message, which the service refuses; convert or omit it")
     if message.name:
         wire["name"] = message.name
     return wire
@@ -137,7 +137,7 @@ def _parts(block: dict[str, Any], role: Role, at: int, place: int) -> list[Part]
         case {"type": "image", "url": str(url)}:
             return [image_part(url=url, detail=block.get("extras", {}).get("detail"))]
         case {"type": "image", "base64": _}:
-            raise ValueError(f"{where} is an image without mime_type, such as 'image/png'")
+            raise ValueError(f"{where} is an image without mime_type; set one, such as 'image/png'")
         case {"type": "audio", "base64": str(data), "mime_type": str(mime_type)}:
             return [audio_part(data=data, mime_type=mime_type)]
         case {"type": "text-plain" | "file", "base64": str(data), "mime_type": str(mime_type)} if mime_type.startswith(
@@ -157,7 +157,7 @@ def _parts(block: dict[str, Any], role: Role, at: int, place: int) -> list[Part]
 
 
 def _foreign_parts(value: dict[str, Any], role: Role, where: str) -> list[Part]:
-    """The parts of a block that core leaves as its provider had it."""
+    """The parts of a block that core leaves in its provider's form."""
     kind = value.get("type") or next(iter(value), "empty")
     match value:
         case {"type": "input_text" | "output_text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
@@ -182,11 +182,11 @@ def _foreign_parts(value: dict[str, Any], role: Role, where: str) -> list[Part]:
 
 
 def _unknown(kind: Any, where: str) -> str:
-    return f"{where} is of type {kind!r}, which is not known here or lacks its content. Give text or image blocks."
+    return f"{where} is of type {kind!r}, which is unknown here or lacks its content. Give text or image blocks."
 
 
 def _reasoning(message: AIMessage) -> str:
-    """The reasoning that a model of this service gave, or that a caller wrote."""
+    """The reasoning in a message of this service or of the caller's own; empty for other providers."""
     if message.response_metadata.get("model_provider", PROVIDER) != PROVIDER:
         return ""
     said = message.additional_kwargs.get("reasoning_content")

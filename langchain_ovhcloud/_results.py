@@ -1,7 +1,7 @@
-"""What the service answered, as LangChain has it.
+"""Converts the service's answers to LangChain's messages.
 
-Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core looks for it too, and comes out as
-content blocks through the translator that is registered here.
+Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core looks for it too; the translator
+registered here turns it into content blocks.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from langchain_ovhcloud._messages import PROVIDER
 from ovhcloud_ai_endpoints._values import Answer, Delta, Message, ToolCallDelta, call_metadata, reasoning_tokens
 from ovhcloud_ai_endpoints._wire import Usage
 
-# Each closes what may be open, an escape and a string, and then a bracket that is not.
+# Each closes what may be open (a string, perhaps after an escape), and then a bracket that is not open.
 INVALID_MARKS = ("]", '"]', '\\"]', "}", '"}', '\\"}')
 KNOWS_REFUSALS = hasattr(blocks, "RefusalContentBlock")  # from langchain-core 1.7.5 on
 
 
 def chat_result(answer: Answer) -> ChatResult:
-    """All choices of an answer; the usage, which is of all of them, stands on the first."""
+    """All choices of an answer; the first one has the usage, which is that of all of them."""
     generations = [
         ChatGeneration(
             message=_ai_message(message, answer, usage=answer.usage if place == 0 else None),
@@ -42,7 +42,7 @@ def chat_result(answer: Answer) -> ChatResult:
 
 
 def chunk(delta: Delta) -> ChatGenerationChunk:
-    """What one event of a stream added."""
+    """The chunk for one event of a stream."""
     metadata: dict[str, Any] = {"model_provider": PROVIDER}
     if delta.logprobs:
         metadata["logprobs"] = delta.logprobs
@@ -61,7 +61,7 @@ def chunk(delta: Delta) -> ChatGenerationChunk:
 
 
 def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
-    """The end of a stream: all that is said once, since chunks add up."""
+    """The last chunks of a stream, with everything that may come only once, since chunks are added up."""
     message = answer.messages[0]
     for index, tool_call in enumerate(message.tool_calls):
         if tool_call.parsed() is None:
@@ -83,19 +83,19 @@ def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:
 
 
 def _mark_of_invalid(arguments: str) -> str:
-    """What to add to arguments that are no object, so that core neither completes nor accepts them."""
+    """What to append to arguments that are not an object, so that core neither completes nor accepts them."""
     for mark in INVALID_MARKS:
         try:
             completed = parse_partial_json(arguments + mark)
         except ValueError:
             return mark
-        if completed is None:  # as core says that there is nothing to complete
+        if completed is None:  # core's way to say that there is nothing to complete
             return mark
     return INVALID_MARKS[-1]
 
 
 def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
-    """Tokens as LangChain counts them; None if the service did not say."""
+    """The token counts in LangChain's form; None if the service sent none."""
     if not usage:
         return None
     read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
@@ -134,7 +134,7 @@ def _ai_message(message: Message, answer: Answer, *, usage: Usage | None) -> AIM
 
 
 def _beside_content(part: Message | Delta) -> dict[str, str]:
-    """Where core looks for what is not content."""
+    """Reasoning and refusal, under the keys where core looks for them."""
     parts = {"reasoning_content": part.reasoning, "refusal": part.refusal}
     return {name: text for name, text in parts.items() if text}
 
@@ -150,7 +150,7 @@ def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
 
 
 def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """The parts of a message in core's standard form, each with an index that parts of other kinds don't share."""
+    """The parts of a message as core's standard blocks; in a chunk, each kind of part has its own index."""
     is_chunk = isinstance(message, AIMessageChunk)
     found: list[Any] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):

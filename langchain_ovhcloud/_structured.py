@@ -1,4 +1,4 @@
-"""How an object is asked for, and parsers that give it or raise: never None, never half of one."""
+"""Schemas to ask for an object, and parsers that return it whole or raise: never None, never half of one."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,11 +24,11 @@ from pydantic import BaseModel
 from ovhcloud_ai_endpoints._chat import read_json, texts_with_object
 from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
 
-BESIDE_ARGUMENTS = frozenset({"title", "description"})  # which a tool has itself
+BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
 
 
 def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
-    """The JSON schema of what users give as one: a class, or a dict in one of the forms that are about."""
+    """The JSON schema of what users pass as one: a class, or a dict in any of the usual forms."""
     match schema:
         case {"json_schema": {"name": str(name), "schema": {} as inner}} | {"name": str(name), "schema": {} as inner}:
             schema = {**inner, "title": name}
@@ -37,7 +37,7 @@ def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]
         case {}:
             schema = {**schema, "title": "answer"}
         case type() if issubclass(schema, BaseModel) and not strict:
-            return schema.model_json_schema()  # which core's conversion cuts where a class holds itself
+            return schema.model_json_schema()  # core's conversion would cut recursive classes
     return convert_to_json_schema(schema, strict=strict)
 
 
@@ -52,19 +52,19 @@ def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
 
 
 def pydantic_parser(schema: Any) -> BaseOutputParser[Any]:
-    """Gives instances of a pydantic class, from text."""
+    """Parses text into instances of a pydantic class."""
     text: BaseOutputParser[Any] = PydanticOutputParser(pydantic_object=schema)
     return _Whole(inner=text, text=text, name=schema.__name__)
 
 
 def json_parser(schema: Mapping[str, Any]) -> BaseOutputParser[Any]:
-    """Gives dicts that have what a JSON schema requires, from text."""
+    """Parses text into dicts with all keys that a JSON schema requires."""
     name, required = str(schema.get("title", "")), tuple(schema.get("required", ()))
     return _Whole(inner=JsonOutputParser(), name=name, required=required)
 
 
 def pydantic_tool_parser(schema: Any) -> BaseOutputParser[Any]:
-    """Gives instances of a pydantic class, from a tool's call."""
+    """Parses a tool call into instances of a pydantic class."""
     text: BaseOutputParser[Any] = PydanticOutputParser(pydantic_object=schema)
     return _Whole(
         inner=PydanticToolsParser(tools=[schema], first_tool_only=True),
@@ -75,17 +75,17 @@ def pydantic_tool_parser(schema: Any) -> BaseOutputParser[Any]:
 
 
 def tool_parser(name: str, schema: Mapping[str, Any]) -> BaseOutputParser[Any]:
-    """Gives the arguments of the tool's call, as a dict that has what a JSON schema requires."""
+    """Parses a tool call into a dict of its arguments, with all keys that a JSON schema requires."""
     inner = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
     required = tuple(schema.get("required", ()))
     return _Whole(inner=inner, name=name, required=required, is_of_tool=True)
 
 
 class _Whole(BaseCumulativeTransformOutputParser[Any]):
-    """What core's parsers give, if the answer is whole, wherever in it the object is.
+    """Returns what core's parsers would, but only for a whole answer, and wherever in it the object is.
 
-    A stream is parsed as it comes by `inner`, and at its end, which alone tells whether it was whole, by `text`, or
-    into a dict if there is none. Calls of tools count if they are named like the object.
+    `inner` parses a stream as it arrives. At the end, when it is known whether the answer is whole, `text` parses it;
+    without `text` the result is a dict. Tool calls count only if they are named after the object.
     """
 
     inner: Any
@@ -96,7 +96,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if partial:
-            with suppress(RecursionError):  # of core's parser, by a loop of brackets; the end says what is wrong
+            with suppress(RecursionError):  # by core's parser, for endless brackets; the end reports it
                 return self.inner.parse_result(result, partial=True)
             return None
         content, arguments, reasoning = _said(result, self.name)
@@ -107,20 +107,20 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
         for text in texts_with_object(content, arguments, reasoning, is_call=self.is_of_tool, is_cut=is_cut):
             try:
                 return self._object(text)
-            except ValueError as error:  # of pydantic, either version's, and core's own
+            except ValueError as error:  # from pydantic, either version, or from core
                 problem = problem or error
         called = self.is_of_tool and not arguments
         why = "The model called no tool" if called else str(problem or "The answer is empty")
         raise _failure(result, why) from problem
 
     def _object(self, text: str) -> Any:
-        """The object that a text is; no part of one, which core's parsers complete, though a number may be cut too."""
+        """The object in a text. A part of one is an error: core would complete it, even if a number was cut."""
         try:
             found = read_json(text)
         except ValueError as error:
-            raise ValueError("The answer is no JSON") from error
+            raise ValueError("The answer is not JSON") from error
         if self.text is None and not isinstance(found, dict):
-            raise ValueError("The answer is no JSON object")
+            raise ValueError("The answer is not a JSON object")
         if missing := [name for name in self.required if name not in found]:
             raise ValueError(f"The answer lacks {', '.join(missing)}")
         return found if self.text is None else self.text.parse_result([Generation(text=json.dumps(found))])

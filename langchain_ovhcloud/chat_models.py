@@ -54,8 +54,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         model = ChatOVHCloud(model="gpt-oss-120b")  # the key is in OVHCLOUD_API_KEY
         model.invoke("Hello").text
 
-    What is left out is not sent, and the service decides. Without a key calls are anonymous, at 2 a minute for each
-    model. Errors are those of `ovhcloud_ai_endpoints`, and at the same time the matching ones of
+    Options that you leave out are not sent, and the service decides. Without a key, calls are anonymous, at 2 a minute
+    for each model. Errors are those of `ovhcloud_ai_endpoints`, and also instances of the matching classes in
     `langchain_core.exceptions`.
     """
 
@@ -70,7 +70,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     @property
     def model_name(self) -> str:
-        """The model's name, as other classes call it."""
+        """The same as `model`, under the name that other classes use."""
         return self.model
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -84,7 +84,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return copy
 
     def _ovhcloud_changed(self) -> None:
-        """Brings up to date what core keeps of the fields: its cache key, and the profile of a model that was here."""
+        """Updates what core derives from the fields: its cache key, and the profile, unless the user set another."""
         self.__dict__.pop("_serialized", None)
         profile, facts = self.profile, self._ovhcloud_model
         if profile and profile.get("name") != facts.id and profile == _profile(model_facts(str(profile.get("name")))):
@@ -115,7 +115,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return _profile(self._ovhcloud_model)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
-        """The outputs of several prompts as one: their tokens added up."""
+        """Merges the outputs of several prompts, adding up their tokens."""
         usages = [output["token_usage"] for output in llm_outputs if output and output.get("token_usage")]
         names = ("prompt_tokens", "completion_tokens", "total_tokens")
         total = {name: sum(usage.get(name) or 0 for usage in usages) for name in names} if usages else {}
@@ -130,7 +130,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return params
 
     def get_num_tokens(self, text: str) -> int:
-        """About the number of tokens of a text: a quarter of its letters. Nothing is downloaded to count."""
+        """Estimates the tokens of a text: a quarter of its characters. No tokenizer is downloaded."""
         return -(-len(text) // 4)
 
     def get_num_tokens_from_messages(
@@ -138,7 +138,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         messages: list[BaseMessage],
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
-        """About the number of tokens of messages, as core counts them where no tokenizer is at hand."""
+        """Estimates the tokens of messages, with core's method that needs no tokenizer."""
         return count_tokens_approximately(messages, tools=[convert_to_openai_tool(tool) for tool in tools or []])
 
     def _generate(
@@ -221,13 +221,13 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools that it may call.
+        """Returns the model with tools that it may call.
 
         Args:
             tools: functions, pydantic classes, LangChain tools, or dicts in OpenAI's or Anthropic's form.
             tool_choice: "auto", "none", "required" (also "any" and True), or the name of the tool to call.
             strict: whether arguments must follow the schema exactly.
-            parallel_tool_calls: whether several calls may come at once; with False only the first is kept.
+            parallel_tool_calls: whether the model may make several calls at once; with False, only the first is kept.
 
         Raises:
             ValueError: `tool_choice` names none of the tools.
@@ -246,24 +246,24 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """The model with answers that are objects of a schema.
+        """Returns the model with answers that are objects of a schema.
 
         Args:
-            schema: a pydantic class, of which the answers are instances; or a TypedDict or JSON schema, for dicts.
-            method: "json_schema" has the service hold the answer to the schema; "function_calling" has the model call a
-                tool; "json_mode" puts the schema into the prompt, and has the service hold the answer to JSON. By
-                default it is what the model is known to do best.
-            include_raw: answers are then dicts with "raw" (the message), "parsed" and "parsing_error".
+            schema: a pydantic class, to get instances of it; or a TypedDict or JSON schema, to get dicts.
+            method: with "json_schema" the service enforces the schema; with "function_calling" the model calls a tool;
+                with "json_mode" the prompt holds the schema, and the service enforces JSON. By default, the method that
+                the model is known to do best.
+            include_raw: whether to return dicts with "raw" (the message), "parsed" and "parsing_error" instead.
             strict: whether the answer must follow the schema exactly; sent only if set.
 
         Raises:
-            ValueError: there is no such method, or the model is known to give no objects.
-            OutputParserException: in the call, when the answer is no whole object of the pydantic class, or lacks what
-                the schema requires; it has the raw text.
+            ValueError: the method is unknown, or the model is known to support no objects.
+            OutputParserException: when called, if the answer is not a whole object of the pydantic class, or lacks keys
+                that the schema requires; `llm_output` has the raw text.
         """
         method = method or best_method(self._ovhcloud_model)
         if method not in get_args(StructuredOutputMethod):
-            raise ValueError(f"method is one of {', '.join(get_args(StructuredOutputMethod))}; not {method!r}")
+            raise ValueError(f"method must be one of {', '.join(get_args(StructuredOutputMethod))}; got {method!r}")
         parser: BaseOutputParser[Any]
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
@@ -298,8 +298,8 @@ def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> d
 def _profile(facts: Model) -> ModelProfile | None:
     if not facts.context_length:
         return None
-    # structured_output only without tools: create_agent would send them and response_format together, and engines of
-    # this kind then never call a tool (vLLM issue 39929).
+    # structured_output only for models without tools: create_agent would send tools and response_format together, and
+    # engines of this kind then never call a tool (vLLM issue 39929).
     return ModelProfile(
         name=facts.id,
         max_input_tokens=facts.context_length,

@@ -25,10 +25,9 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
 
         OVHCloudEmbeddings().embed_query("Where does it run?")  # the key is in OVHCLOUD_API_KEY
 
-    Texts are sent in batches, several at once, and their vectors come back in order. The width of a vector is the
-    model's: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which can be asked for
-    fewer `dimensions`. `batch_size` is the number of texts in a request, and never more than the model
-    is known to take.
+    Texts are sent in batches, several at once, and their vectors come back in order. The model sets the
+    width of a vector: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which also gives
+    fewer `dimensions`. `batch_size` is the number of texts in a request; the model's own limit may lower it.
     """
 
     _ALIASES: ClassVar[Mapping[str, str]] = {
@@ -43,7 +42,7 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
         """A vector for each text, in order.
 
         Raises:
-            EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
+            EmbeddingsInterruptedError: it failed midway; the error has the finished vectors and the remaining texts.
         """
         with langchain_errors():
             return embed(self._documents(texts), self)
@@ -64,11 +63,11 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
             return (await aembed(self._query(text), self))[0]
 
     def embed_iter(self, texts: Iterable[str]) -> Iterator[list[float]]:
-        """A vector for each text of an iterable of any length, in order; only a few requests' worth is held at a time.
+        """Yields a vector for each text of an iterable, in order, holding only a few requests' worth at a time.
 
         Raises:
-            EmbeddingsInterruptedError: it failed on the way; positions count from the first text, and what the iterable
-                has not given yet is still in it.
+            EmbeddingsInterruptedError: it failed midway; positions count from the first text, and the iterable still
+                holds the texts that were not read yet.
         """
         with langchain_errors():
             yield from embed_iter(texts, self, model=self.model, size=self.batch_size, planned=self._documents)

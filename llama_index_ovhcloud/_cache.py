@@ -1,7 +1,7 @@
-"""The vectors of a LlamaIndex `embeddings_cache`, under keys and in a form that core's own classes use.
+"""Reads and writes a LlamaIndex `embeddings_cache`, in the form that core's own classes use.
 
-Core's key is the bare text, so that vectors of another model, of a question or of a document would be taken for each
-other. Here the key is the text with its instruction, and an entry names the model of each of its vectors.
+Core's key is the bare text, which would mix up the vectors of different models, and of questions and documents. Here
+the key is the text with its instruction, and an entry names the model of each of its vectors.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 COLLECTION = "embeddings"
-AT_ONCE = 100  # requests to a store
+AT_ONCE = 100  # concurrent requests to a store
 
 T = TypeVar("T")
 
@@ -21,8 +21,8 @@ class VectorCache:
 
     Args:
         store: a `BaseKVStore`, or None for a cache that holds nothing.
-        name: of the vectors that are meant.
-        keys: of the texts, in order.
+        name: the name of these vectors within an entry: the model, and options that change a vector.
+        keys: the keys of the texts, in order.
     """
 
     def __init__(self, store: Any, name: str, keys: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class VectorCache:
         self._entries: dict[str, dict[str, Any]] = {}
 
     def known(self) -> dict[int, list[float]]:
-        """The vectors that there are, by position."""
+        """The cached vectors, by position of their text."""
         for key in self._wanted():
             self._entries[key] = _entry(self._store.get(key, collection=COLLECTION))
         return self._found()
@@ -46,8 +46,8 @@ class VectorCache:
         return self._found()
 
     def keep(self, vectors: Mapping[int, list[float]]) -> None:
-        """Adds the vectors that were not there."""
-        with self._lock:  # as vectors come in several threads, for which stores need not be made
+        """Adds the vectors that were not cached yet."""
+        with self._lock:  # vectors come from several threads, and a store need not be thread-safe
             for key, entry in self._new(vectors):
                 self._store.put(key, entry, collection=COLLECTION)
 
@@ -69,18 +69,18 @@ class VectorCache:
         for position, vector in vectors.items():
             key = self._keys[position]
             if self._name not in self._entries[key]:
-                self._entries[key] = {**self._entries[key], self._name: list(vector)}  # as the caller may change his
+                self._entries[key] = {**self._entries[key], self._name: list(vector)}  # callers may change theirs
                 yield key, self._entries[key]
 
 
 def batched(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The values, so many at a time as a store is asked at once."""
+    """The values in slices of at most `AT_ONCE`."""
     for start in range(0, len(values), AT_ONCE):
         yield values[start : start + AT_ONCE]
 
 
 def _entry(value: Any) -> dict[str, list[float]]:
-    """The vectors of an entry, without what can't be one."""
+    """The vectors of an entry, without anything that can't be one."""
     return {name: vector for name, vector in value.items() if _is_vector(vector)} if isinstance(value, dict) else {}
 
 

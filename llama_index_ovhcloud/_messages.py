@@ -1,6 +1,6 @@
-"""LlamaIndex's messages as the wire has them.
+"""Converts LlamaIndex's messages to the wire's form.
 
-Pure but for reading the files that a message names. Nothing is fetched from a URL.
+Pure, except that it reads the files that a message names. Nothing is fetched from a URL.
 """
 
 import base64
@@ -29,7 +29,7 @@ from llama_index.core.tools import ToolMetadata
 from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
-TEXTUAL = ("json", "xml", "yaml", "toml", "javascript")  # how types end that are text, though they don't begin so
+TEXTUAL = ("json", "xml", "yaml", "toml", "javascript")  # endings of MIME types of text that isn't text/*
 UNTITLED = "input_document"  # LlamaIndex's own title for a document that was given none
 ROLES: Mapping[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -47,13 +47,13 @@ def wire_messages(messages: Sequence[ChatMessage]) -> list[WireMessage]:
     """The messages to send.
 
     Raises:
-        ValueError: a block that the service can't be given; it says which and what to do.
+        ValueError: the service does not accept a block; the error names it, and says what to do.
     """
     return [_wire_message(message, at) for at, message in enumerate(messages)]
 
 
 def wire_tool(metadata: ToolMetadata) -> dict[str, Any]:
-    """A tool in the wire's form, under its own name, which need not be one that can be sent."""
+    """A tool in the wire's form, under its own name, even one that the gateway would refuse; that is renamed later."""
     tool: dict[str, Any] = metadata.to_openai_tool(skip_length_check=True)
     return {**tool, "function": {**tool["function"], "name": metadata.get_name()}}
 
@@ -87,7 +87,7 @@ def _parts(block: Any, at: int, place: int) -> list[Part]:
             raw = _raw(block.image, block.path, None, f"{where}, an image,")
             kind = block.image_mimetype or filetype.guess_mime(raw)
             if not kind:
-                raise ValueError(f"{where} is an image of a kind that is not recognised; set image_mimetype")
+                raise ValueError(f"{where} is an image of an unknown type; set image_mimetype")
             return [image_part(url=data_url(_base64(raw), kind), detail=block.detail)]
         case AudioBlock():
             raw = _raw(block.audio, block.path, block.url, f"{where}, a sound,")
@@ -102,9 +102,9 @@ def _parts(block: Any, at: int, place: int) -> list[Part]:
         case CitationBlock():
             return [_text(f"\n[{block.title}, {block.source}]"), *_parts(block.cited_content, at, place)]
         case ThinkingBlock() | ToolCallBlock():
-            return []  # a field of the message, not of its content
+            return []  # sent in fields of the message, not in its content
         case CachePoint():
-            return []  # a mark for other services, and nothing that a model reads
+            return []  # a hint for other services; no model reads it
     raise ValueError(
         f"{where} is a {type(block).__name__}, which no model here reads. Give text or image blocks instead."
     )
@@ -123,7 +123,7 @@ def _document(block: DocumentBlock, where: str) -> str:
         text = raw.decode("utf-8-sig") if is_text else None
     except UnicodeDecodeError as error:
         if kind is not None:
-            raise ValueError(f"{where} is no text in UTF-8; give it as one") from error
+            raise ValueError(f"{where} is not UTF-8 text; convert it to UTF-8") from error
         text = None
     if text is None or (kind is None and "\0" in text):
         raise ValueError(
@@ -134,7 +134,7 @@ def _document(block: DocumentBlock, where: str) -> str:
 
 
 def _raw(data: bytes | IOBase | None, path: Any, url: Any, where: str) -> bytes:
-    """The bytes of a block, whatever it holds them in."""
+    """The bytes of a block: from its data, an open file, a path or a data URL."""
     if isinstance(data, bytes):  # which LlamaIndex keeps as base64
         return base64.b64decode(data)
     if isinstance(data, IOBase):
@@ -147,9 +147,9 @@ def _raw(data: bytes | IOBase | None, path: Any, url: Any, where: str) -> bytes:
         case (head, _, encoded) if head.startswith("data:") and encoded:
             return base64.b64decode(encoded)
         case ("", _, _):
-            raise ValueError(f"{where} holds neither data nor a path")
+            raise ValueError(f"{where} has neither data nor a path; set one of them")
         case _:
-            raise ValueError(f"{where} is at {url}, and nothing is fetched here. Read it, and give its bytes.")
+            raise ValueError(f"{where} is at {url}, and nothing is fetched here. Download it, and give its bytes.")
 
 
 def _base64(raw: bytes) -> str:
@@ -157,7 +157,7 @@ def _base64(raw: bytes) -> str:
 
 
 def tool_call_blocks(message: ChatMessage) -> list[ToolCallBlock]:
-    """The tool calls of a message, from its blocks or, in older messages, from where these kept them."""
+    """The tool calls of a message, from its blocks or, in older messages, from `additional_kwargs`."""
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     return blocks or [_older_tool_call(call) for call in message.additional_kwargs.get("tool_calls") or []]
 
@@ -174,6 +174,6 @@ def _older_tool_call(call: Any) -> ToolCallBlock:
 
 
 def _reasoning(message: ChatMessage) -> str:
-    """The reasoning that a model of this service gave; others sign theirs, which is then of no use here."""
+    """The reasoning of a model of this service; others sign theirs, which makes it useless here."""
     blocks = [block for block in message.blocks if isinstance(block, ThinkingBlock)]
     return "".join(block.content or "" for block in blocks if not block.additional_information)

@@ -1,6 +1,6 @@
-"""What the service answered, as LlamaIndex has it.
+"""Converts the service's answers to LlamaIndex's responses.
 
-Pure. Tool calls stand in blocks and in `additional_kwargs["tool_calls"]`, because core reads both.
+Pure. Tool calls go both into blocks and into `additional_kwargs["tool_calls"]`, because core reads both.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from llama_index_ovhcloud._messages import tool_call_blocks
 from ovhcloud_ai_endpoints._values import Answer, Delta, Message, ToolCall, call_metadata, reasoning_tokens
 from ovhcloud_ai_endpoints._wire import Usage
 
-CHUNK = "chat.completion.chunk"  # what a response of a stream is
+CHUNK = "chat.completion.chunk"  # the `object` of a streamed response
 
 
 def chat_response(answer: Answer) -> ChatResponse:
-    """A whole answer."""
+    """The response for a whole answer."""
     message = answer.messages[0]
     return ChatResponse(
         message=_chat_message(message, answer.usage),
@@ -39,7 +39,7 @@ def chat_response(answer: Answer) -> ChatResponse:
 
 
 def chat_response_chunk(so_far: Answer, delta: Delta) -> ChatResponse:
-    """What has been said so far, and what an event added: `delta`, `thinking_delta` and `logprobs`."""
+    """The answer so far, and what one event added to it: `delta`, `thinking_delta` and `logprobs`."""
     message = so_far.messages[0]
     return ChatResponse(
         message=_chat_message(message, None),
@@ -63,7 +63,7 @@ def last_chat_response(answer: Answer) -> ChatResponse:
 
 
 def completion_response(response: ChatResponse) -> CompletionResponse:
-    """The same as an answer to a prompt, which is a text."""
+    """A chat response in the form of an answer to a prompt."""
     return CompletionResponse(
         text=response.message.content or "",
         delta=response.delta,
@@ -76,8 +76,8 @@ def completion_response(response: ChatResponse) -> CompletionResponse:
 def tool_selections(response: ChatResponse) -> list[ToolSelection]:
     """The tool calls of a response.
 
-    While a stream goes on, arguments are as far as they have come. At its end, those that are no JSON object become
-    such as no tool takes, so that it answers with an error, instead of being run with what was cut.
+    During a stream, these are the arguments so far. At its end, arguments that are not a JSON object are replaced by
+    ones that no tool accepts, so that the tool answers with an error instead of running with a cut value.
     """
     is_partial = _is_partial(response)
     return [
@@ -91,7 +91,7 @@ def tool_selections(response: ChatResponse) -> list[ToolSelection]:
 
 
 def finish_reason(response: ChatResponse) -> str | None:
-    """Why the model ended, or None while it has not."""
+    """Why the model stopped; None while it has not."""
     raw: dict[str, Any] = response.raw if isinstance(response.raw, dict) else {}
     choices = raw.get("choices") or [{}]
     reason: str | None = choices[0].get("finish_reason")
@@ -118,13 +118,13 @@ def _chat_message(message: Message, usage: Usage | None) -> ChatMessage:
 
 
 def _is_partial(response: ChatResponse) -> bool:
-    """Whether more of a stream is to come; its last response is the one with the usage."""
+    """Whether more of a stream is to come; only its last response has usage."""
     raw = response.raw
     return isinstance(raw, dict) and raw.get("object") == CHUNK and "usage" not in raw
 
 
 def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, Any]:
-    """The arguments of a block, in which they are a text as long as they are no object."""
+    """The arguments of a block as a dict; the block holds them as text while they are not a whole object."""
     if isinstance(value, dict):
         return value
     if is_partial:
@@ -134,8 +134,8 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
             return {}
         return found if isinstance(found, dict) else {}
     parsed = ToolCall("", "", value).parsed()
-    # If they are none: two, since core calls a tool of one parameter with whatever comes alone.
-    invalid = {"invalid_arguments": value, "problem": "They are no JSON object; perhaps they were cut at max_tokens."}
+    # Two keys for invalid arguments: core would pass a single one to any tool with one parameter.
+    invalid = {"invalid_arguments": value, "problem": "They are not a JSON object; maybe they were cut at max_tokens."}
     return invalid if parsed is None else parsed
 
 
@@ -154,7 +154,7 @@ def _raw(id_: str | None, model: str | None, message: Message, delta: Delta | No
 
 
 def _logprobs(said: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
-    """For each token its alternatives, or the token itself where none were asked for."""
+    """For each token its alternatives, or the token itself if none were requested."""
     tokens = (said or {}).get("content")
     if not tokens:
         return None

@@ -1,6 +1,6 @@
-"""How an object of a pydantic class is asked for, and how it is read from an answer, whole or as it comes.
+"""Asks for an object of a pydantic class, and reads it from an answer, whole or streamed.
 
-There is an object or an error with the model's text, never None.
+The result is an object, or an error with the model's text; never None.
 """
 
 import json
@@ -21,23 +21,23 @@ from llama_index_ovhcloud._results import finish_reason
 from ovhcloud_ai_endpoints._chat import json_schema_format, read_json, texts_with_object
 from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
 
-Method = Literal["json_schema", "function_calling", "prompt"]  # the last is for those who ask for it
+Method = Literal["json_schema", "function_calling", "prompt"]  # the last is never a default
 
-SETTLED = frozenset({"tool_required", "tool_choice", "allow_parallel_tool_calls"})  # as core's programs say
-NOTABLE_GROWTH = 0.01  # of a text, for it to be read again; to read a long one at each event takes time by its square
+SETTLED = frozenset({"tool_required", "tool_choice", "allow_parallel_tool_calls"})  # passed by core's programs; dropped
+NOTABLE_GROWTH = 0.01  # of a text before it is parsed again; parsing it at each event would take quadratic time
 
 
 class StructuredOutput(Generic[Model]):
-    """One object that is wanted.
+    """How to ask for one object, and how to read it.
 
     Args:
-        method: "json_schema" has the service hold the answer to the schema; "function_calling" has the model call a
-            tool; "prompt" only asks for it.
+        method: with "json_schema" the service enforces the schema; with "function_calling" the model calls a tool; with
+            "prompt" the prompt asks for JSON, and nothing enforces it.
     """
 
     def __init__(self, output_cls: type[Model], method: Method) -> None:
         if not (isinstance(output_cls, type) and issubclass(output_cls, BaseModel)):
-            raise TypeError(f"output_cls is a pydantic class, not {output_cls!r}; for a list, one with a list in it")
+            raise TypeError(f"output_cls must be a pydantic class; got {output_cls!r}. For a list, wrap it in one")
         self._output_cls = output_cls
         self._method = method
         self._partial: Any = None
@@ -49,18 +49,18 @@ class StructuredOutput(Generic[Model]):
 
     @cached_property
     def _name(self) -> str:
-        """What a tool is called that makes the object."""
+        """The name of the tool whose arguments are the object."""
         return get_function_tool(self._output_cls).metadata.get_name()
 
     def messages(self, messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-        """The messages to send; what was given stays as it is."""
+        """The messages to send; the input is not modified."""
         if self._method != "prompt":
             return list(messages)
         asked = PydanticOutputParser(self._output_cls).get_format_string(escape_json=False).strip()
         return [ChatMessage(asked, role=MessageRole.SYSTEM), *messages]
 
     def arguments(self, llm_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What `chat` is called with beside the messages."""
+        """The arguments for `chat`, besides the messages."""
         rest = {name: value for name, value in (llm_kwargs or {}).items() if name not in SETTLED}
         match self._method:
             case "json_schema":
@@ -68,7 +68,7 @@ class StructuredOutput(Generic[Model]):
                 return rest | {"response_format": json_schema_format(schema, name=self._output_cls.__name__)}
             case "function_calling":
                 tool = wire_tool(get_function_tool(self._output_cls).metadata)
-                tool["function"]["parameters"] = self._output_cls.model_json_schema()  # of which core leaves parts out
+                tool["function"]["parameters"] = self._output_cls.model_json_schema()  # core's version leaves parts out
                 return rest | {"tools": [tool], "tool_choice": self._name, "parallel_tool_calls": False}
             case "prompt":
                 return rest
@@ -77,7 +77,7 @@ class StructuredOutput(Generic[Model]):
         """The object of a whole answer.
 
         Raises:
-            ValueError: it is none; the error has its text.
+            ValueError: the answer is not such an object; the error has its text.
         """
         blocks = response.message.blocks
         calls = [block for block in blocks if isinstance(block, ToolCallBlock) and block.tool_name == self._name]
@@ -89,16 +89,16 @@ class StructuredOutput(Generic[Model]):
         for text in texts_with_object(content, arguments, reasoning, is_call=is_call, is_cut=is_cut):
             try:
                 return self._output_cls.model_validate_json(json.dumps(read_json(text)))
-            except ValueError as error:  # pydantic's own is one
+            except ValueError as error:  # pydantic's ValidationError is one
                 problem = problem or error
         why = CUT_ANSWER if finish_reason(response) == "length" else str(problem or "it is empty")
         name, said = self._output_cls.__name__, self._said(response) or response.message.content
-        raise ValueError(f"The answer is no {name}: {why}. The model said: {said!r}") from problem
+        raise ValueError(f"The answer is not a valid {name}: {why}. The model said: {said!r}") from problem
 
     def parse_partial(self, response: ChatResponse) -> Model | FlexibleModel | None:
-        """What there is of the object, None if that is no more than before, or hardly more.
+        """The object so far; None if little or nothing was added since the last call.
 
-        It is an instance of the class as soon as it can be, and before that of one with the same fields, all optional.
+        It is an instance of the class as soon as it validates; until then, of one with the same fields, all optional.
         """
         said = self._said(response)
         if len(said) - self._read < len(said) * NOTABLE_GROWTH:
@@ -113,7 +113,7 @@ class StructuredOutput(Generic[Model]):
         self._partial = partial
         try:
             return self._output_cls.model_validate(partial)
-        except Exception:  # noqa: BLE001 - what a validator of the user's makes of half a value is anything
+        except Exception:  # noqa: BLE001 - a user's validator may raise anything on half a value
             return self._flexible.model_validate(partial)
 
     def _said(self, response: ChatResponse) -> str:
@@ -126,7 +126,7 @@ class StructuredOutput(Generic[Model]):
 
 
 def _from_its_beginning(text: str) -> str:
-    """A text from the object or the list on that it holds."""
+    """The text from its first object or list on."""
     starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
     return text[min(starts, default=0) :]
 

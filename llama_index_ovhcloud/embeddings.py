@@ -16,7 +16,7 @@ from llama_index_ovhcloud._saved import Saved
 from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions, EmbeddingRun, aembed, embed
 
 LARGEST_BATCH = 2048  # LlamaIndex's own bound
-# What does not change a vector, and so must not change the key under which an ingestion cache has it.
+# Options that don't change a vector, and so must not change its key in an ingestion cache.
 OPERATIONAL = frozenset(
     {
         "timeout",
@@ -42,14 +42,14 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
 
         OVHCloudEmbeddings().get_query_embedding("Where does it run?")  # the key is in OVHCLOUD_API_KEY
 
-    Texts are sent in batches, several at once, and their vectors come back in order. The width of a vector is the
-    model's: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which can be asked for
-    fewer `dimensions`. `embed_batch_size` is the number of texts in a request, and never more than the model is known
-    to take; `num_workers`, or else `max_concurrency`, is the number of requests that run at once.
+    Texts are sent in batches, several at once, and their vectors come back in order. The model sets the
+    width of a vector: 1024 for bge-m3, 3584 for bge-multilingual-gemma2, 4096 for Qwen3-Embedding-8B, which also gives
+    fewer `dimensions`. `embed_batch_size` is the number of texts in a request; the model's own limit may lower it.
+    `num_workers`, or else `max_concurrency`, is the number of requests that run at once.
 
-    A `rate_limiter` is asked before each request, though not before it is tried again. An `embeddings_cache` is filled
-    with each answer, so that after a run that failed the same call goes on where it was; the vectors of several models
-    can be in one cache.
+    A `rate_limiter` is asked before each request, but not before a retry. Each answer goes into the `embeddings_cache`
+    at once, so that repeating a call that failed resumes where it stopped; one cache can hold the vectors of several
+    models.
     """
 
     _ALIASES: ClassVar[Mapping[str, str]] = {
@@ -71,14 +71,14 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         return "OVHCloudEmbeddings"
 
     def to_payload(self) -> dict[str, Any]:
-        """What instrumentation is told of this object; never a secret."""
+        """What instrumentation sees of this object; never a secret."""
         names = ("model_name", "dimensions", "embed_batch_size")
         return {"class_name": self.class_name(), **{name: getattr(self, name) for name in names}}
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """What the vectors depend on, and nothing else: an ingestion cache stays good when the key changes.
+        """Only the options that the vectors depend on, so that an ingestion cache stays valid when the API key changes.
 
-        An object that `from_dict` makes of it has the defaults of the rest, such as `timeout`.
+        An object that `from_dict` makes from it has the defaults for the rest, such as `timeout`.
         """
         return {name: value for name, value in super().to_dict(**kwargs).items() if name not in OPERATIONAL}
 
@@ -104,7 +104,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         """A vector for each text, in order.
 
         Raises:
-            EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
+            EmbeddingsInterruptedError: it failed midway; the error has the finished vectors and the remaining texts.
         """
         return self._embedded(texts, self.document_instruction, show_progress=show_progress)
 
@@ -159,7 +159,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         )
 
     def _cache(self, texts: list[str], instruction: str | None) -> VectorCache:
-        """The vectors that are cached, under what is sent, and named by all else that they depend on."""
+        """The cached vectors: keyed by the text as sent, and named by everything else that they depend on."""
         name = self.model_name if self.dimensions is None else f"{self.model_name}@{self.dimensions}"
         if self.truncate:
             name += "+truncated"
@@ -169,7 +169,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
 
     @contextmanager
     def _event(self, texts: list[str]) -> Iterator[list[list[float]]]:
-        """Tells core's instrumentation of a call; the list is to be filled with the vectors."""
+        """Reports a call to core's instrumentation; the block fills the list with the vectors."""
         payload = self.to_payload()
         vectors: list[list[float]] = []
         dispatcher.event(EmbeddingStartEvent(model_dict=payload))

@@ -52,17 +52,17 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         llm = ChatOVHCloud(model="gpt-oss-120b")  # the key is in OVHCLOUD_API_KEY
         llm.complete("Hello").text
 
-    What is left out is not sent, and the service decides. Without a key calls are anonymous, at 2 a minute for each
-    model. Errors are those of `ovhcloud_ai_endpoints`.
+    Options that you leave out are not sent, and the service decides. Without a key, calls are anonymous, at 2 a minute
+    for each model. Errors are those of `ovhcloud_ai_endpoints`.
     """
 
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
-        "audio_config": "no model here speaks",
-        "modalities": "no model here speaks",
-        "n": "a response here has one answer",
-        "strict": "the service holds answers to a schema as it is",
+        "audio_config": "no model here outputs audio",
+        "modalities": "no model here outputs audio",
+        "n": "a response of LlamaIndex has one answer",
+        "strict": "the service enforces a schema as it is given",
         "streaming": "stream_chat and stream_complete stream",
-        "profile": "context_window and is_function_calling_model say what is known of the model",
+        "profile": "to describe the model, set context_window and is_function_calling_model",
     }
 
     @classmethod
@@ -72,7 +72,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex plans with: the window, tools or not; from the catalogue, or as set on this object."""
+        """What LlamaIndex plans with: context window and tool support, from the catalogue or as set on this object."""
         facts = self._ovhcloud_model
         return LLMMetadata(
             context_window=facts.context_length or DEFAULT_CONTEXT_WINDOW,
@@ -83,7 +83,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         )
 
     def to_payload(self) -> dict[str, Any]:
-        """What instrumentation is told of this object; never a secret."""
+        """What instrumentation sees of this object; never a secret."""
         metadata = self.metadata.model_dump()
         return {"class_name": self.class_name(), **metadata, "model": self.model, "temperature": self.temperature}
 
@@ -99,10 +99,10 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """The answer as it comes: each response holds all so far, and in `delta` what is new.
+        """Streams the answer: each response holds all of it so far, and the new text in `delta`.
 
-        Reasoning that is new is in `additional_kwargs["thinking_delta"]`. `logprobs` are those of what is new, and in
-        the last response those of the whole answer, beside its usage and finish reason in `raw`.
+        New reasoning is in `additional_kwargs["thinking_delta"]`, and `logprobs` are those of the new tokens. The last
+        response has the `logprobs` of the whole answer, and its usage and finish reason in `raw`.
         """
         return self._stream_chat(messages, **kwargs)
 
@@ -113,7 +113,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """The answer to a prompt, which is sent as a user's message; `completion_to_prompt` puts it into a form."""
+        """The answer to a prompt, sent as a user message; `completion_to_prompt`, if set, formats it first."""
         return completion_response(self._chat(self._asked(prompt, formatted=formatted), **kwargs))
 
     @llm_completion_callback()
@@ -123,7 +123,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        """The answer to a prompt as it comes."""
+        """Streams the answer to a prompt."""
 
         def responses() -> CompletionResponseGen:
             with closing(self._stream_chat(self._asked(prompt, formatted=formatted), **kwargs)) as chat:
@@ -144,7 +144,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         return responses()
 
     def _asked(self, prompt: str, *, formatted: bool) -> list[ChatMessage]:
-        """A prompt as a user's message, put into a form of its own if there is one."""
+        """A prompt as a user message, formatted by `completion_to_prompt` if that is set."""
         if not formatted and self.completion_to_prompt:
             prompt = self.completion_to_prompt(prompt)
         return prompt_to_messages(prompt)
@@ -192,7 +192,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """What `chat` is called with; `tool_choice` may be "auto", "none", "required" or a tool's name."""
+        """The arguments for `chat`; `tool_choice` may be "auto", "none", "required" or a tool's name."""
         messages = list(chat_history or [])
         if isinstance(user_msg, str):
             user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
@@ -206,10 +206,10 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The tools that the model wants called.
+        """The tool calls that the model asks for.
 
         Raises:
-            ValueError: there are none, and that was to be an error.
+            ValueError: there are none, and `error_on_no_tool_call` is set.
         """
         selections = tool_selections(response)
         if error_on_no_tool_call and not selections:
@@ -223,13 +223,13 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Model:
-        """An object of a pydantic class; the service holds the answer to its JSON schema.
+        """An object of a pydantic class, by the method that the model is known to do best.
 
-        `pydantic_program_mode` says otherwise: "function" has the model call a tool, "llm" only asks for JSON. By
-        default it is what is known to be the best that the model can do.
+        That is a JSON schema that the service enforces, or else a tool call. `pydantic_program_mode` overrides it: with
+        "function" the model calls a tool, with "llm" the prompt only asks for JSON.
 
         Raises:
-            ValueError: the answer is no such object; the error has its text.
+            ValueError: the answer is not such an object; the error has its text.
         """
         if (output := self._structured_output(output_cls)) is None:
             return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
@@ -289,7 +289,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         return objects()
 
     def _structured_output(self, output_cls: type[Model]) -> StructuredOutput[Model] | None:
-        """How an object is asked for; None if in a way that is core's."""
+        """How to ask for an object; None if that is left to core."""
         match self.pydantic_program_mode:
             case PydanticProgramMode.DEFAULT:
                 return StructuredOutput(output_cls, best_method(self._ovhcloud_model))

@@ -1,4 +1,4 @@
-"""OVHcloud AI Endpoints: what is known of the service, whichever framework is used with it.
+"""OVHcloud AI Endpoints: models, errors, warnings and timeouts, whichever framework you use.
 
 The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhcloud`; a local service for tests and
 demos is in `ovhcloud_ai_endpoints.testing`.
@@ -36,7 +36,7 @@ for _public in (
     ContextOverflowError,
     APITimeoutError,
 ):
-    _public.__module__ = __name__  # so that a traceback shows the name that is imported
+    _public.__module__ = __name__  # so that tracebacks show the public name
 
 __all__ = [
     "APIConnectionError",

@@ -1,8 +1,8 @@
-"""What can be asked from a shell.
+"""The command line.
 
 python -m ovhcloud_ai_endpoints models              the models that the service lists
 python -m ovhcloud_ai_endpoints models --offline    those of the bundled catalogue
-python -m ovhcloud_ai_endpoints models --refresh    with what OVHcloud's web site says of them
+python -m ovhcloud_ai_endpoints models --refresh    also with what OVHcloud's web site says about them
 python -m ovhcloud_ai_endpoints models --refresh --json    as a new models.json
 """
 
@@ -19,16 +19,16 @@ from ovhcloud_ai_endpoints._model_list import document, list_models, table
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ovhcloud_ai_endpoints", description="OVHcloud AI Endpoints")
     commands = parser.add_subparsers(dest="command", required=True)
-    models = commands.add_parser("models", help="print the models and what is known of each")
+    models = commands.add_parser("models", help="print the models with their capabilities and prices")
     asked = models.add_mutually_exclusive_group()
-    asked.add_argument("--offline", action="store_true", help="ask nobody: the bundled catalogue")
-    asked.add_argument("--refresh", action="store_true", help="ask OVHcloud's web catalogue, too")
+    asked.add_argument("--offline", action="store_true", help="print the bundled catalogue, without a request")
+    asked.add_argument("--refresh", action="store_true", help="also ask OVHcloud's web catalogue")
     models.add_argument("--json", action="store_true", help="as a new models.json instead of a table")
     chosen = parser.parse_args(arguments)
     try:
         found = list_models(refresh=chosen.refresh, offline=chosen.offline)
     except (OVHCloudError, ValueError) as error:
-        print(f"{error}\nThe bundled catalogue of {catalogue_date()} is printed with --offline.", file=sys.stderr)
+        print(f"{error}\nUse --offline to print the bundled catalogue of {catalogue_date()}.", file=sys.stderr)
         return 1
     if chosen.json:
         retired = retired_models(served={model.id for model in found})

@@ -3,19 +3,19 @@
     OVHCloudError
      ├── BadRequestError              400, 422 and other 4xx: the request must change
      │    └── ContextOverflowError    the messages and the answer don't fit the model's window
-     ├── AuthenticationError          401, and a 403 that speaks of authentication
+     ├── AuthenticationError          401, or a 403 whose message mentions authentication
      ├── PermissionDeniedError        403: the key is good, the project may not do this
      ├── NotFoundError                404: no such model, or no such path
      ├── PayloadTooLargeError         413: more than 2 MB in one request
      ├── RateLimitError               429
      ├── InternalServerError          5xx
-     ├── APIConnectionError           no connection, or it was lost before any answer
+     ├── APIConnectionError           no connection, or it was lost before the answer ended
      │    └── APITimeoutError         also a TimeoutError: one of the clocks of `Timeouts` ran out
-     ├── StreamInterruptedError       a stream that ended before the answer did; has what had arrived
-     ├── InvalidResponseError         an answer that is not what the API is documented to send
+     ├── StreamInterruptedError       a stream broke off; has the partial answer
+     ├── InvalidResponseError         the answer is not what the API documents
      └── EmbeddingsInterruptedError   some texts are embedded, some are not; has both
 
-What an answer means is read in `_http/refusals.py`, what helps in `_catalogue/advice.py`.
+`_http/refusals.py` turns answers into these errors; `_catalogue/advice.py` adds what to do about them.
 """
 
 import re
@@ -25,7 +25,7 @@ from ovhcloud_ai_endpoints._values import EmbeddingUsage, Message
 
 REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
 HIDDEN = "**********"
-SHORTEST_SECRET = 8  # shorter ones are no secrets, but words that our own advice may hold
+SHORTEST_SECRET = 8  # shorter strings stay, since they may be words of our own advice
 # Control characters, and those that change the direction of text (Unicode 15, section 23.2).
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -40,15 +40,15 @@ class OVHCloudError(Exception):
     """Any failure of a call to OVHcloud AI Endpoints.
 
     Attributes:
-        status: HTTP status of the answer, or None if there was none.
+        status: HTTP status of the answer; None if no answer came.
         request_id: the service's id of the request, for support.
-        headers: headers of the answer, lower-case names.
-        body: the answer's body as text, its beginning if it was long.
-        retry_after: seconds to wait before another try, as far as the service said so.
+        headers: headers of the answer, with lower-case names.
+        body: the answer's body as text; only its beginning if it was long.
+        retry_after: seconds that the service asked to wait before another attempt; None if it didn't say.
         attempts: requests made for this call.
-        is_transient: whether the same request may be sent again without harm; these are tried again by themselves.
+        waited: seconds slept before and between the attempts.
+        is_transient: whether the same request may be sent again without harm; such errors are retried automatically.
         may_have_taken_effect: False if no connection was made, or a limit refused the request.
-        waited: seconds slept between them.
     """
 
     is_transient = False
@@ -108,7 +108,7 @@ class InternalServerError(OVHCloudError):
 
 
 class APIConnectionError(OVHCloudError):
-    """The service could not be reached, or the connection was lost before any answer."""
+    """The service could not be reached, or the connection was lost before the answer ended."""
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
@@ -119,7 +119,7 @@ class StreamInterruptedError(OVHCloudError):
     """A stream ended before the answer did.
 
     Attributes:
-        partial: what had arrived: text, reasoning and tool calls (perhaps cut).
+        partial: the answer as far as it had arrived: text, reasoning and tool calls (the last perhaps cut off).
     """
 
     partial: Message | None = None
@@ -133,9 +133,9 @@ class EmbeddingsInterruptedError(OVHCloudError):
     """A run of embedding requests failed part of the way.
 
     Attributes:
-        vectors: position of a text in the input -> its vector, for all that were embedded.
-        remaining: position of a text in the input -> the text, for all that were not.
-        usage: what the requests that succeeded took.
+        vectors: the vectors of the texts that were embedded, by position in the input.
+        remaining: the texts that were not embedded, by position in the input.
+        usage: texts, requests and tokens of the requests that succeeded.
     """
 
     usage: EmbeddingUsage | None = None
@@ -153,17 +153,17 @@ class EmbeddingsInterruptedError(OVHCloudError):
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """The service's id of a request, if its answer's headers have one."""
+    """The service's id of a request, from the headers of its answer; None if they have none."""
     return next((printable(headers[name]) for name in REQUEST_ID_HEADERS if headers.get(name)), None)
 
 
 def printable(text: str) -> str:
-    """The text without what moves a terminal's cursor, changes its colours, or reverses its direction."""
+    """Escapes characters that could move a terminal's cursor, change its colours or reverse its text."""
     return text if text.isprintable() else UNPRINTABLE.sub(_escaped, text)
 
 
 def hide(error: OVHCloudError, secrets: Iterable[str]) -> None:
-    """Takes secrets out of all texts of an error, where a server may have repeated them."""
+    """Removes secrets that a server repeated from an error's message, body and headers."""
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET and secret in f"{error.message}{error.body}{error.headers}":
             error.message, error.body = error.message.replace(secret, HIDDEN), error.body.replace(secret, HIDDEN)

@@ -1,4 +1,4 @@
-"""What a user should be told once: that a model goes, that an answer was used up by its reasoning, and the like."""
+"""Warnings that users get once: a model is about to be retired, reasoning used up an answer, and the like."""
 
 import logging
 import sys
@@ -35,15 +35,15 @@ _told: Table[tuple[str, str], bool] = Table(4096)
 
 
 class ModelDeprecationWarning(FutureWarning):
-    """A model is about to go, or another answers in its place."""
+    """A model is about to be retired, or another one answers in its place."""
 
 
 class EmptyAnswerWarning(UserWarning):
-    """An answer holds reasoning and nothing else, because `max_tokens` was used up by it."""
+    """An answer holds only reasoning, which used up `max_tokens`."""
 
 
 def warn_of_model(model: str | None) -> None:
-    """Warns once of a model that is known to go; before it is asked, so that no answer is lost by a warning."""
+    """Warns once of a model about to be retired: before its request, so that a raised warning loses no answer."""
     facts = model_facts(model or "")
     if facts.status == "grace":
         text = f"{model} is about to be retired and then answers with status 404{_instead(facts)}"
@@ -51,7 +51,7 @@ def warn_of_model(model: str | None) -> None:
 
 
 def warn_of_header(model: str | None, warning: str | None) -> None:
-    """Warns once of what the service said of a model in its header `x-warning`."""
+    """Warns once with what the service says about a model in the header `x-warning`."""
     name = str(model)
     if warning and _is_new("x-warning", name):
         said = printable(f"{warning:.500}")
@@ -59,36 +59,36 @@ def warn_of_header(model: str | None, warning: str | None) -> None:
 
 
 def warn_of_empty_answer(model: str | None, answer: Answer) -> None:
-    """Warns once of a model that has reasoned and not answered."""
+    """Warns once of a model whose answer holds only reasoning."""
     name = str(model)
     for message in answer.messages:
         if message.is_only_reasoning and message.finish_reason == "length":
             efforts = _efforts(model_facts(name))
-            text = f"{name} has not answered, because {CUT_ANSWER}{efforts}. Its reasoning is in the message."
+            text = f"{name} reasoned without answering, because {CUT_ANSWER}{efforts}. Its reasoning is in the message."
             _tell(EmptyAnswerWarning, name, text)
         elif message.is_only_reasoning and _is_new("only reasoning", name):
-            log.warning("%s has reasoned and not answered; its reasoning is in the message", name)
+            log.warning("%s reasoned without answering; its reasoning is in the message", name)
 
 
 def warn_of_other_client(given: str, wanted: str) -> None:
-    """Warns once that a client was given for one way of calling, and the other is used."""
-    text = f"{given} does not serve this call, which uses connections of its own; give {wanted} too"
+    """Warns once that the given client can't serve this call: one of the two blocks, the other is awaited."""
+    text = f"This call can't use {given} and opens its own connections; pass {wanted} too"
     _tell(UserWarning, given, text)
 
 
 def warn_of_plain_http(base_url: str) -> None:
-    """Warns once that keys are sent there in the clear."""
+    """Warns once that the key goes to this URL unencrypted."""
     text = f"The key is sent to {base_url} over plain HTTP, where others can read it; use https, or no key"
     _tell(UserWarning, base_url, text)
 
 
 def say_unknown(facts: Model) -> None:
-    """Logs once that nothing is known of a model, so that its window and abilities are taken to be the least."""
+    """Logs once that a model is not in the catalogue, so that we assume the least of its window and abilities."""
     if _is_new("unknown", facts.id):
         hint = "" if facts.is_virtual else f" The nearest names are {', '.join(nearest_names(facts.id))}."
         log.warning(
-            "%s is not in the catalogue of %s, so that its window is not known, nor whether it calls tools; "
-            "context_window= and is_function_calling_model= say so.%s",
+            "%s is not in the catalogue of %s, so its window and whether it calls tools are unknown; "
+            "set context_window= and is_function_calling_model=.%s",
             facts.id,
             catalogue_date(),
             hint,
@@ -115,7 +115,7 @@ def _is_new(what: str, about: str) -> bool:
 
 
 def frames_to_the_caller() -> int:
-    """How far up, from who calls this, the code is that is neither ours nor a framework's."""
+    """How many frames up the first code is that is neither ours nor a framework's."""
     frame, count = sys._getframe(1), 1  # noqa: SLF001 - as `warnings` does it from Python 3.12 on
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in NOT_CALLERS:
         frame, count = frame.f_back, count + 1

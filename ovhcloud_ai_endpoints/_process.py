@@ -1,6 +1,6 @@
 """What this process remembers from call to call.
 
-Every table has a bound, a forked child begins with empty ones, and `forget` empties them. Knows nothing of the service.
+Every table is bounded; a forked child starts with empty ones, and `forget` empties them. Knows nothing of the service.
 """
 
 import os
@@ -12,25 +12,25 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-TRIES = 8  # to find a value that need not stay, so that a full table costs no more
+TRIES = 8  # at finding a value that may go; a bound, so that a full table stays fast
 
 _tables: list["Table[object, object]"] = []
 _after_fork: list[Callable[[], object]] = []
 
 
 class Table(Generic[K, V]):
-    """The values that were used last, by key, for all threads; each use costs the same however full it is.
+    """A bounded mapping for all threads, which drops the least recently used values in constant time.
 
     Args:
-        most: how many it holds; the one that was not used for the longest time makes room for a new one.
-        is_needed: whether a value had better stay; then the next makes room, unless several of them had better stay.
+        most: how many values it holds; the least recently used one makes room for a new one.
+        is_needed: whether to spare a value and drop the next instead; after `TRIES` spared values, the next goes.
     """
 
     def __init__(self, most: int, is_needed: Callable[[V], bool] = lambda _: False) -> None:
         self._most = most
         self._is_needed = is_needed
         self._values: OrderedDict[K, V] = OrderedDict()
-        self._lock = threading.RLock()  # what is collected as garbage while it is held may ask for it again
+        self._lock = threading.RLock()  # reentrant, as a finalizer that runs while it is held may ask for it
         _tables.append(self)  # type: ignore[arg-type]  # of any kind
 
     def get(self, key: K) -> V | None:
@@ -40,7 +40,7 @@ class Table(Generic[K, V]):
             return self._values.get(key)
 
     def setdefault(self, key: K, make: Callable[[], V]) -> V:
-        """The value of a key; `make` gives it if there is none yet."""
+        """The value of a key, made by `make` if there is none yet."""
         with self._lock:
             if key not in self._values:
                 self._values[key] = make()
@@ -51,7 +51,7 @@ class Table(Generic[K, V]):
             return self._values[key]
 
     def update(self, key: K, change: Callable[[V | None], V]) -> V:
-        """Puts what `change` makes of the value, None if there is none yet, in its place."""
+        """Replaces a value by what `change` returns for it; `change` gets None if there is none yet."""
         with self._lock:
             value = change(self._values.get(key))
             self._values.pop(key, None)
@@ -81,7 +81,7 @@ class Table(Generic[K, V]):
 
 
 def after_fork(reset: Callable[[], object]) -> None:
-    """Has `reset` called in every forked child, where no other thread exists and any lock may be held for ever."""
+    """Registers `reset` for every forked child, where no other thread exists and any lock may be held for ever."""
     _after_fork.append(reset)
 
 

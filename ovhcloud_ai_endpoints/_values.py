@@ -1,6 +1,6 @@
-"""The values that both frameworks translate: what a model said, and what is known of the call.
+"""The values that both frameworks translate: a model's answer, and the facts about its call.
 
-No I/O, and nothing of the service's JSON but its counts of tokens.
+No I/O, and nothing of the service's JSON except its token counts.
 """
 
 import json
@@ -16,7 +16,7 @@ CUT_ANSWER = "it was cut at max_tokens; raise it, or lower reasoning_effort"
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that a model asks for; `arguments` is its raw text, a JSON object if the model did well."""
+    """A tool call that a model asks for; `arguments` is raw text, a JSON object if the model did well."""
 
     id: str
     name: str
@@ -25,10 +25,10 @@ class ToolCall:
     def parsed(self) -> dict[str, Any] | None:
         """The arguments, or None if they aren't a JSON object; an empty text or null is an empty object."""
         text = self.arguments.strip()
-        if text and text[-1] not in "}l":  # of an object or null; what is still coming is not read again and again
+        if text and text[-1] not in "}l":  # incomplete: don't parse a streamed text again and again
             return None
         try:
-            # Models write line ends into strings as they are, so only the structure must be right.
+            # Models write raw line ends into strings, which strict=False accepts.
             value = json.loads(text, strict=False) if text else {}
         except (ValueError, RecursionError):
             return None
@@ -43,20 +43,20 @@ class Message:
 
     text: str = ""
     reasoning: str = ""
-    refusal: str = ""  # why the model would not answer, which some engines keep apart from the text
+    refusal: str = ""  # why the model would not answer; some engines send it apart from the text
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str | None = None
     logprobs: Mapping[str, Any] | None = None
 
     @property
     def is_only_reasoning(self) -> bool:
-        """Whether there is no answer beside the reasoning, as a rule because max_tokens was used up."""
+        """Whether there is reasoning but no answer, usually because the reasoning used up max_tokens."""
         return bool(self.reasoning) and not (self.text.strip() or self.refusal or self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What the transport knows of a call: the service's id of it, tries, waits and times in seconds."""
+    """What the transport knows about a call: request id, attempts, and waits and times in seconds."""
 
     request_id: str | None = None
     attempts: int = 1
@@ -67,7 +67,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: a message for each choice, and what was said about it."""
+    """One answer: a message for each choice, and its metadata."""
 
     messages: tuple[Message, ...]
     id: str | None = None
@@ -79,7 +79,7 @@ class Answer:
 
 
 def call_metadata(answer: Answer, message: Message) -> dict[str, Any]:
-    """What is known of an answer and of its call, for those who look after an app; what isn't is left out."""
+    """Metadata of an answer and its call, for those who run an app; unknown entries are left out."""
     exchange = answer.exchange
     facts: dict[str, Any] = {
         "system_fingerprint": answer.system_fingerprint,
@@ -94,7 +94,7 @@ def call_metadata(answer: Answer, message: Message) -> dict[str, Any]:
 
 
 def reasoning_tokens(usage: Usage | None) -> int | None:
-    """How many tokens the reasoning took; None if it isn't said."""
+    """How many tokens the reasoning took; None if the service didn't say."""
     return ((usage or {}).get("completion_tokens_details") or {}).get("reasoning_tokens")
 
 
@@ -110,7 +110,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one event added; all of it may be empty."""
+    """What one event added to the answer; every field may be empty."""
 
     text: str = ""
     reasoning: str = ""

@@ -1,4 +1,4 @@
-"""What goes over the wire, as types: the parts of the API's JSON that we send and read, and a request as a value.
+"""Types for what goes over the wire: the parts of the API's JSON that we send and read.
 
 No behaviour.
 """
@@ -51,7 +51,7 @@ class WireMessage(TypedDict):
     name: NotRequired[str]
     tool_calls: NotRequired[list[WireToolCall]]
     tool_call_id: NotRequired[str]
-    reasoning: NotRequired[str]  # read by the service; its older name reasoning_content is ignored there
+    reasoning: NotRequired[str]  # the service reads it, and ignores the older name reasoning_content
 
 
 class CompletionTokensDetails(TypedDict, total=False):
@@ -70,8 +70,8 @@ class Usage(TypedDict, total=False):
     completion_tokens_details: CompletionTokensDetails | None
 
 
-# "2 MB" of OVHcloud's capabilities guide; a guess that this is the larger one, so that nothing good is refused here.
+# "2 MB" in OVHcloud's capabilities guide, taken as MiB (a guess), so that we refuse nothing that the service takes.
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
-# Bodies are built and read key by key: what is unset is absent, and of what the service sends only some is certain.
+# Plain dicts, read key by key: unset fields are absent, and the service guarantees few of the fields that it sends.
 Body = dict[str, Any]
 Event = dict[str, Any]

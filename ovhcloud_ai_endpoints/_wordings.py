@@ -1,7 +1,7 @@
 """Every sentence of a server that we react to: how it is recognised, what it means, and where it was seen.
 
-Bodies of errors have no codes that could be relied on, so their words are read. A new wording is a new line here, and
-its sample is the test of it. Pure.
+Error bodies have no reliable codes, so we match their words. A new wording takes a new entry here, whose sample is also
+its test. Pure.
 """
 
 import re
@@ -26,7 +26,7 @@ class Wording:
     """One way of saying something.
 
     Attributes:
-        pattern: what is looked for, in any casing.
+        pattern: the regular expression to search for, in any casing.
         seen: the document, issue or recording that has it.
         sample: a sentence as it was seen.
     """

@@ -1,4 +1,4 @@
-"""What is known of each model, from a dated catalogue, and what helps against a refusal."""
+"""Facts about each model, from a dated catalogue, and advice on refused requests."""
 
 from ovhcloud_ai_endpoints._catalogue.advice import advice
 from ovhcloud_ai_endpoints._catalogue.models import (

@@ -1,4 +1,4 @@
-"""What helps against a refusal, as far as the model and the catalogue tell.
+"""Advice on refused requests, from the facts about the model.
 
 Pure.
 """
@@ -32,15 +32,15 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
 
     Args:
         words: what the server said.
-        model: that was asked for.
-        url: that was asked.
+        model: the model that was requested.
+        url: the URL that was requested.
         sent: size of the request's body in bytes.
         wait: seconds for which the service asks to wait.
     """
     if kind is AuthenticationError:
         return KEY_ADVICE
     if kind is PermissionDeniedError:
-        return "The project of this key may not use the service; a payment method may be missing."
+        return "The project of this key may not use the service; perhaps it lacks a payment method."
     if kind is BadRequestError:
         return _against_refusal(words, model_facts(model or ""))
     if kind is NotFoundError:
@@ -49,20 +49,20 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
         size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
         return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."
     if kind is RateLimitError:
-        asked = f"The service asks for {wait:.0f} s of waiting. " if wait is not None else ""
+        asked = f"The service asks to wait {wait:.0f} s. " if wait is not None else ""
         return (
-            f"{asked}With a key the limit is 400 requests a minute for each model, without one 2. "
+            f"{asked}The limit is 400 requests a minute for each model with a key, and 2 without. "
             "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
         )
     if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
         if model_facts(model).kind == "embedding":
-            return f"{model} takes {window:,} tokens of a text."
+            return f"{model} takes at most {window:,} tokens per text."
         return f"{model} has a window of {window:,} tokens; shorten the messages or lower max_tokens."
     return ""
 
 
 def _against_refusal(words: str, facts: Model) -> str:
-    """What is known of a model that refuses something, as far as the words tell what that is."""
+    """Advice on a model that refuses something, as far as the words tell what it refuses."""
     if says(words, "unknown field"):
         return "The service takes no such field; leave it out of extra_body, model_kwargs or additional_kwargs."
     if says(words, "reasoning effort"):
@@ -73,7 +73,7 @@ def _against_refusal(words: str, facts: Model) -> str:
     if says(words, "no images") and facts.is_known and not facts.image_inputs:
         return f"Models that see images: {', '.join(names_of('image_inputs'))}."
     if says(words, "too many images") and facts.max_images_per_request:
-        return f"{facts.id} takes {facts.max_images_per_request} images in a request."
+        return f"{facts.id} takes at most {facts.max_images_per_request} images per request."
     if says(words, "no tools") and facts.is_known and not facts.tool_calling:
         return f"Models that call tools: {', '.join(names_of('tool_calling'))}."
     if says(words, "no objects") and facts.is_known and not facts.structured_output:
@@ -96,5 +96,5 @@ def _against_not_found(model: str | None, url: str) -> str:
     if url.endswith("/chat/completions") and facts.kind not in {"chat", "guard"}:
         return f"{facts.id} is for {facts.kind} and does not chat.{where}"
     if facts.id != model:
-        return f"The service knows {model!r} as {facts.id}, in just this spelling.{where}"
+        return f"The service knows {model!r} only as {facts.id}; use that name.{where}"
     return f"{facts.id} was served on {catalogue_date()}; it may have been retired since.{where}"

@@ -1,6 +1,6 @@
-"""What is known of each model, from the dated catalogue in `models.json`.
+"""Facts about each model, from the dated catalogue in `models.json`.
 
-Pure, and no cage: any name is allowed, an unknown one gets facts that promise nothing.
+Pure. It restricts nothing: any name is allowed, and an unknown one gets a `Model` without capabilities.
 """
 
 import difflib
@@ -17,7 +17,7 @@ Status = Literal["live", "grace", "retired", "unknown"]
 OVHCLOUD_DOMAIN = "ai.cloud.ovh.net"
 PREFIX = "ovhcloud/"  # how LiteLLM and others write the provider before a model
 
-# How the names of families begin, or go on behind a publisher's; virtual names such as mistral@latest begin so too.
+# How names of each family begin, after any publisher; virtual names such as mistral@latest begin so too.
 FAMILIES = {
     "mistral": ("mistral", "mixtral", "ministral", "magistral", "devstral", "codestral"),
     "llama": ("llama", "meta-llama"),
@@ -33,13 +33,13 @@ class Model:
         kind: what it is for; "unknown" if it isn't in the catalogue.
         context_length: tokens of the whole window, prompt and answer.
         max_completion_tokens: tokens of the longest answer.
-        usd_per_million_tokens: price by direction, "input" and "output", in US dollars, as `GET /v1/models` had it.
-        prices_as_of: the day on which that was its price, as YYYY-MM-DD.
-        reasoning_efforts: what `reasoning_effort` may be; empty if it can't be chosen.
+        usd_per_million_tokens: price in US dollars by direction, "input" and "output", from `GET /v1/models`.
+        prices_as_of: the day of that price, as YYYY-MM-DD.
+        reasoning_efforts: the values that `reasoning_effort` may have; empty if it can't be chosen.
         dimensions: width of its embeddings.
         max_batch_size: texts in one embedding request.
-        status: "grace" is still served but about to go.
-        replaced_by: what to use instead, for a model that goes or has gone; our advice, not the service's.
+        status: "grace" means still served, but about to be retired.
+        replaced_by: what to use instead of a model in grace or retired; our advice, not the service's.
         system_first: whether a system message must be the first one.
     """
 
@@ -70,17 +70,17 @@ class Model:
 
     @property
     def is_virtual(self) -> bool:
-        """Whether the name leaves it to the service which model is meant, as mistral@latest does."""
+        """Whether the service chooses the model behind the name, as it does for mistral@latest."""
         return "@" in self.id
 
     @property
     def family(self) -> str:
-        """What its name says of its kin, where that matters to templates: "mistral", "llama" or nothing."""
+        """Its family by its name, where that matters to templates: "mistral", "llama" or an empty text."""
         name = self.id.lower().rpartition("/")[2]
         return next((family for family, beginnings in FAMILIES.items() if name.startswith(beginnings)), "")
 
     def cost(self, *, input_tokens: int = 0, output_tokens: int = 0) -> float:
-        """What so many tokens cost, in US dollars, at the price of `prices_as_of`.
+        """The cost of so many tokens in US dollars, at the prices of `prices_as_of`.
 
         Raises:
             ValueError: the price is not known.
@@ -89,14 +89,14 @@ class Model:
         for direction, tokens in (("input", input_tokens), ("output", output_tokens)):
             if tokens and direction not in self.usd_per_million_tokens:
                 raise ValueError(
-                    f"The price of {self.id} for {direction} tokens is not known; list_models() asks for it"
+                    f"The price of {self.id} for {direction} tokens is not known; get it from list_models()"
                 )
             total += tokens * self.usd_per_million_tokens.get(direction, 0.0) / 1_000_000
         return total
 
 
 def bundled_models() -> list[Model]:
-    """All models of the bundled catalogue that the service was known to serve on its date."""
+    """All models of the bundled catalogue: those that the service was known to serve on its date."""
     return list(_catalogue().values())
 
 
@@ -106,7 +106,7 @@ def catalogue_date() -> str:
 
 
 def model(name: str) -> Model:
-    """What is known of a model, by its id or an alias, in any casing; nobody is asked.
+    """Looks up a model in the bundled catalogue, by id or alias in any casing; sends no request.
 
     A name that isn't in the catalogue gives a `Model` with that id, `is_known` False and no capabilities. So does a
     virtual name such as "mistral@latest?context_size>100000", since the service decides what it means.
@@ -127,7 +127,7 @@ def ids_of(kind: Kind) -> list[str]:
 
 
 def names_of(fact: str) -> list[str]:
-    """The ids of the chat models of which a fact is true, such as "image_inputs", and which are to stay."""
+    """The ids of the live chat models of which a fact, such as "image_inputs", is true."""
     models = (found for found in bundled_models() if found.kind == "chat" and found.status == "live")
     return [found.id for found in models if getattr(found, fact)]
 
@@ -147,17 +147,17 @@ def name_to_send(name: str, base_url: str) -> str:
 
 
 def is_retired(name: str) -> bool:
-    """Whether the service is known to have had this model once."""
+    """Whether the service is known to have retired this model."""
     return name.removeprefix(PREFIX).lower() in _retired()
 
 
 def replacement(name: str) -> str | None:
-    """What to use instead of a model that the service once had, if anything is known."""
+    """What to use instead of a retired model; None if nothing is known."""
     return _retired().get(name.removeprefix(PREFIX).lower())
 
 
 def retired_models(*, served: Collection[str]) -> dict[str, str | None]:
-    """Models that the service no longer has, with what to use instead: those known as such, and those not `served`."""
+    """Retired models, with what to use instead: those known as retired, and bundled ones, unless they are `served`."""
     gone = {found.id: found.replaced_by for found in bundled_models()}
     return {name: instead for name, instead in {**_DOCUMENT["retired"], **gone}.items() if name not in served}
 
@@ -168,7 +168,7 @@ def read_models(entries: Iterable[Mapping[str, Any]]) -> list[Model]:
     return [Model(**{**entry, **{name: tuple(entry.get(name, ())) for name in tuples}}) for entry in entries]
 
 
-# Read with the module, since who first asks may be on an event loop, which must not wait for a file.
+# Read on import, since the first use may be on an event loop, which must not wait for a file.
 _DOCUMENT: dict[str, Any] = json.loads(files(__package__).joinpath("models.json").read_text("utf-8"))
 
 

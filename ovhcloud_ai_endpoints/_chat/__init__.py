@@ -1,4 +1,4 @@
-"""Chat completions: the request from a history, and the answer, whole or streamed."""
+"""Chat completions: builds the request from a history, and reads the answer, whole or streamed."""
 
 from ovhcloud_ai_endpoints._chat.objects import best_method, read_json, texts_with_object
 from ovhcloud_ai_endpoints._chat.options import ChatOptions

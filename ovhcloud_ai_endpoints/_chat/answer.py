@@ -1,6 +1,6 @@
-"""How a whole answer is read.
+"""Reads a whole answer.
 
-Pure, but that it draws an id for a tool call that has none.
+Pure, except that it draws a random id for a tool call whose id is missing or repeated.
 """
 
 import json
@@ -16,7 +16,7 @@ from ovhcloud_ai_endpoints._wire import Body, Usage
 
 
 class Asked(Protocol):
-    """What reading an answer takes to know of its request; `ChatRequest` says what each means."""
+    """What the reader of an answer needs to know about its request; `ChatRequest` documents each."""
 
     @property
     def model(self) -> str | None: ...
@@ -29,10 +29,10 @@ class Asked(Protocol):
 
 
 def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> Answer:
-    """The answer in the body of a chat completion.
+    """Reads the body of a chat completion.
 
     Raises:
-        OVHCloudError: the body is an error in spite of its status.
+        OVHCloudError: the body is an error, despite its status.
         InvalidResponseError: it has no choices, or is not shaped like a chat completion.
     """
     if body.get("error"):
@@ -82,7 +82,7 @@ def _message(choice: Mapping[str, Any], request: Asked) -> Message:
 
 
 def read_content(content: Any) -> str:
-    """Text, or the text of a list of parts."""
+    """The content as one string, whether it came as a string or as a list of parts."""
     if isinstance(content, list):
         texts = (part if isinstance(part, str) else part.get("text") or part.get("refusal") for part in content)
         return "".join(map(read_text, texts))
@@ -90,26 +90,26 @@ def read_content(content: Any) -> str:
 
 
 def read_reasoning(fields: Mapping[str, Any]) -> str:
-    """Reasoning by its name, else by its older one, which some engines still use."""
+    """The field `reasoning`, or else `reasoning_content`, its older name, which some engines still use."""
     return read_text(fields.get("reasoning")) or read_text(fields.get("reasoning_content"))
 
 
 def read_tool_name(function: Mapping[str, Any], request: Asked) -> str:
-    """The name of the tool that is called, as it was before it was made one that can be sent."""
+    """The name of the called tool as the caller knows it, even if it was sent under another one."""
     name = read_text(function.get("name"))
     return request.tool_names.get(name, name)
 
 
 def read_arguments(value: Any) -> str:
-    """Arguments of a tool call as text, also where an engine sends an object."""
+    """The arguments of a tool call as text, even if an engine sends an object."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else read_text(value)
 
 
 def read_text(value: Any) -> str:
-    """Text; None is empty. Raises TypeError for anything else."""
+    """A string as it is, None as an empty one. Raises TypeError for anything else."""
     if value is None or isinstance(value, str):
         return value or ""
-    raise TypeError(f"a text was expected, not {type(value).__name__}")
+    raise TypeError(f"expected a string; got {type(value).__name__}")
 
 
 def optional_text(value: Any) -> str | None:
@@ -118,34 +118,34 @@ def optional_text(value: Any) -> str | None:
 
 
 def read_logprobs(value: Any) -> Mapping[str, Any] | None:
-    """The log probability of each token, or None. Raises TypeError or KeyError for what is none."""
+    """The log probability of each token, or None if there are none. Raises TypeError or KeyError if malformed."""
     if not value or not value.get("content"):
         return None
     for token in value["content"]:
         for choice in (token, *(token.get("top_logprobs") or [])):
             if not isinstance(choice["token"], str) or not isinstance(choice["logprob"], int | float):
-                raise TypeError("a token and its log probability were expected")
+                raise TypeError("expected a token and its log probability")
             float(choice["logprob"])
             if not isinstance(choice.get("bytes"), list | None) or not all(
                 isinstance(byte, int) for byte in choice.get("bytes") or []
             ):
-                raise TypeError("the bytes of a token were expected")
+                raise TypeError("expected the bytes of a token")
     logprobs: Mapping[str, Any] = value
     return logprobs
 
 
 def read_usage(value: Any) -> Usage | None:
-    """Counts of tokens, or None. Raises TypeError for what can't be counted."""
+    """The token counts, or None if there are none. Raises TypeError if one is not an integer."""
     if not value:
         return None
     for counts in (value, *(value.get(name) or {} for name in ("prompt_tokens_details", "completion_tokens_details"))):
         for name, count in counts.items():
             if name.endswith("_tokens") and not isinstance(count, int | None):
-                raise TypeError(f"{name} is no count")
+                raise TypeError(f"{name} must be an integer")
     usage: Usage = value
     return usage
 
 
 def new_tool_call_id() -> str:
-    """Nine letters and digits, which is the only form that Mistral's templates take and which all others do."""
+    """Nine letters and digits: the only form that Mistral's templates accept, and fine for all others."""
     return uuid.uuid4().hex[:9]

@@ -1,6 +1,6 @@
-"""What the chat templates of some families of models demand of a conversation.
+"""Adapts a conversation to what the chat templates of some model families demand.
 
-Pure. Histories come from other models too: from a fallback, a router, a saved conversation.
+Pure. A history may come from another model: through a fallback, a router or a saved conversation.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")  # vLLM issue 9019
 
 
 def fitting(messages: Sequence[WireMessage], model: Model) -> list[WireMessage]:
-    """The same conversation in a form that the model's template takes; what was given stays as it is."""
+    """The same conversation in a form that the model's template accepts; the input is not modified."""
     fit = merged_system_messages(messages, first=model.system_first or not model.is_known)
     match model.family:
         case "mistral":
@@ -25,12 +25,12 @@ def fitting(messages: Sequence[WireMessage], model: Model) -> list[WireMessage]:
 
 
 def merged_system_messages(messages: Sequence[WireMessage], *, first: bool) -> list[WireMessage]:
-    """The same messages; several system messages become one, which is the first.
+    """The same messages, with several system messages merged into one at the front.
 
-    Templates of Qwen3.5 and 3.6 answer a second one with an empty stream (docker-agent, pull request 3343).
+    Templates of Qwen3.5 and 3.6 answer a second system message with an empty stream (docker-agent, pull request 3343).
 
     Args:
-        first: whether a single one must be the first too.
+        first: whether even a single system message must come first.
     """
     system = [message for message in messages if message["role"] == "system"]
     others = [message for message in messages if message["role"] != "system"]
@@ -51,7 +51,7 @@ def _joined(contents: Iterable[str | list[Part]]) -> str | list[Part]:
 
 
 def _mistral_ids(messages: Sequence[WireMessage]) -> dict[str, str]:
-    """Ids of nine letters and digits for those that are no such; always the same for the same id."""
+    """Maps each id that Mistral would refuse to nine letters and digits, always the same for the same id."""
     ids = [tool_call["id"] for message in messages for tool_call in message.get("tool_calls", [])]
     ids += [message["tool_call_id"] for message in messages if "tool_call_id" in message]
     return {id_: hashlib.sha256(id_.encode()).hexdigest()[:9] for id_ in ids if not MISTRAL_ID.fullmatch(id_)}
@@ -72,9 +72,9 @@ def _with_ids(messages: Sequence[WireMessage], ids: Mapping[str, str]) -> list[W
 
 
 def _one_call_each(messages: Sequence[WireMessage]) -> Iterator[WireMessage]:
-    """Messages with several tool calls as one for each, with its result behind it.
+    """Splits a message with several tool calls into one message per call, each followed by its result.
 
-    Llama's template takes no more than one call in a message (OVHcloud's guide to function calling).
+    Llama's template accepts only one call in a message (OVHcloud's guide to function calling).
     """
     rest = list(messages)
     while rest:

@@ -1,6 +1,6 @@
-"""Objects in answers: in which way a model is best asked for one, and where in its answer it may be.
+"""Objects in answers: how best to ask a model for one, and where in its answer to look for it.
 
-Pure; what an object is, is the frameworks' to check.
+Pure; the frameworks validate what is found.
 """
 
 import json
@@ -15,12 +15,12 @@ _FENCED = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 
 
 def best_method(model: Model) -> ObjectMethod:
-    """How a model is asked for an object: by a schema to which the service holds it, else by a tool.
+    """How best to ask a model for an object: by a schema that the service enforces, else by a tool.
 
-    One that is not known is asked by a schema: it is the engine that holds it to that.
+    An unknown model is asked by a schema, because the engine enforces it, whatever the model.
 
     Raises:
-        ValueError: it is known to do neither.
+        ValueError: the model is known to support neither.
     """
     if model.structured_output or not model.is_known:
         return "json_schema"
@@ -34,15 +34,15 @@ def best_method(model: Model) -> ObjectMethod:
 def texts_with_object(
     content: str, arguments: Sequence[str] = (), reasoning: str = "", *, is_call: bool = False, is_cut: bool = False
 ) -> Iterator[str]:
-    """The texts of an answer that may be the object, the likeliest first.
+    """Yields the texts of an answer that may be the object, likeliest first.
 
-    Some engines put it into a call that nobody asked for, between fences, or with a reasoning model into the reasoning,
-    if there is nothing else.
+    Some engines put it into a call that nobody asked for, between code fences or, with a reasoning model, into the
+    reasoning, which is searched only if there is nothing else.
 
     Args:
-        arguments: of the calls of the tool that is named like the object.
+        arguments: those of each call of the tool named after the object.
         is_call: whether the model was asked to call that tool.
-        is_cut: whether the answer was cut, so that what looks whole may be a part of something.
+        is_cut: whether the answer was cut off, so that a text that looks whole may be only a part.
     """
     called = [text for text in arguments if text.strip() and not (is_cut and text.strip() == "{}")]
     spoken = [content] if content.strip() else []
@@ -52,22 +52,22 @@ def texts_with_object(
     yield from _fenced(content)
     for opening, closing in ("{}", "[]"):
         start, end = content.find(opening), content.rfind(closing)
-        if 0 <= start < end - 1:  # an empty one in prose is none
+        if 0 <= start < end - 1:  # an empty pair of brackets in prose is no object
             yield content[start : end + 1]
     if not spoken and not called:
         yield from (text for text in (reasoning.strip(), *_fenced(reasoning)) if text)
 
 
 def _fenced(text: str) -> list[str]:
-    """What stands between fences; the last first, since before it there may be examples."""
+    """The texts between code fences, last first, since earlier ones may be examples."""
     return [found.strip() for found in reversed(_FENCED.findall(text))]
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON text, in whose strings there may be line ends as they are, which models write.
+    """Parses JSON; its strings may hold raw line breaks, since models write them.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text, strict=False)

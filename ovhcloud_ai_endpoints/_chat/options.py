@@ -1,4 +1,4 @@
-"""The constructor's vocabulary of the two chat models, as pydantic fields."""
+"""The constructor arguments that the two chat models share, as pydantic fields."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from ovhcloud_ai_endpoints._wire import WireMessage
 
 
 class ChatOptions(ConnectionOptions):
-    """What a chat model is asked for. None means that the field is not sent and the service decides."""
+    """Options of a chat request. A field that is None is not sent, and the service decides."""
 
     _ALIASES: ClassVar[Mapping[str, str]] = {
         "max_completion_tokens": "max_tokens",
@@ -24,8 +24,8 @@ class ChatOptions(ConnectionOptions):
         "random_seed": "seed",
     }
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
-        "is_chat_model": "every model here is",
-        "should_use_structured_outputs": "what is known of the model decides",
+        "is_chat_model": "every model here is one",
+        "should_use_structured_outputs": "the catalogue's entry for the model decides",
         "tokenizer": "no tokenizer is used",
         "safe_mode": "the service has no such field",
     }
@@ -56,7 +56,7 @@ class ChatOptions(ConnectionOptions):
 
     @property
     def _ovhcloud_model(self) -> Model:
-        """What is known of the model, or said of it on this object."""
+        """What the catalogue knows of the model; what is set on this object takes precedence."""
         facts = model_facts(self.model)
         set_here: dict[str, Any] = {
             "context_length": self.context_window,
@@ -73,11 +73,11 @@ class ChatOptions(ConnectionOptions):
     def _ovhcloud_request(
         self, messages: Sequence[WireMessage], arguments: Mapping[str, Any], *, stream: bool = False
     ) -> ChatRequest:
-        """The request: what is set on this object, and over it the arguments of the call.
+        """Builds the request from what is set on this object; arguments of the call take precedence.
 
         Raises:
-            TypeError: an argument that the service does not know.
-            ValueError: a tool choice that names no tool.
+            TypeError: the service does not know an argument, or only the constructor takes it.
+            ValueError: the tool choice names none of the tools.
         """
         fields = type(self).model_fields.keys()
         asked = {name: value for name, value in self._ovhcloud_renamed(arguments, fields).items() if value is not None}
@@ -86,7 +86,7 @@ class ChatOptions(ConnectionOptions):
         extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}
         for name in asked:
             if name in fields and name not in PARAMETERS:
-                raise TypeError(f"{name!r} is set when {type(self).__name__} is made, not in a call")
+                raise TypeError(f"Set {name!r} when creating {type(self).__name__}; a call can't change it")
         return chat_request(
             messages,
             self._ovhcloud_parameters | asked,

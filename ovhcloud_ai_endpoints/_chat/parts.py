@@ -13,9 +13,9 @@ AUDIO_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}
 
 
 def content_of(parts: Sequence[Part], role: Role) -> str | list[Part]:
-    """The content of a message: a string if all parts are text, which every template takes.
+    """The content of a message: if all parts are text, a string, which every template accepts.
 
-    The parts of an assistant are pieces of one text, those of others are texts of their own.
+    An assistant's parts are pieces of one text and are joined directly; those of other roles, with line breaks.
     """
     texts = [part["text"] for part in parts if part["type"] == "text"]
     separator = "" if role == "assistant" else "\n"
@@ -23,7 +23,7 @@ def content_of(parts: Sequence[Part], role: Role) -> str | list[Part]:
 
 
 def image_part(*, url: str, detail: str | None = None) -> Part:
-    """An image by its URL, as a rule a data URL: the service is not known to fetch others."""
+    """An image by its URL, usually a data URL: the service is not known to fetch any other."""
     return {"type": "image_url", "image_url": {"url": url, "detail": detail} if detail else {"url": url}}
 
 
@@ -34,5 +34,5 @@ def audio_part(*, data: str, mime_type: str) -> Part:
 
 
 def data_url(data: str, mime_type: str) -> str:
-    """A data URL of what is base64 already."""
+    """A data URL for data that is already base64."""
     return f"data:{mime_type};base64,{data}"

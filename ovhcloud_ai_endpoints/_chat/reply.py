@@ -1,4 +1,4 @@
-"""What one streamed answer has said so far.
+"""Assembles one streamed answer as it arrives.
 
 Pure: bytes in, `Delta`s and a `Message` out. The state of a stream lives in its `Reply`.
 """
@@ -35,12 +35,12 @@ class _GrowingToolCall:
     index: int | None = None
     name: str = ""
     arguments: str = ""
-    is_begun: bool = False  # whether any piece of its arguments has come
+    is_begun: bool = False  # whether a piece of its arguments has arrived
     reader: Arguments = field(default_factory=Arguments)
-    sent: int = 0  # how many of its letters are in deltas
+    sent: int = 0  # how many characters of the arguments are in deltas
 
     def unsent(self) -> str:
-        """What is new of the arguments; null, which some models send for none, is held back."""
+        """The arguments not yet in a delta; holds back `null`, which some models send for no arguments."""
         if "null".startswith(self.arguments.strip()):
             return ""
         start, self.sent = self.sent, len(self.arguments)
@@ -54,13 +54,13 @@ class Reply:
     """A chat stream as it arrives.
 
     Args:
-        request: what was asked.
+        request: the request that the stream answers.
 
     Attributes:
-        events: number of events so far; pings are none.
-        id: the answer's id, once an event had one.
-        model: the model as served, once an event said so.
-        usage: tokens, as last said.
+        events: number of events so far, not counting pings.
+        id: the answer's id; None until an event has one.
+        model: the model as served; None until an event names it.
+        usage: the latest token counts; None until an event has some.
     """
 
     def __init__(self, request: Asked) -> None:
@@ -83,7 +83,7 @@ class Reply:
 
     @property
     def is_done(self) -> bool:
-        """Whether `[DONE]` has come."""
+        """Whether `[DONE]` has arrived."""
         return self._decoder.done
 
     @property
@@ -106,7 +106,7 @@ class Reply:
         )
 
     def result(self, exchange: Exchange) -> Answer:
-        """What has been said so far."""
+        """The answer as far as it has arrived."""
         return Answer(
             messages=(self.message,),
             id=self.id,
@@ -117,20 +117,20 @@ class Reply:
         )
 
     def feed(self, data: bytes) -> Iterator[Delta]:
-        """What these bytes add, event by event; to be read to the end before the next call.
+        """Yields the delta of each event in these bytes; exhaust it before the next call.
 
         Raises:
-            OVHCloudError: the stream holds an error, or something that can't be read.
+            OVHCloudError: the stream holds an error, or an event that can't be read.
         """
         for event in self._decoder.feed(data):
             yield self._add(event)
 
     def end(self) -> Iterator[Delta]:
-        """What a last event without its empty line adds; to be called when the bytes have ended.
+        """Yields what is left when the bytes have ended: an event without its blank line, and what was held back.
 
         Raises:
             StreamInterruptedError: the answer isn't complete.
-            InvalidResponseError: the stream ended well, but there was nothing in it.
+            InvalidResponseError: the stream ended properly, but held no answer.
         """
         for event in self._decoder.end():
             yield self._add(event)
@@ -144,12 +144,12 @@ class Reply:
         warn_of_empty_answer(self._request.model, self.result(Exchange()))
 
     def interrupted(self, problem: str) -> StreamInterruptedError:
-        """The error for a stream that was lost, with what had arrived."""
+        """The error for a stream that broke off, with the partial answer in `.partial`."""
         self._held_back()
         message = self.message
         error = StreamInterruptedError(
-            f"{problem}. {len(message.text)} characters of text had arrived; they are in this error's partial. "
-            "Ask again, or go on from there."
+            f"{problem}. {len(message.text)} characters of text had arrived; they are in this error's .partial. "
+            "Ask again, or continue from there."
         )
         error.partial = message
         return error
@@ -188,7 +188,7 @@ class Reply:
         return Delta(text, reasoning, refusal, kept, logprobs, self.id)
 
     def _held_back(self) -> Delta:
-        """What could not be given out before the end was known."""
+        """The delta of what was held back until the end of the stream."""
         text, reasoning = self._tags.end()
         self._keep(text, reasoning, "")
         pieces = []
@@ -237,7 +237,7 @@ class Reply:
         if id_ in self._by_id:
             place = self._by_id[id_]
             if name and index is not None and self._tool_calls[place].index not in {None, index}:
-                return self._by_index.get(index)  # two calls with one id
+                return self._by_index.get(index)  # two calls share the id
             return place
         place = len(self._tool_calls) - 1 if index is None else self._by_index.get(index, -1)
         if place < 0:
@@ -251,7 +251,7 @@ class Reply:
 
 
 def _joined(pieces: list[str]) -> str:
-    """The pieces as one text, which they are from now on, so that asking again costs no more than copying it."""
+    """Joins the pieces into one text, in place, so that asking again costs nothing."""
     if len(pieces) > 1:
         pieces[:] = ["".join(pieces)]
     return pieces[0] if pieces else ""

@@ -25,7 +25,7 @@ LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; the longest answer of a model is 262
 
 Passback = Literal["auto", "always", "never"]
 
-# Fields of the request that a user may set; any other is refused by the gateway with status 400.
+# Fields of the request that a user may set; the gateway refuses any other with status 400.
 PARAMETERS = frozenset(
     {
         "temperature",
@@ -49,13 +49,13 @@ PARAMETERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request for a chat completion, whole or streamed, with what has to be known of it to read the answer.
+    """A request for a chat completion, whole or streamed, with what the reader of its answer needs to know.
 
     Attributes:
-        one_call: whether only the first tool call is wanted, which the gateway refuses to be told.
-        tool_names: what tools are called here, by the names under which they are sent, where these differ.
-        tool_schemas: of the tools' parameters, by what they are called here.
-        most_bytes: that the server is known to take.
+        one_call: whether to keep only the first tool call; the gateway refuses the field that would ask for this.
+        tool_names: the caller's names of tools that are sent under other ones, by the sent name.
+        tool_schemas: the schemas of the tools' parameters, by the caller's name of the tool.
+        most_bytes: the largest body that the server accepts; None if unknown.
     """
 
     method: ClassVar[str] = "POST"
@@ -79,17 +79,17 @@ class ChatRequest:
         """The body as JSON.
 
         Raises:
-            BadRequestError: it can't be written.
-            PayloadTooLargeError: the service would refuse it for its size.
+            BadRequestError: the body can't be encoded.
+            PayloadTooLargeError: the body exceeds the service's size limit.
         """
         return json_content(self.body, most=self.most_bytes)
 
     def read(self, whole: Whole) -> Answer:
-        """The answer, with a warning if reasoning has used it up.
+        """Reads the answer, and warns if it is nothing but reasoning.
 
         Raises:
-            OVHCloudError: it is an error in spite of its status.
-            InvalidResponseError: it is not a chat completion, or empty.
+            OVHCloudError: the answer is an error, despite its status.
+            InvalidResponseError: the answer is not a chat completion, or is empty.
         """
         answer = read_answer(whole.json_object(), whole.body, whole.exchange, self)
         warn_of_empty_answer(self.model, answer)
@@ -110,19 +110,19 @@ def chat_request(
     reasoning_passback: Passback = "auto",
     extra_body: Mapping[str, Any] | None = None,
 ) -> ChatRequest:
-    """The request for a chat completion.
+    """Builds the request for a chat completion.
 
     Args:
-        messages: with all the reasoning that is known of them.
-        parameters: fields of the request by their names; None means unset.
-        stream_usage: whether a stream is to end with its usage.
-        reasoning_passback: on which assistant messages their reasoning goes back: on those after the last user
-            message ("auto"), on all, or on none.
-        extra_body: merged into the body as it is, for servers that take more than the gateway does.
+        messages: the conversation, with all known reasoning.
+        parameters: fields of the request by name; None means not sent.
+        stream_usage: whether to ask for token counts at the end of a stream.
+        reasoning_passback: which assistant messages are sent with their reasoning: those after the last user
+            message ("auto"), all ("always") or none ("never").
+        extra_body: merged into the body unchanged, for servers that accept more than the gateway does.
 
     Raises:
-        TypeError: a parameter that the gateway does not know.
-        ValueError: a tool choice that names no tool.
+        TypeError: the gateway does not know a parameter.
+        ValueError: the tool choice names none of the tools.
     """
     check_parameters(parameters)
     messages = fitting(_with_reasoning(messages, reasoning_passback), model_facts(model))
@@ -154,13 +154,13 @@ def check_parameters(parameters: Iterable[str]) -> None:
     """Checks that the gateway knows these fields.
 
     Raises:
-        TypeError: it would refuse one.
+        TypeError: the gateway would refuse one of them.
     """
     for name in parameters:
         if name not in PARAMETERS:
             near = difflib.get_close_matches(name, PARAMETERS, n=1)
-            hint = f"; did you mean {near[0]!r}" if near else ""
-            raise TypeError(f"The service takes no {name!r}{hint}. For servers that do, there is extra_body=.")
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"The service does not accept {name!r}.{hint} For servers that do, use extra_body=.")
 
 
 def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
@@ -172,13 +172,13 @@ def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | N
 
 
 def with_schema(messages: Sequence[WireMessage], schema: Mapping[str, Any]) -> list[WireMessage]:
-    """The messages with a system message that asks for an object of a schema, for JSON mode, which doesn't know it."""
+    """Puts a system message with the schema first, because JSON mode does not show it to the model."""
     asked = f"Answer with nothing but a JSON object of this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     return [{"role": "system", "content": asked}, *messages]
 
 
 def _unfolded(extra_body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-    """Fields to merge into a body, with what OpenAI's client keeps apart from them under a field of its own."""
+    """The fields to merge into a body, including those nested in an `extra_body`, as for OpenAI's client."""
     fields = {**extra_body, **(extra_body.get("extra_body") or {})}
     fields.pop("extra_body", None)
     if not stream:
@@ -187,7 +187,7 @@ def _unfolded(extra_body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
 
 
 def _with_reasoning(messages: Sequence[WireMessage], passback: Passback) -> list[WireMessage]:
-    """The messages, with reasoning on those only on which it goes back."""
+    """The messages, keeping reasoning only where it is sent back."""
     if passback == "always":
         return list(messages)
     last_user = max((at for at, message in enumerate(messages) if message["role"] == "user"), default=-1)
@@ -202,7 +202,7 @@ def _without_reasoning(message: WireMessage) -> WireMessage:
 
 
 def _make_schemas_readable(body: Body) -> None:
-    """Has the schemas in a form that models can read; what was given stays as it is."""
+    """Rewrites the schemas into a form that models can read; the caller's objects are not modified."""
     if "tools" in body:
         body["tools"] = [_readable_tool(tool) for tool in body["tools"]]
     match body.get("response_format"):

@@ -1,13 +1,13 @@
-"""JSON Schema as open models and the gateway can read it.
+"""Rewrites JSON schemas into a form that open models and the gateway can read.
 
-Pure. Templates of open models print a tool's schema as it is, or walk its `properties`, and follow no `$ref`; what they
-leave out the model never sees.
+Pure. Templates of open models print a tool's schema unchanged, or walk its `properties`, and never follow a `$ref`; the
+model does not see what they leave out.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MAX_NODES = 2_000  # of a schema whose references are inlined; beyond it they stay, so that it can't explode
+MAX_NODES = 2_000  # with references inlined; a larger schema keeps them, so that it can't explode
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 LISTED = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 
@@ -27,15 +27,15 @@ NESTED = frozenset(
 )
 
 DEFINITIONS = ("$defs", "definitions")
-BESIDE = frozenset({"description", "default", "title", "examples", "deprecated"})  # what restricts nothing
+BESIDE = frozenset({"description", "default", "title", "examples", "deprecated"})  # keywords that restrict nothing
 COMBINING = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "$ref"})
 
 
 def readable(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema for a model to read: local references inlined, `X or null` as one type, no `title` keywords.
 
-    A reference that leads to itself stays one, and so do all in a schema that would become too large. What was given
-    stays as it is.
+    A reference that leads back to itself stays, as do all references in a schema that would become too large. The
+    input is not modified.
     """
     try:
         return _Reading(schema).root()
@@ -48,7 +48,7 @@ class _TooLargeError(Exception):
 
 
 class _Reading:
-    """One schema on its way."""
+    """Rewrites one schema."""
 
     def __init__(self, schema: Mapping[str, Any], *, inlines: bool = True) -> None:
         self._schema = schema
@@ -71,7 +71,7 @@ class _Reading:
                 self._open.append(reference)
                 definitions.setdefault(home, {})[name] = self._node(definition(self._schema, reference) or {})
                 self._open.pop()
-        if not _references(found | definitions) <= done:  # into definitions, or to what is not looked at here
+        if not _references(found | definitions) <= done:  # some point into definitions, or elsewhere
             definitions |= {home: self._schema[home] for home in DEFINITIONS if home in self._schema}
         return found | definitions
 
@@ -106,7 +106,7 @@ class _Reading:
 
 
 def _restricted(target: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reference means together with what stands beside it."""
+    """The target of a reference, combined with the keywords beside the reference."""
     if set(rest) <= BESIDE:
         return {**target, **rest}
     all_of = rest.get("allOf")
@@ -114,7 +114,7 @@ def _restricted(target: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str,
 
 
 def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] | None:
-    """What a local reference to a definition of a schema means; None if it is none."""
+    """The definition that a local reference points to; None if it points to none."""
     match reference.split("/"):
         case ["#", ("$defs" | "definitions") as home, name]:
             definitions = schema.get(home)
@@ -125,7 +125,7 @@ def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] |
 
 
 def _references(node: Any) -> set[str]:
-    """All local references that are anywhere in a schema."""
+    """All local references anywhere in a schema."""
     if isinstance(node, Mapping):
         own = {node["$ref"]} if isinstance(node.get("$ref"), str) and node["$ref"].startswith("#") else set()
         return own.union(*map(_references, node.values()))
@@ -133,12 +133,12 @@ def _references(node: Any) -> set[str]:
 
 
 def _says_nothing(name: str, value: Any) -> bool:
-    """Whether this is the title that pydantic makes of a field's name, or OpenAPI's mark of what was inlined."""
+    """Whether a keyword tells a model nothing: a title, as pydantic adds, or OpenAPI's `discriminator`."""
     return (name == "title" and isinstance(value, str)) or (name == "discriminator" and isinstance(value, Mapping))
 
 
 def _as_one_type(node: dict[str, Any]) -> dict[str, Any]:
-    """A single option as what it is, and `X or null` as X whose type may be null too; templates leave out options."""
+    """Unwraps a single option, and turns `X or null` into X with a nullable type, since templates skip options."""
     match node.get("allOf"):
         case [{} as only] if not set(only) & (set(node) - {"allOf", *BESIDE}):
             node = {**only, **{name: value for name, value in node.items() if name != "allOf"}}

@@ -1,17 +1,17 @@
-"""Reasoning that a server has left in the content, between `<think>` and `</think>` at its beginning.
+"""Extracts reasoning that a server left at the start of the content, between `<think>` and `</think>`.
 
 Pure.
 """
 
 OPEN, CLOSE = "<think>", "</think>"
-MOST_BLANKS = 32  # that may stand before the tag; beyond them they are text, which is shown as it comes
+MOST_BLANKS = 32  # whitespace allowed before the tag; any more is text, which is shown as it arrives
 
 
 class ThinkTags:
-    """Takes the content of one answer apart, piece by piece; a tag may be split over pieces.
+    """Splits the content of one answer into text and reasoning, piece by piece; a tag may span pieces.
 
-    Only an answer that begins with the tag is taken apart, so that one about such tags is not. If the end is missing,
-    because the answer was cut, all of it is reasoning.
+    Only an answer that begins with the tag is split, so that an answer about such tags stays whole. If the closing tag
+    is missing, because the answer was cut off, all of it is reasoning.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class ThinkTags:
         self._state = "start"
 
     def feed(self, content: str) -> tuple[str, str]:
-        """What is new of the text and of the reasoning."""
+        """The new text and the new reasoning, in this order."""
         if self._state == "text" and not self._held:
             return content, ""
         self._held += content
@@ -47,16 +47,16 @@ class ThinkTags:
         return text, thought
 
     def off(self) -> str:
-        """No more is taken apart, since the reasoning comes in a field of its own; the text that was held back."""
+        """Stops splitting, since the reasoning comes in a field of its own; returns the text that was held back."""
         self._state, held, self._held = "text", self._held, ""
         return held
 
     def end(self) -> tuple[str, str]:
-        """What was held back, when the content has ended."""
+        """The text and reasoning that were held back, once the content has ended."""
         held, self._held = self._held, ""
         return ("", held) if self._state == "thought" else (held, "")
 
 
 def _beginning_of(tag: str, text: str) -> int:
-    """How many letters at the end of a text may be the beginning of a tag."""
+    """How many characters at the end of a text may be the start of a tag."""
     return next((count for count in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:count])), 0)

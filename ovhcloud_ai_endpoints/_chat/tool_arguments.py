@@ -1,7 +1,7 @@
-r"""Arguments of a tool call as they come; objects and lists that a model has encoded twice become such again.
+r"""Undoes double encoding in streamed tool arguments: an object or array that the model wrote as a string.
 
-Pure. Some models write `{"place": "{\"city\": \"Rome\"}"}` where the schema says that `place` is an object. That is
-undone where the schema says object or array and nothing that a text could be, and left as it is anywhere else.
+Pure. Some models write `{"place": "{\"city\": \"Rome\"}"}` where the schema says that `place` is an object. This is
+undone only where the schema wants an object or array and does not also allow a string.
 """
 
 import json
@@ -13,12 +13,12 @@ from ovhcloud_ai_endpoints._chat.schema import DEFINITIONS, definition
 
 Schema = Mapping[str, Any]
 KINDS: Mapping[str, type] = {"object": dict, "array": list, "null": type(None)}
-DEEPEST = 8  # options within options
+DEEPEST = 8  # levels of options within options
 
 
 @dataclass(slots=True)
 class _Container:
-    """An object or array that is open."""
+    """An object or array that is still open."""
 
     schema: Schema
     is_object: bool
@@ -27,7 +27,7 @@ class _Container:
 
     def schema_of_value(self, root: Schema) -> Schema:
         if self.schema.keys() & {"patternProperties", "prefixItems"}:
-            return {}  # which one counts is not looked at, so that nothing is undone
+            return {}  # which subschema applies is not worked out, so nothing is undone
         if self.is_object:
             properties = self.schema.get("properties")
             found = properties.get(self.key) if isinstance(properties, Mapping) else None
@@ -39,26 +39,26 @@ class _Container:
 
 
 class Arguments:
-    """The text of one call's arguments, piece by piece.
+    """Reads the text of one call's arguments, piece by piece.
 
     Args:
-        schema: of the tool's parameters.
+        schema: the schema of the tool's parameters; without it nothing is undone.
     """
 
     def __init__(self, schema: Schema | None = None) -> None:
         self._root: Schema = schema or {}
         self._open: list[_Container] = []
-        self._text: list[str] = []  # of the string that is being read, if it is a key or held back
+        self._text: list[str] = []  # of the string being read, if it is a key or held back
         self._in_string = False
         self._is_escaped = False
-        self._is_held = False  # whether that string may have to be undone, so that it is not given out before its end
+        self._is_held = False  # whether that string may be double-encoded, and so is held back until its end
 
     def feed(self, piece: str) -> str:
-        """What can be given out of the text so far, beside what was."""
+        """The part of the text so far that can be passed on and has not been yet."""
         return "".join(self._character(letter) for letter in piece)
 
     def end(self) -> str:
-        """What was held back, when the text has ended."""
+        """The text that was held back, once the arguments have ended."""
         held = "".join(self._text) if self._is_held else ""
         self._text.clear()
         return held
@@ -115,7 +115,7 @@ class Arguments:
 
 
 def undone(text: str, schema: Schema, root: Schema) -> str:
-    """A JSON string, or the object or array that it holds if that is what the schema wants."""
+    """The value encoded in a JSON string, if the schema wants its type; else the string itself."""
     inner = _decoded(text)
     try:
         value = json.loads(inner, strict=False)
@@ -129,7 +129,7 @@ def undone(text: str, schema: Schema, root: Schema) -> str:
 
 
 def _option(schema: Schema, kind: str, root: Schema) -> Schema:
-    """Of a schema with options the one that is of this type."""
+    """The option of a schema that has this type; the schema itself if it has no such options."""
     schema = _resolved(schema, root)
     options = schema.get("anyOf") or schema.get("oneOf") or []
     found = (_resolved(option, root) for option in options if kind in _types(option, root))
@@ -137,12 +137,12 @@ def _option(schema: Schema, kind: str, root: Schema) -> Schema:
 
 
 def _is_structure(types: set[str]) -> bool:
-    """Whether these types are an object or a list, and no text."""
+    """Whether these types include an object or array, and nothing else but null."""
     return bool(types & {"object", "array"}) and not types - {"object", "array", "null"}
 
 
 def _types(schema: Schema, root: Schema, depth: int = 0) -> set[str]:
-    """The types that a schema allows; none if it does not say so of all of it."""
+    """The types that a schema allows; empty if it leaves any of them open."""
     schema = _resolved(schema, root)
     kind = schema.get("type")
     if schema.keys() & {"allOf", "not", "if", "enum", "const"}:
@@ -159,7 +159,7 @@ def _types(schema: Schema, root: Schema, depth: int = 0) -> set[str]:
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """A schema without a reference at its top, such as one to itself that could not be inlined."""
+    """Follows a reference at the top of a schema, such as a recursive one that could not be inlined."""
     if not isinstance(schema, Mapping):
         return {}
     if "$ref" not in schema:

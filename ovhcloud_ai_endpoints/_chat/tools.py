@@ -1,4 +1,4 @@
-"""Tools as they are sent: choices, names and calls of earlier turns.
+"""Tools in the wire's form: choices, names, and calls of earlier turns.
 
 Pure.
 """
@@ -12,20 +12,20 @@ from ovhcloud_ai_endpoints._values import ToolCall
 from ovhcloud_ai_endpoints._wire import Body, WireMessage, WireToolCall
 
 TOOL_CHOICES = frozenset({"auto", "none", "required"})
-LONGEST_NAME = 64  # of a tool or schema; else status 400
+LONGEST_NAME = 64  # of a tool or schema; the gateway answers a longer one with status 400
 
 
 def tool_choice_for(
     choice: str | bool | Mapping[str, Any] | None, names: Sequence[str]
 ) -> str | Mapping[str, Any] | None:
-    """The wire's form of the choices that frameworks have; None if nothing is to be sent.
+    """A framework's tool choice in the wire's form; None if nothing needs to be sent.
 
     Args:
         choice: "auto", "none", "required", "any" or True (both mean "required"), a tool's name, or the wire's own form.
-        names: the tools that there are.
+        names: the names of the available tools.
 
     Raises:
-        ValueError: it names no tool.
+        ValueError: the choice names none of the tools.
     """
     if choice is None or choice is False or not names:
         return None
@@ -47,33 +47,31 @@ def tool_names(tools: Sequence[Any]) -> list[str]:
     """The names of tools in the wire's form.
 
     Raises:
-        ValueError: one isn't in that form.
+        ValueError: a tool isn't in that form.
     """
     for tool in tools:
         match tool:
             case {"type": "function", "function": {"name": str()}}:
                 pass
             case _:
-                raise ValueError(
-                    f"The service calls functions only, as {{'type': 'function', 'function': …}}; not {tool!r}"
-                )
+                raise ValueError(f"Tools must be functions, as {{'type': 'function', 'function': …}}; got {tool!r}")
     return [tool["function"]["name"] for tool in tools]
 
 
 def tool_call(id_: str | None, name: str, arguments: Mapping[str, Any] | str | None, *, place: int) -> WireToolCall:
-    """A call that a model made, to be sent back.
+    """A call that a model made, in the form to send back.
 
-    Arguments that are no JSON object go in one with their raw text, because the service refuses anything else.
+    Arguments that are not a JSON object are wrapped in one as raw text, because the service refuses anything else.
 
     Args:
-        place: position among the calls of its message, from which an id is made where there is none.
+        place: position among the calls of its message; a missing id is made from it.
     """
     if isinstance(arguments, str):
         parsed = ToolCall("", name, arguments).parsed()
         arguments = {"invalid_arguments": arguments} if parsed is None else parsed
     text = json.dumps(arguments or {}, ensure_ascii=False, default=str)
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        text = json.dumps(arguments, default=str)  # half of a surrogate pair is no text, but JSON can say it
+        text = json.dumps(arguments, default=str)  # UTF-8 can't hold half of a surrogate pair, but a JSON escape can
     return {"id": id_ or f"call{place:05}", "type": "function", "function": {"name": name, "arguments": text}}
 
 
@@ -89,7 +87,7 @@ def settle_tools(body: Body) -> None:
 
 
 def plain_name(name: str) -> str:
-    """A name that the gateway takes: letters, digits, _ and -, 64 at most."""
+    """The nearest name that the gateway accepts: at most 64 letters, digits, _ and -."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:LONGEST_NAME]
 
 
@@ -98,7 +96,7 @@ def called_names(messages: Iterable[WireMessage]) -> list[str]:
 
 
 def sent_names(names: Sequence[str]) -> dict[str, str]:
-    """What to send for those names that can't be sent as they are; no two become one."""
+    """A unique substitute for each name that the gateway would refuse."""
     taken = {name for name in names if name == plain_name(name)}
     sent: dict[str, str] = {}
     for name in names:
@@ -113,7 +111,7 @@ def sent_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def rename_tools(body: Body, sent: Mapping[str, str]) -> None:
-    """Has the tools, the choice and earlier calls under the names that can be sent; what was given stays as it is."""
+    """Renames the tools, the choice and earlier calls for the gateway; the caller's objects are not modified."""
 
     def renamed(value: Any) -> Any:
         function = value["function"]

@@ -1,4 +1,4 @@
-"""Embeddings: lists of texts into requests, several at once, and their vectors in order."""
+"""Embeddings: splits lists of texts into concurrent requests, and returns their vectors in order."""
 
 from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 from ovhcloud_ai_endpoints._embeddings.request import BATCH_SIZE

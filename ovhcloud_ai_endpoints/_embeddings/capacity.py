@@ -1,6 +1,6 @@
-"""What a request for embeddings may hold, as refusals have told.
+"""How much one embedding request may hold, learned from the service's refusals.
 
-Pure but for what it remembers for the process: a number that a server named is kept, a guess serves some runs.
+Pure, except that the process remembers a capacity: for good if a server named it, for some runs if it was guessed.
 """
 
 import re
@@ -13,10 +13,10 @@ from ovhcloud_ai_endpoints._process import Table
 from ovhcloud_ai_endpoints._wordings import says
 
 MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
-SURELY_TAKEN_BYTES = 64_000  # a 413 for less has another reason than the size, and teaches nothing
-KEPT_SHARE = 0.7  # of a text that is too long, where the refusal doesn't say by how much
-SAFETY = 0.97  # where it does: what is cut off may have had fewer tokens than the rest
-LEAST_SHARE, MOST_SHARE = 0.5, 0.9  # of a text that is cut once more; numbers that say else mean something else
+SURELY_TAKEN_BYTES = 64_000  # a 413 for less has a reason other than size, and teaches nothing
+KEPT_SHARE = 0.7  # of a text that is too long, if the refusal doesn't say by how much
+SAFETY = 0.97  # a margin if it does: the part cut off may hold fewer tokens than the rest
+LEAST_SHARE, MOST_SHARE = 0.5, 0.9  # per cut; numbers in a refusal that suggest another share mean something else
 RUNS_OF_A_GUESS = 20  # after which the full size is tried again: the refusal may have had a passing reason
 
 _ALLOWED = re.compile(r"(?:max\w*|most|than|only|up to|limit(?: is| of|:))\D{0,40}?(\d{1,6})", re.IGNORECASE)
@@ -27,7 +27,7 @@ class Capacity:
     """What one request may hold.
 
     Attributes:
-        is_named: whether the server said so, and we have not guessed it from a refusal without a number.
+        is_named: whether the server named the limit; else it was guessed from a refusal without a number.
     """
 
     texts: int = sys.maxsize
@@ -35,7 +35,7 @@ class Capacity:
     is_named: bool = True
 
     def least(self, other: "Capacity") -> "Capacity":
-        """What both allow."""
+        """The smaller of both limits, each by itself."""
         return Capacity(min(self.texts, other.texts), min(self.bytes, other.bytes))
 
 
@@ -62,13 +62,13 @@ _learned: Table[tuple[str, str], _Learned] = Table(256)  # by base URL and model
 
 
 def learned(server: tuple[str, str]) -> Capacity | None:
-    """What refusals have told of a base URL and model, if any has."""
+    """The capacity learned from refusals of a base URL and model; None if there were none."""
     known = _learned.get(server)
     return None if known is None or known.capacity == Capacity() else known.capacity
 
 
 def begin_run(server: tuple[str, str]) -> Capacity | None:
-    """The same, for a run that keeps to it."""
+    """The same as `learned`, but counts a run that keeps to it."""
     capacity = learned(server)
     if capacity is not None:
         _learned.update(server, lambda known: (known or _Learned()).after_a_run())
@@ -76,21 +76,21 @@ def begin_run(server: tuple[str, str]) -> Capacity | None:
 
 
 def learn(server: tuple[str, str], capacity: Capacity) -> Capacity:
-    """Remembers a capacity; gives what all refusals together allow."""
+    """Remembers a capacity; returns what all refusals together allow."""
     return _learned.update(server, lambda known: (known or _Learned()).with_refusal(capacity)).capacity
 
 
 def forget(base_url: str) -> None:
-    """Forgets what a server has refused for its size; for tests."""
+    """Forgets the capacities learned from a server; for tests."""
     _learned.forget(lambda server: server[0] == base_url)
 
 
 def allowed(error: OVHCloudError, count: int, weight: int) -> Capacity | None:
-    """What a refusal says of the number of texts or of the size in bytes; None if it is about something else.
+    """The capacity that a refusal implies, in texts or in bytes; None if it is about something else.
 
     Args:
-        count: texts in the request that was refused.
-        weight: their bytes.
+        count: number of texts in the refused request.
+        weight: their size in bytes.
     """
     if not isinstance(error, BadRequestError | PayloadTooLargeError):
         return None
@@ -104,7 +104,7 @@ def allowed(error: OVHCloudError, count: int, weight: int) -> Capacity | None:
 
 
 def share(error: OVHCloudError) -> float:
-    """How much of a text to keep, if its refusal names how many tokens it has and how many it may have."""
+    """The share of a refused text to keep, from the token counts that its refusal names, if it does."""
     words = _words(error)
     named = sorted({int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]{2,7}\b", words)})
     part = named[-2] / named[-1] if len(named) > 1 else KEPT_SHARE
@@ -112,5 +112,5 @@ def share(error: OVHCloudError) -> float:
 
 
 def _words(error: OVHCloudError) -> str:
-    """What the server said, without our advice."""
+    """The server's own message, without our advice."""
     return message_in(error.body.encode())

@@ -1,4 +1,4 @@
-"""The constructor's vocabulary of the two embedding models, as pydantic fields."""
+"""The constructor arguments that the two embedding models share, as pydantic fields."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
@@ -14,9 +14,9 @@ from ovhcloud_ai_endpoints._values import EmbeddingUsage
 
 
 class EmbeddingOptions(ConnectionOptions):
-    """What an embedding model is asked for; `max_concurrency` is the number of requests that run at once.
+    """Options of embedding requests; `max_concurrency` is how many of them run at once.
 
-    The model's name and the number of texts in a request are fields of the classes, under the frameworks' own names.
+    The subclasses add the model's name and the number of texts in a request, under their frameworks' own names.
     """
 
     _ALIASES: ClassVar[Mapping[str, str]] = {
@@ -24,9 +24,9 @@ class EmbeddingOptions(ConnectionOptions):
         "show_progress_bar": "show_progress",
     }
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
-        "check_embedding_ctx_length": "texts are always sent as texts",
+        "check_embedding_ctx_length": "texts are always sent as text, never as tokens",
         "encoding_format": "vectors are always floats",
-        "skip_empty": "each text has a vector, an empty one that of a blank",
+        "skip_empty": "every text gets a vector; an empty one is embedded as a blank",
         "tiktoken_enabled": "no tokenizer is used",
         "tiktoken_model_name": "no tokenizer is used",
     }
@@ -63,7 +63,7 @@ class EmbeddingOptions(ConnectionOptions):
         start: int | None = None,
         known: Mapping[int, list[float]] | None = None,
     ) -> EmbeddingRun:
-        """A run of requests for these texts, as `EmbeddingRun` describes it."""
+        """A run that embeds these texts; `EmbeddingRun` documents the arguments."""
         return EmbeddingRun(
             texts,
             model=model,

@@ -1,4 +1,4 @@
-"""A request for vectors, and how its answer is read.
+"""Builds a request for vectors, and reads its answer.
 
 Pure.
 """
@@ -13,11 +13,11 @@ from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body
 
-BATCH_SIZE = 25  # which all three models of the catalogue have as their limit
-BLANK = " "  # stands for an empty text, which some servers embed and others refuse
-WIDEST = 16_384  # numbers in a vector of a model that is not known
-NUMBER_BYTES = 32  # of a number and what stands between two, as JSON
-REST_BYTES = 64 * 1024  # of an answer, beside its numbers
+BATCH_SIZE = 25  # the limit of all three models in the catalogue
+BLANK = " "  # sent for an empty text, which some servers embed and others refuse
+WIDEST = 16_384  # numbers in a vector of an unknown model, at most
+NUMBER_BYTES = 32  # of a number and its separator, as JSON
+REST_BYTES = 64 * 1024  # of an answer, besides its numbers
 
 
 def batch_size(asked: int, model: str) -> int:
@@ -27,7 +27,7 @@ def batch_size(asked: int, model: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """What a request for embeddings has brought.
+    """The result of one embedding request.
 
     Attributes:
         vectors: one for each text, in their order.
@@ -45,7 +45,7 @@ class EmbeddingRequest:
     Attributes:
         count: number of texts.
         width: numbers in a vector, at most.
-        most_bytes: that the server is known to take.
+        most_bytes: the largest body that the server accepts; None if unknown.
     """
 
     method: ClassVar[str] = "POST"
@@ -70,16 +70,16 @@ class EmbeddingRequest:
         """The body as JSON.
 
         Raises:
-            BadRequestError: it can't be written.
-            PayloadTooLargeError: the service would refuse it for its size.
+            BadRequestError: the body can't be encoded.
+            PayloadTooLargeError: the body exceeds the service's size limit.
         """
         return json_content(self.body, most=self.most_bytes)
 
     def read(self, whole: Whole) -> Vectors:
-        """The vectors.
+        """Reads the vectors.
 
         Raises:
-            OVHCloudError: the answer is an error in spite of its status.
+            OVHCloudError: the answer is an error, despite its status.
             InvalidResponseError: it does not hold a vector for each text.
         """
         return read_vectors(whole.json_object(), whole.body, count=self.count)
@@ -94,10 +94,10 @@ def embedding_request(
     dimensions: int | None = None,
     extra_body: Mapping[str, Any] | None = None,
 ) -> EmbeddingRequest:
-    """The request for these texts: strings, and floats back, which is the API's default form.
+    """Builds the request for these texts; vectors come back as floats, the API's default.
 
     Args:
-        instruction: put before each text as it is.
+        instruction: put before each text, without a separator.
     """
     body: Body = {"model": name_to_send(model, base_url), "input": [instruction + text or BLANK for text in texts]}
     if dimensions is not None:
@@ -111,11 +111,11 @@ def embedding_request(
 
 
 def read_vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> Vectors:
-    """The vectors of one answer, in the order of the texts.
+    """Reads the vectors of one answer, in the order of the texts.
 
     Raises:
-        OVHCloudError: the answer is an error in spite of its status.
-        InvalidResponseError: there are too few, too many or doubled vectors, of different widths, or not of numbers.
+        OVHCloudError: the answer is an error, despite its status.
+        InvalidResponseError: vectors are missing, too many, repeated, of different widths, or not of finite numbers.
     """
     if body.get("error"):
         raise event_error(body, body=raw)
@@ -137,5 +137,5 @@ def read_vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> Vectors:
 
 def _vector(value: Any) -> list[float]:
     if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
-        raise TypeError("a list of numbers was expected")
+        raise TypeError("expected a list of numbers")
     return list(map(float, value))

@@ -1,6 +1,6 @@
-"""Texts into requests within the service's limits, answers back into vectors: in order, counted, nothing lost.
+"""Splits texts into requests within the service's limits, and puts their vectors back in order, losing none.
 
-No I/O: `EmbeddingRun` says which request is next and takes what was answered; `workers` send them.
+No I/O: `EmbeddingRun` hands out the next request and takes its answer; `workers` sends it.
 """
 
 import json
@@ -45,21 +45,21 @@ class Batch:
 def batches(
     texts: Sequence[str], *, size: int, instruction: str = "", known: Collection[int] = frozenset(), start: int = 0
 ) -> Iterator[Batch]:
-    """The texts, in order, in batches that the service takes: by number and by bytes.
+    """Packs the texts, in order, into batches within the limits on number and bytes.
 
-    A text that is too large alone is a batch of its own, for the service to refuse with its own words.
+    A text that is too large by itself gets its own batch, so that the service refuses it in its own words.
 
     Args:
-        known: positions of texts that are left out.
-        start: the number of the first.
+        known: positions of texts to leave out.
+        start: number of the first text, for error messages.
 
     Raises:
-        TypeError: something that is not a text, such as a list of tokens.
+        TypeError: an item is not a string, but for example a list of tokens.
     """
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             kind = type(text).__name__
-            raise TypeError(f"The service embeds texts; number {start + position}, from 0, is of type {kind}.")
+            raise TypeError(f"Texts must be strings; number {start + position}, counting from 0, is of type {kind}.")
     left = ((position, text) for position, text in enumerate(texts) if position not in known)
     return _packed(left, Capacity(size), instruction)
 
@@ -84,23 +84,23 @@ def _weight(text: str) -> int:
 
 
 class EmbeddingRun:
-    """One list of texts on its way to vectors, by several workers at once.
+    """The state of embedding one list of texts, shared by several workers.
 
     Args:
-        size: texts in a request, if the model is known to take as many.
+        size: texts in a request, at most; the model's own limit may be lower.
         concurrency: requests at once, at most.
         instruction: put before each text that is sent.
-        truncate: whether a text that is too long is cut, and not an error.
-        start: position of the first text in a longer input, if this is a part of one, so that an error must say where.
-        known: vectors that there are already, by position.
+        truncate: whether to cut a text that is too long instead of raising.
+        start: position of the first text in the whole input, if this is only a part of it; errors then name it.
+        known: vectors already at hand, by position; their texts are not sent.
 
     Attributes:
         concurrency: how many requests may run at once.
-        workers: how many are to run at once.
+        workers: how many workers to start.
         total: number of texts.
-        known: how many vectors there were already.
-        vectors: all that there are so far, by position.
-        on_progress: called with the number of texts that were embedded by a request.
+        known: number of vectors that were given.
+        vectors: all vectors so far, by position.
+        on_progress: called after each request with the number of texts that it embedded.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class EmbeddingRun:
         self.vectors = dict(known or {})
         if isinstance(texts, str) or not hasattr(texts, "__len__"):
             kind = type(texts).__name__
-            raise TypeError(f"A list of texts is embedded, not a {kind}; iterators are for embed_iter (LangChain)")
+            raise TypeError(f"texts must be a list of strings; got a {kind}. LangChain's embed_iter takes iterators")
         self.total, self.known = len(texts), len(self.vectors)
         self._server = (base_url, model)
         self._instruction = instruction
@@ -153,11 +153,11 @@ class EmbeddingRun:
 
     @property
     def usage(self) -> EmbeddingUsage:
-        """What it took: its requests so far, and the texts and tokens that are done."""
+        """Requests made so far, and the texts and tokens that are done."""
         return EmbeddingUsage(self._model, len(self.vectors) - self.known, self._requests, self._tokens)
 
     def next_batch(self) -> tuple[Batch, EmbeddingRequest] | None:
-        """A batch that nobody works at, and its request; None when there is none, or when a request has failed."""
+        """The next pending batch and its request; None if none is left, or after a request has failed."""
         with self._lock:
             if self._error or not self._pending:
                 return None
@@ -166,10 +166,10 @@ class EmbeddingRun:
         return batch, self._request(batch.texts)
 
     def refused(self, batch: Batch, error: OVHCloudError) -> None:
-        """Puts the texts of a request back, in smaller ones, if it was refused for its size; that is remembered.
+        """Puts a batch that was refused for its size back in smaller ones, and remembers the limit.
 
         Raises:
-            OVHCloudError: the error itself, if no smaller request would help; it says which text is too long.
+            OVHCloudError: the given error, if a smaller request would not help; it names a text that is too long.
         """
         is_too_long = isinstance(error, ContextOverflowError | PayloadTooLargeError)
         count = len(batch.texts)
@@ -189,7 +189,7 @@ class EmbeddingRun:
     def _learn(self, capacity: Capacity, batch: Batch) -> None:
         most = learn(self._server, capacity)
         shown = f"{min(most.texts, self._size)} texts and {most.bytes:,} bytes"
-        log.warning("A request for %s was refused for its size; from now on they hold at most %s", self._model, shown)
+        log.warning("A request to %s was refused for its size; requests now hold at most %s", self._model, shown)
         self._pending.appendleft(batch)
         self._pack_again(most)
 
@@ -202,7 +202,7 @@ class EmbeddingRun:
         """The beginning of a text that was refused as too long.
 
         Raises:
-            OVHCloudError: it is not to be cut.
+            OVHCloudError: the text must not be cut, or cutting it has not helped.
         """
         (text,), place = batch.texts, batch.positions[0]
         position = (self._start or 0) + place
@@ -218,19 +218,19 @@ class EmbeddingRun:
         return text[:length]
 
     def take(self, batch: Batch, answer: Vectors) -> dict[int, list[float]]:
-        """Keeps the vectors of an answer, and gives them by position.
+        """Keeps the vectors of an answer, and returns them by position.
 
         Raises:
-            InvalidResponseError: they are not as wide as those before.
+            InvalidResponseError: they are not as wide as requested, or as those before.
         """
         found = answer.vectors
         with self._lock:
             width = len(next(iter(self.vectors.values()), found[0]))
             if self._dimensions is not None and len(found[0]) != self._dimensions:
                 asked = f"{self._dimensions} were asked for"
-                raise InvalidResponseError(f"The vectors are {len(found[0])} wide, though {asked}")
+                raise InvalidResponseError(f"The vectors have {len(found[0])} dimensions, though {asked}")
             if len(found[0]) != width:
-                raise InvalidResponseError(f"The vectors are {len(found[0])} wide, those before were {width}")
+                raise InvalidResponseError(f"The vectors have {len(found[0])} dimensions; those before had {width}")
             new = dict(zip(batch.positions, found, strict=True))
             self.vectors |= new
             self._tokens += answer.tokens
@@ -239,7 +239,7 @@ class EmbeddingRun:
         return new
 
     def fail(self, error: BaseException) -> None:
-        """Stops the run: requests on their way are waited for, no other is begun. The first error counts."""
+        """Stops the run: no further request starts. If several fail, the first error counts."""
         with self._lock:
             self._error = self._error or error
 
@@ -247,8 +247,8 @@ class EmbeddingRun:
         """The vectors, in the order of the texts.
 
         Raises:
-            EmbeddingsInterruptedError: a request failed when others had succeeded.
-            OVHCloudError: a request failed, and none had succeeded.
+            EmbeddingsInterruptedError: a request failed after others had succeeded.
+            OVHCloudError: a request failed before any other had succeeded.
         """
         is_part = self._start is not None
         if isinstance(self._error, Exception) and (len(self.vectors) > self.known or is_part):
@@ -262,8 +262,8 @@ class EmbeddingRun:
         whole = f"{len(self._texts)} texts" + ("" if self._start is None else f" from number {start} on")
         said = error.message if isinstance(error, OVHCloudError) else repr(error)
         ours = EmbeddingsInterruptedError(
-            f"{len(self.vectors)} of {whole} are embedded, then: {said} "
-            "This error's vectors and remaining hold both; embed what remains to go on.",
+            f"Embedded {len(self.vectors)} of {whole}, then failed: {said} "
+            "The vectors are in this error's .vectors; to go on, embed the texts in its .remaining.",
             vectors={start + place: vector for place, vector in self.vectors.items()},
             remaining={start + place: text for place, text in enumerate(self._texts) if place not in self.vectors},
         )

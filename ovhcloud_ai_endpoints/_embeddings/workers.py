@@ -1,6 +1,6 @@
 """Sends the requests of an embedding run, several at once: with threads, or with tasks.
 
-A driver: what is sent and what failing means is `run.EmbeddingRun`'s to say.
+A driver: `run.EmbeddingRun` decides what to send, and what a failure means.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ log = logging.getLogger("ovhcloud_ai_endpoints")
 T = TypeVar("T")
 Planned = Callable[
     [list[str], int], EmbeddingRun
-]  # the run for a piece of the input, and the position of its first text
+]  # makes the run for a piece of the input, given the position of its first text
 
 
 def embed(
@@ -38,12 +38,12 @@ def embed(
     """A vector for each text, in order.
 
     Args:
-        keep: called with the vectors of each request, by position, as soon as they are there; in several threads.
-        show_progress: whether to show it even if the options don't say so.
+        keep: called with the vectors of each request, by position, as soon as they arrive; from several threads.
+        show_progress: whether to show a progress bar even if the options don't ask for one.
         acquire: called before each request, to wait until it may be sent.
 
     Raises:
-        EmbeddingsInterruptedError: it failed on the way; the error has what is done and what is left.
+        EmbeddingsInterruptedError: it failed midway; the error has the finished vectors and the remaining texts.
         OVHCloudError: nothing could be embedded.
     """
     abandoned, turn = threading.Event(), threading.Lock()
@@ -82,17 +82,17 @@ async def aembed(
 def embed_iter(
     texts: Iterable[str], options: EmbeddingOptions, *, model: str, size: int, planned: Planned
 ) -> Iterator[list[float]]:
-    """The vectors of texts that are read as they are needed, a few requests' worth at a time.
+    """Yields the vectors of texts that are read as needed, a few requests' worth at a time.
 
     Args:
-        size: texts in a request, if the model takes as many.
+        size: texts in a request, at most; the model's own limit may be lower.
     """
     start, rest, broken = 0, iter(_not_one(texts)), None
     while not broken:
         piece: list[str] = []
         try:
             piece.extend(islice(rest, batch_size(size, model) * options.max_concurrency))
-        except Exception as error:  # noqa: BLE001 - whatever it is, what was read before it is not to be lost
+        except Exception as error:  # noqa: BLE001 - whatever it is, the texts read before it must not be lost
             broken = error
         if not piece:
             break
@@ -123,7 +123,7 @@ async def aembed_iter(
 
 
 def _in_threads(count: int, work: Callable[[], None]) -> None:
-    """Does it so many times at once. After Ctrl-C nobody waits for the threads, which end with what they are at."""
+    """Runs `work` in this many threads. After Ctrl-C nobody waits for them; each ends after its current request."""
     threads = [
         threading.Thread(target=copy_context().run, args=(work,), name="ovhcloud-embeddings", daemon=True)
         for _ in range(count)
@@ -136,7 +136,7 @@ def _in_threads(count: int, work: Callable[[], None]) -> None:
 
 def _not_one(texts: T) -> T:
     if isinstance(texts, str):
-        raise TypeError("embed_iter takes an iterable of texts, not a single str")
+        raise TypeError("texts must be an iterable of strings; got a single str")
     return texts
 
 
@@ -167,7 +167,7 @@ def _work(
     try:
         while (work := run.next_batch()) is not None:
             batch, request = work
-            with turn:  # one at a time, so that none still waits when another has failed
+            with turn:  # one at a time, so that no worker still waits after another has failed
                 if acquire and not abandoned.is_set():
                     acquire()
             if abandoned.is_set():
@@ -230,7 +230,7 @@ def _vectors(run: EmbeddingRun, options: EmbeddingOptions) -> list[list[float]]:
 
 @contextmanager
 def _stopping(run: EmbeddingRun, abandoned: threading.Event | asyncio.Event) -> Iterator[None]:
-    """After Ctrl-C or a cancellation no request is begun or tried again."""
+    """Stops the run on Ctrl-C or a cancellation: no request is started or retried."""
     try:
         yield
     except BaseException as error:
@@ -244,7 +244,7 @@ def _progress(run: EmbeddingRun, *, shown: bool) -> Iterator[None]:
     if not shown:
         yield
         return
-    from tqdm.auto import tqdm  # noqa: PLC0415 - only who wants a progress bar needs it
+    from tqdm.auto import tqdm  # noqa: PLC0415 - only a progress bar needs it
 
     with tqdm(total=run.total, initial=run.known, unit="text") as bar:
         run.on_progress = bar.update

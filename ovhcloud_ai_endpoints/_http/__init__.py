@@ -1,4 +1,4 @@
-"""One call over HTTP: sent, timed, tried again, read. It knows no endpoint: a request knows how to read its answer."""
+"""Sends, times, retries and reads one call over HTTP. Knows no endpoint: a request knows how to read its answer."""
 
 from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
 from ovhcloud_ai_endpoints._http.loop_pools import aclose

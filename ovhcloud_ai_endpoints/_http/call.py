@@ -1,7 +1,7 @@
-"""One call as it is tried, timed and read.
+"""One call: its attempts, its clocks and its answer.
 
 Pure: statuses, headers, bytes and the time come in as values; what to send, how long to wait and what was answered go
-out. It knows no endpoint: the request says what its answer means. The drivers in `client.py` do what it says.
+out. It knows no endpoint: the request reads its own answer. The drivers in `client.py` do what it says.
 """
 
 import math
@@ -28,7 +28,7 @@ from ovhcloud_ai_endpoints._values import Exchange
 
 LONGEST_TIMEOUT = 1e8  # seconds; sockets take no more than some centuries
 MAX_ERROR_BYTES = 64 * 1024
-ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # others make more than a thousand bytes of one
+ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # others can inflate a byte more than a thousandfold
 
 T = TypeVar("T")
 E = TypeVar("E", bound=OVHCloudError)
@@ -37,14 +37,14 @@ _tickets = count()  # in which order calls began
 
 
 class Call(Generic[T]):
-    """From the first attempt to the end of a whole answer.
+    """One call, from the first attempt to the end of a whole answer.
 
     Attributes:
-        method: of HTTP.
-        url: with its query.
+        method: the HTTP method.
+        url: the full URL, with its query.
         content: the body to send.
-        headers: to send with it, from the first attempt on.
-        clocks: from the first attempt on.
+        headers: the headers to send; set from the first attempt on.
+        clocks: the clocks of the call; set from the first attempt on.
     """
 
     clocks: Clocks
@@ -69,12 +69,12 @@ class Call(Generic[T]):
         self._body = bytearray()
 
     def begin_attempt(self, now: float, chance: float, *, queued: float = 0.0) -> float:
-        """Seconds to wait until asking is worth while; 0 if the attempt begins now, with `headers`.
+        """Begins an attempt with `headers` and returns 0, or returns the seconds to wait before asking again.
 
-        The clocks begin with the first call of this, and run while the service's limit holds the call back.
+        The first call of this starts the clocks, which also run while the service's limit holds the call back.
 
         Args:
-            chance: a random number in [0, 1), so that not all who wait go at once.
+            chance: a random number in [0, 1), so that waiting calls don't all go at once.
             queued: seconds spent waiting for a slot of our own, which no clock counts.
 
         Raises:
@@ -106,12 +106,12 @@ class Call(Generic[T]):
         return 0.0
 
     def leave(self) -> None:
-        """Gives up the place among the calls that the service's limit holds back."""
+        """Leaves the queue of calls that the service's limit holds back."""
         if self._limiter:
             self._limiter.leave(self._ticket)
 
     def record_limits(self, now: float, epoch: float) -> float:
-        """Keeps what an answer says of the limits; the seconds for which it holds all calls back, if it is the first.
+        """Records the limits that an answer states; returns the seconds for which it newly holds back all calls, or 0.
 
         Args:
             epoch: seconds since 1970, for a Retry-After that is a date.
@@ -121,19 +121,19 @@ class Call(Generic[T]):
         return self._limiter.record(now, self._status or 0, self._answer_headers, age=now - self._sent, epoch=epoch)
 
     def connect_timeout(self, now: float) -> float | None:
-        """Seconds for a connection to be made; None is no limit."""
+        """Seconds allowed for connecting; None for no limit."""
         return _timeout(min(self.clocks.left(now), self.settings.timeouts.connect or math.inf))
 
     def read_timeout(self, now: float) -> float | None:
-        """Seconds for a single read of the head, where only such can be bounded; None is no limit."""
+        """Seconds for a single read of the head, for clients that bound only single reads; None for no limit."""
         return _timeout(self.clocks.left(now))
 
     def body_timeout(self, now: float) -> float | None:
-        """Seconds for a single read of the body, where only such can be bounded; None is no limit."""
+        """Seconds for a single read of the body, for clients that bound only single reads; None for no limit."""
         return self.read_timeout(now)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Takes the head of an answer; whether it is a success, so that no attempt follows."""
+        """Takes the head of an answer; True if it is a success, after which no attempt follows."""
         self._status = status
         self._answer_headers = {name.lower(): value for name, value in headers.items()}
         return self._is_success
@@ -142,8 +142,8 @@ class Call(Generic[T]):
         """Checks that the body can be read.
 
         Raises:
-            InvalidResponseError: it is encoded in a way that was not asked for, or several times over, which can turn
-                bytes into gigabytes.
+            InvalidResponseError: its content encoding was not asked for, or is applied several times over, which can
+                turn bytes into gigabytes.
         """
         encoding = self._answer_headers.get("content-encoding", "").strip().lower()
         if self._is_success and encoding not in ENCODINGS:
@@ -152,7 +152,7 @@ class Call(Generic[T]):
             )
 
     def received(self, data: bytes, now: float) -> bool:
-        """Keeps a piece of a body; False if it is an error's and enough of it has come.
+        """Keeps a piece of the body; False once enough of an error's body has come.
 
         Raises:
             APITimeoutError: the clock ran out.
@@ -222,12 +222,12 @@ class Call(Generic[T]):
         )
 
     def meaning_of(self, failure: OVHCloudError) -> OVHCloudError | None:
-        """What a failure of the connection means at this point; None if it cost nothing."""
+        """The error that a failed connection means at this point; None if nothing was lost."""
         if self._status is None:
             return self.with_context(failure)
         if not self._is_success:
             return None  # the status says enough
-        failure.is_transient = False  # the service is at work on it and may bill it
+        failure.is_transient = False  # the service is already working on the request and may bill it
         if isinstance(failure, APITimeoutError) or not isinstance(failure, APIConnectionError):
             return self.with_context(failure)
         return self.broken_off()
@@ -242,7 +242,7 @@ class Call(Generic[T]):
         )
 
     def with_context(self, error: E) -> E:
-        """The error, with the attempts and waits of this call and the service's id of it, and without its secrets."""
+        """The same error, with this call's attempts, waits and request id added, and its secrets removed."""
         error.attempts, error.waited = self._attempts, self._waited
         error.request_id = error.request_id or request_id(self._answer_headers)
         hide(error, self._secrets)
@@ -250,7 +250,7 @@ class Call(Generic[T]):
 
     @contextmanager
     def adding_context(self) -> Iterator[None]:
-        """Adds what is known of the call to the errors raised in its block."""
+        """Applies `with_context` to errors raised in its block."""
         try:
             yield
         except OVHCloudError as error:
@@ -258,10 +258,10 @@ class Call(Generic[T]):
             raise
 
     def result(self, now: float) -> T:
-        """What the whole answer means.
+        """The value of the whole answer, as the request reads it.
 
         Raises:
-            OVHCloudError: it is an error in spite of its status, or can't be read.
+            OVHCloudError: the answer is an error in spite of its status, or can't be read.
         """
         self.clocks.event(now)
         with self.adding_context():
@@ -283,7 +283,7 @@ class Call(Generic[T]):
         )
 
     def _authenticate(self) -> None:
-        """The headers of the next attempt, for which the key may be another."""
+        """Sets the headers of the next attempt, whose key may have changed."""
         key, self.headers = self.settings.key(), self.settings.headers()
         if self.content.media_type is not None:
             self.headers = {"Content-Type": self.content.media_type, **self.headers}
@@ -292,7 +292,7 @@ class Call(Generic[T]):
         self._secrets = (key, *self.settings.default_headers.values())
 
     def _choose_limiter(self) -> None:
-        """The limiter of the key, which may be another than at the last attempt."""
+        """Sets the limiter of the key, which may have changed since the last attempt."""
         shares = self.settings.share_limits and self.model is not None
         own = limiter(self.settings.base_url, self._secrets[0], str(self.model)) if shares else None
         if own is not self._limiter:

@@ -1,7 +1,7 @@
-"""`Client` and `AsyncClient`: send a request of any endpoint, and give what its answer means.
+"""`Client` and `AsyncClient`: send a request to any endpoint, and return what its answer means.
 
-Drivers: they wait and ask the time. What to send, when to try again and what an answer means is for `call.Call` and the
-request to say; the two clients do it, side by side, and differ in `await`.
+Drivers: they wait and ask the time. `call.Call` and the request decide what to send, when to retry and what an answer
+means; the two clients carry it out, and differ only in `await`.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._http.streamed_call import StreamedCall
 from ovhcloud_ai_endpoints._notices import warn_of_header, warn_of_model
 
-NOTABLE_SECONDS = 5.0  # a wait that people wonder about, so that it is logged
+NOTABLE_SECONDS = 5.0  # waits this long are logged, as users would wonder about them
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
@@ -38,7 +38,7 @@ class Client:
     """Sends requests and blocks until they are answered. Cheap to make: the connections belong to the process.
 
     Args:
-        abandoned: once it is set, no request is sent any more, and calls that wait for their next attempt fail.
+        abandoned: once set, no more requests are sent, and calls that wait for their next attempt fail.
     """
 
     def __init__(self, settings: Settings, abandoned: threading.Event | None = None) -> None:
@@ -46,7 +46,7 @@ class Client:
         self._abandoned = abandoned or threading.Event()
 
     def send(self, request: Request[T]) -> T:
-        """What the answer to a request means.
+        """Sends a request and returns what its answer means.
 
         Raises:
             OVHCloudError: there is no answer, or it is an error.
@@ -60,11 +60,11 @@ class Client:
         return result
 
     def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T]":
-        """The answer to a request as it arrives; leaving its block closes the connection."""
+        """The answer to a request as it arrives; leaving its block releases the connection."""
         return Stream(self, StreamedCall(self._settings, request))
 
     def open(self, call: Call[Any]) -> tuple[Connection, ExitStack]:
-        """The connection on which a successful answer has begun, and what to close in the end."""
+        """Tries until a successful answer begins; returns its connection, and what to close in the end."""
         warn_of_model(call.model)
         with ExitStack() as left:
             left.callback(call.leave)
@@ -93,7 +93,7 @@ class Client:
         return connection
 
     def read(self, call: Call[Any], connection: Connection) -> None:
-        """Reads the body of an answer to its end, or as much of an error's as is shown."""
+        """Reads the body of an answer to its end, or the beginning of an error's."""
         with _translating(call):
             call.begin_body()
             while (data := connection.read()) is not None and call.received(data, time.monotonic()):
@@ -108,7 +108,7 @@ class AsyncClient:
         self._abandoned = abandoned or asyncio.Event()
 
     async def send(self, request: Request[T]) -> T:
-        """What the answer to a request means.
+        """Sends a request and returns what its answer means.
 
         Raises:
             OVHCloudError: there is no answer, or it is an error.
@@ -122,11 +122,11 @@ class AsyncClient:
         return result
 
     def stream(self, request: StreamedRequest[D, T]) -> "AsyncStream[D, T]":
-        """The answer to a request as it arrives; leaving its block closes the connection."""
+        """The answer to a request as it arrives; leaving its block releases the connection."""
         return AsyncStream(self, StreamedCall(self._settings, request))
 
     async def open(self, call: Call[Any]) -> tuple[AsyncConnection, AsyncExitStack]:
-        """The connection on which a successful answer has begun, and what to close in the end."""
+        """Tries until a successful answer begins; returns its connection, and what to close in the end."""
         warn_of_model(call.model)
         with ExitStack() as left:
             left.callback(call.leave)
@@ -156,7 +156,7 @@ class AsyncClient:
         return connection
 
     async def read(self, call: Call[Any], connection: Any) -> None:
-        """Reads the body of an answer to its end, or as much of an error's as is shown."""
+        """Reads the body of an answer to its end, or the beginning of an error's."""
         with _translating(call):
             call.begin_body()
             async with _until(call.clocks):
@@ -165,7 +165,7 @@ class AsyncClient:
 
 
 class Stream(Generic[D, T]):
-    """A streamed answer, to be entered and iterated once: its deltas, in order."""
+    """A streamed answer: enter it, then iterate once over its deltas."""
 
     _connection: Connection
     _held: ExitStack
@@ -272,7 +272,7 @@ def _until(clocks: Clocks) -> asyncio.Timeout:
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether it is set by then; the same as `wait` of an event of threads."""
+    """Whether the event is set within so many seconds, as `threading.Event.wait` tells."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await event.wait()
@@ -280,12 +280,12 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _answered(call: Call[Any], status: int, headers: Mapping[str, str]) -> bool:
-    """Takes the head of an answer; whether it is a success."""
+    """Takes the head of an answer; True if it is a success."""
     is_success = call.answered(status, headers)
     held_back = call.record_limits(time.monotonic(), time.time())
     if held_back >= NOTABLE_SECONDS:
         log.warning(
-            "The limit for %s is reached; for %.0f s requests wait, or fail if their max_wait is less",
+            "The limit for %s is reached; for the next %.0f s, requests wait, or fail if max_wait is less",
             call.model,
             held_back,
         )
@@ -304,20 +304,20 @@ def _next_attempt(call: Call[Any], error: OVHCloudError) -> float:
     wait = call.next_attempt(error, now=time.monotonic(), chance=random.random())  # noqa: S311 - as above
     level = logging.WARNING if wait >= NOTABLE_SECONDS else logging.INFO
     log.log(
-        level, "A request for %s failed (%s); the next is in %.1f s", call.model or call.url, type(error).__name__, wait
+        level, "A request for %s failed (%s); retrying in %.1f s", call.model or call.url, type(error).__name__, wait
     )
     return wait
 
 
 @contextmanager
 def _translating(call: Call[Any], proxy: str | None = None) -> Iterator[None]:
-    """Raises a failure of the HTTP library as what it means for the call; works round `await` too."""
+    """Turns failures of the HTTP library into the errors that they mean for the call; works around `await` too."""
     try:
         yield
     except OVHCloudError as error:
         call.with_context(error)
         raise
-    except Exception as error:  # httpx and httpx2 have no base in common; what is neither's is raised as it is
+    except Exception as error:  # httpx and httpx2 share no base class; other exceptions pass unchanged
         failure = translated(error, call.settings.base_url, call.clocks, time.monotonic(), proxy=proxy)
         if failure is None:
             raise

@@ -1,6 +1,6 @@
-"""The clocks of one call: by when must the next thing have happened?
+"""The clocks of one call: the deadline for what must happen next.
 
-Pure: it is told the time, in seconds of any monotonic clock.
+Pure: callers pass in the time, in seconds of any monotonic clock.
 """
 
 import math
@@ -14,10 +14,10 @@ Clock = Literal["first_event", "idle", "total", "drain"]
 
 
 class Clocks:
-    """Started when the call begins, and told of each event.
+    """The clocks of one call: made when it begins, and told of each event.
 
     Attributes:
-        deadline: when the clock that now runs will have run out; infinite if it never will.
+        deadline: when the running clock runs out; infinite if it never does.
         started: when the call began.
         first_event: when the first event came, if it has.
     """
@@ -40,12 +40,12 @@ class Clocks:
         self._set("idle", math.inf if self._timeouts.idle is None else now + self._timeouts.idle)
 
     def pause(self, seconds: float) -> None:
-        """The reader was busy with an event for so long, which is not the service's silence."""
+        """Extends the idle clock by seconds that the reader was busy: that was not the service's silence."""
         if self._clock == "idle":
             self._set("idle", self.deadline + seconds)
 
     def wait(self, seconds: float) -> None:
-        """We made the call wait for so long, which no clock counts."""
+        """Extends all clocks by seconds that we made the call wait."""
         self._end += seconds
         self.deadline += seconds
 
@@ -64,8 +64,8 @@ class Clocks:
             case _:
                 problem = f"The stream was silent for {self._timeouts.idle or DRAIN_SECONDS:g} s"
         return APITimeoutError(
-            f"{problem}. Set timeout=Timeouts({self._clock}=...) higher to wait longer. "
-            "A reasoning model may think for minutes, which a stream shows and a lower reasoning_effort shortens."
+            f"{problem}. To wait longer, raise timeout=Timeouts({self._clock}=...). "
+            "A reasoning model may think for minutes: stream to watch it, or lower reasoning_effort."
         )
 
     def _set(self, clock: Clock, deadline: float) -> None:

@@ -1,6 +1,6 @@
-"""What a failure below HTTP means: exceptions of httpx, httpx2 and aiohttp, told by their names, into ours.
+"""Translates exceptions of httpx, httpx2 and aiohttp into ours, by the names of their classes.
 
-Pure: it imports none of them, and httpx and httpx2 have the same names.
+Pure: it imports none of them; httpx and httpx2 use the same names.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ from ovhcloud_ai_endpoints._errors import (
 from ovhcloud_ai_endpoints._http.clocks import Clocks
 from ovhcloud_ai_endpoints._http.refusals import proxy_refusal
 
-CLOCK_SECONDS = 0.1  # how exact the timeouts of a system are
+CLOCK_SECONDS = 0.1  # operating systems' timeouts are no more exact
 NOT_CONNECTED = frozenset({"ConnectError", "ConnectTimeout"})
 HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
-# What aiohttp's exceptions are called in httpx; httpx-aiohttp 0.2.0 makes a ConnectTimeout of most. The first counts.
+# httpx's names for aiohttp's exceptions, most of which httpx-aiohttp 0.2.0 makes ConnectTimeout. First match counts.
 AIOHTTP = {
     "ClientHttpProxyError": "ProxyError",
     "ClientConnectorError": "ConnectError",
@@ -33,7 +33,7 @@ AIOHTTP = {
 def translated(
     error: Exception, place: str, clocks: Clocks, now: float, *, proxy: str | None = None
 ) -> OVHCloudError | None:
-    """What an exception of httpx, httpx2 or the system means; None if it is none of theirs.
+    """Our error for an exception of httpx, httpx2, aiohttp or the system; None for any other exception.
 
     Args:
         place: the base URL.
@@ -42,22 +42,22 @@ def translated(
     """
     names = _names(error)
     timed_out = isinstance(error, TimeoutError) or names & {"ReadTimeout", "WriteTimeout"}
-    if timed_out and clocks.left(now) < CLOCK_SECONDS:  # else it was the system's, of a dead peer
+    if timed_out and clocks.left(now) < CLOCK_SECONDS:  # else the system gave up on a dead peer
         return clocks.expired()
     words = str(error).rstrip(".") or type(error).__name__
     if isinstance(error, RuntimeError) and "shutdown" in words:
         ending = APIConnectionError(f"No connection to {place}: the program is ending ({words}).")
         ending.may_have_taken_effect = False
         return ending
-    if not names and not isinstance(error, OSError):  # httpx lets some of those of TLS through
+    if not names and not isinstance(error, OSError):  # httpx lets some TLS errors through
         return None
     if "CERTIFICATE_VERIFY_FAILED" in words:
         return APIConnectionError(
             f"The certificate of {place} is not trusted: {words}. Behind a proxy that inspects TLS, "
-            "set verify= or SSL_CERT_FILE to the file with its certificate authority."
+            "set verify= or SSL_CERT_FILE to the file with the proxy's CA certificate."
         )
     if "DecodingError" in names:
-        return InvalidResponseError(f"The answer's content encoding can't be undone: {words}.")
+        return InvalidResponseError(f"The answer can't be decompressed: {words}.")
     if names & {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}:
         return BadRequestError(f"The request can't be sent: {words}.")
     if "RemoteProtocolError" in names and not words.startswith(("Server disconnected", "peer closed")):
@@ -69,7 +69,7 @@ def translated(
     lost = (
         APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
         if "ConnectTimeout" in names
-        else APIConnectionError(f"No answer from {place}: {words}. Are base_url, network and proxy right?")
+        else APIConnectionError(f"No answer from {place}: {words}. Check base_url, the network and the proxy.")
     )
     lost.is_transient = True
     lost.may_have_taken_effect = not names & NOT_CONNECTED

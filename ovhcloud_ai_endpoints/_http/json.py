@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# Objects and arrays of one answer. Sixteen megabytes of brackets would become half a gigabyte, in two seconds that a
-# loop is held; answers with log probabilities have five of them for each of at most 100,000 tokens.
+# Objects and arrays in one answer. Sixteen megabytes of brackets would become half a gigabyte and block a loop for two
+# seconds; answers with log probabilities have five of them for each of at most 100,000 tokens.
 MOST_CONTAINERS = 1_000_000
 
 

@@ -1,7 +1,7 @@
-"""What the service has said about its limits, for all who share a key and a model.
+"""The service's limits, as its answers state them, for all calls that share a key and a model.
 
-Pure: it is told the time. Nobody is held back before the service has said that the limit is reached; from then on no
-more requests go out in its minute than it allows, those first that were first.
+Pure: callers pass in the time. No call is held back until the service says that the limit is reached; from then on,
+each of its minutes gets no more requests than it allows, in the order in which the calls began.
 """
 
 import hashlib
@@ -29,18 +29,18 @@ class Limiter:
         self._limit = math.inf  # requests in a window
         self._remaining = math.inf  # requests that may still go in this window; infinite while nobody is held back
         self._window_end = -math.inf  # when this window ends
-        self._closed_until = -math.inf  # as the service said; after a window it is asked again
+        self._closed_until = -math.inf  # as the service said; we ask it again after each window
         self._queue: list[int] = []  # the tickets of those who wait
         self._lock = threading.RLock()
 
     def record(
         self, now: float, status: int, headers: Mapping[str, str], *, age: float = 0.0, epoch: float = 0.0
     ) -> float:
-        """Takes what an answer says; the seconds for which all are held back, if it is this answer that does it.
+        """Records the limits that an answer states; returns the seconds for which it newly holds back all calls, or 0.
 
         Args:
             headers: with lower-case names.
-            age: seconds since the request was sent; what the answer says may be as old.
+            age: seconds since the request was sent; the answer's numbers may be that old.
             epoch: seconds since 1970, for a Retry-After that is a date.
         """
         remaining, reset = _number(headers, REMAINING_HEADER), _number(headers, RESET_HEADER)
@@ -59,10 +59,10 @@ class Limiter:
             return 0.0
 
     def seconds_until_free(self, now: float, ticket: int) -> float:
-        """Seconds until it is worth asking again; 0 if the request may go, which then counts.
+        """Seconds until it is worth asking again; 0 if the request may go now, which counts it.
 
         Args:
-            ticket: says who was first; who waits keeps the place until `leave`.
+            ticket: the call's place in the order; a waiting call keeps it until `leave`.
         """
         with self._lock:
             self._begin_window(now)
@@ -75,13 +75,13 @@ class Limiter:
             return max(self._window_end, self._closed_until) - now
 
     def join(self, ticket: int) -> None:
-        """Takes a place among those who wait."""
+        """Joins the queue of waiting calls."""
         with self._lock:
             self.leave(ticket)
             insort(self._queue, ticket)
 
     def leave(self, ticket: int) -> None:
-        """Gives the place up, if there is one."""
+        """Leaves the queue of waiting calls, if the ticket is in it."""
         with self._lock:
             place = bisect_left(self._queue, ticket)
             if self._queue[place : place + 1] == [ticket]:
@@ -103,7 +103,7 @@ class Limiter:
             self._window_end += WINDOW * (1 + (now - self._window_end) // WINDOW)
 
     def _close(self, now: float, end: float) -> float:
-        if end <= now:  # nothing is said of when
+        if end <= now:  # the service didn't say until when
             return 0.0
         was_open = self._remaining > 0
         self._closed_until = max(min(end, now + LONGEST), self._closed_until)
@@ -116,13 +116,13 @@ _limiters: Table[tuple[str, bytes, str], Limiter] = Table(KEPT, is_needed=lambda
 
 
 def limiter(base_url: str, key: str, model: str) -> Limiter:
-    """The process's limiter for this server, key and model; no key is kept."""
+    """The process's limiter for this server, key and model; it keeps only a hash of the key."""
     who = (base_url, hashlib.blake2b(key.encode(), digest_size=16).digest(), model)
     return _limiters.setdefault(who, Limiter)
 
 
 def forget(base_url: str) -> None:
-    """Forgets what a server has said; for tests."""
+    """Forgets a server's limits; for tests."""
     _limiters.forget(lambda who: who[0] == base_url)
 
 

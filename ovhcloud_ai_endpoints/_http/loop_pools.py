@@ -1,6 +1,6 @@
-"""The pools of each event loop, for calls that are awaited.
+"""The pools of each event loop, for awaited calls.
 
-A driver: they hang on their loop, are swept by its timer, and go with it.
+A driver: each loop owns its pools, its timer closes idle connections, and they go with it.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._notices import warn_of_other_client
 from ovhcloud_ai_endpoints._process import after_fork
 
-PLACE = "_ovhcloud_pools"  # on the loop: pools hold their loop, so that a weak table would never lose it
+PLACE = "_ovhcloud_pools"  # a loop's attribute; pools refer to their loop, so a weak table would never drop it
 TURNS_TO_CLOSE = 5  # of a loop, until sockets are closed; TLS within a proxy's tunnel over aiohttp takes most
 
 T = TypeVar("T")
 
 
 class LoopPools:
-    """Those of one loop."""
+    """The pools of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.process = os.getpid()  # a forked child may go on with its parent's loop, but not with its connections
@@ -45,16 +45,16 @@ class LoopPools:
 
     @classmethod
     async def running(cls) -> "LoopPools":
-        """Those of the running loop.
+        """The pools of the running loop.
 
         Raises:
-            RuntimeError: there is none, as under trio.
+            RuntimeError: no asyncio loop is running, as under trio.
         """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError(
-                "Awaited calls run on an asyncio event loop, and none runs here. Under trio, make calls that block, "
+                "Awaited calls need a running asyncio event loop, and there is none. Under trio, make blocking calls "
                 "on a thread: await trio.to_thread.run_sync(model.invoke, text)"
             ) from None
         found: LoopPools | None = vars(loop).get(PLACE)
@@ -116,14 +116,14 @@ async def aclose(settings: Settings) -> None:
 
 
 def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], AsyncConnection]]:
-    """All that is read from files before the first awaited call."""
+    """Reads all files that the first awaited call needs."""
     from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - as above
 
     return route.resolved(), over_httpx.async_connection
 
 
 async def _off_the_loop(read: Callable[[], T]) -> T:
-    """What a function gives that reads files; on the loop itself only where no thread can be had."""
+    """Runs a function that reads files on a thread, or on the loop itself if no thread can be had."""
     try:
         waiting = asyncio.get_running_loop().run_in_executor(_loader, read)
     except RuntimeError:  # "cannot schedule new futures after interpreter shutdown"

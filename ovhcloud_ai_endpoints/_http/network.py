@@ -1,8 +1,8 @@
-"""The sockets under httpcore, in the shape of its `NetworkBackend`: one kind that blocks, one of a loop.
+"""The sockets under httpcore, in the shape of its `NetworkBackend`: one kind blocks, the other belongs to a loop.
 
-A driver; it imports no HTTP library. Blocking, every read and write first asks how much time its call has left, since
-the timeout of a single read begins anew with each byte. Awaited, the caller's `asyncio.timeout_at` bounds everything at
-once, and closing needs no `await`, so that a task that is cancelled leaves nothing behind.
+A driver; it imports no HTTP library. A blocking read or write first asks how much time its call has left, since the
+timeout of a single read starts anew with each byte. On a loop, the caller's `asyncio.timeout` bounds everything at
+once, and closing needs no `await`, so that a cancelled task leaves nothing behind.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SOCKET_OPTIONS = (
     ),
 )
 READ_AHEAD = 256 * 1024  # bytes that a loop takes from a socket before anyone asks for them
-EYEBALLS_SECONDS = 0.25  # after which the next address of a host is tried beside the first (RFC 8305)
+EYEBALLS_SECONDS = 0.25  # after which a host's next address is tried in parallel (RFC 8305)
 TLS_RECORD = 16 * 1024
 
 
@@ -74,10 +74,10 @@ class Deadline:
         self.now = now
 
     def seconds_left(self) -> float | None:
-        """For a socket's `settimeout`: None is no limit.
+        """Seconds left, for a socket's `settimeout`; None for no limit.
 
         Raises:
-            TimeoutError: none are left.
+            TimeoutError: no time is left.
         """
         left = math.inf if self.clocks is None else self.clocks.left(self.now())
         if left <= 0:
@@ -85,7 +85,7 @@ class Deadline:
         return None if left == math.inf else min(left, LONGEST_TIMEOUT)
 
     def within(self, timeout: float | None) -> float | None:
-        """The same, and no more than `timeout`."""
+        """The same as `seconds_left`, but no more than `timeout`."""
         left = self.seconds_left()
         return left if timeout is None else timeout if left is None else min(left, timeout)
 
@@ -115,7 +115,7 @@ class BlockingNetwork:
         return BlockingStream(connected, self._deadline, self._failures)
 
     def _connected(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        """A socket to the first address of a host that answers; all together have `timeout`."""
+        """A socket to the first address of a host that answers; `timeout` bounds all addresses together."""
         until = math.inf if timeout is None else self._deadline.now() + timeout
         problem: OSError | None = None
         for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -159,7 +159,7 @@ class BlockingStream:
         try:
             with self._failures.connecting():
                 self._socket.settimeout(self._deadline.within(timeout))  # OpenSSL counts it for the whole handshake
-                if isinstance(self._socket, ssl.SSLSocket):  # to a proxy, within which another begins
+                if isinstance(self._socket, ssl.SSLSocket):  # TLS to a proxy, inside which another TLS begins
                     return TLSInTLSStream(self, ssl_context, server_hostname)
                 tls = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
         except BaseException:
@@ -183,7 +183,7 @@ class BlockingStream:
 
 
 class TLSInTLSStream:
-    """TLS within the TLS of a proxy, which a socket can't do by itself."""
+    """TLS inside the TLS to a proxy, which a socket can't do by itself."""
 
     def __init__(self, proxy: BlockingStream, context: ssl.SSLContext, server_hostname: str | None) -> None:
         self._proxy = proxy
@@ -194,7 +194,7 @@ class TLSInTLSStream:
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             return self._until_done(lambda: self._tls.read(max_bytes))
-        except ssl.SSLEOFError:  # as sockets do: the other side did not say goodbye
+        except ssl.SSLEOFError:  # as sockets do when the peer closes without TLS's goodbye
             return b""
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -224,10 +224,10 @@ class TLSInTLSStream:
 
 
 def _has_something_to_read(connected: socket.socket) -> bool:
-    """Whether an idle connection is no longer good: its peer has hung up, or says what nobody asked for."""
+    """Whether an idle connection is no longer good: its peer has hung up, or sent something unasked."""
     try:
         connected.settimeout(0)
-        socket.socket.recv(connected, 1, socket.MSG_PEEK)  # not a TLS socket's own, which can't peek
+        socket.socket.recv(connected, 1, socket.MSG_PEEK)  # a TLS socket's own `recv` can't peek
     except BlockingIOError:
         return False
     except OSError:
@@ -236,7 +236,7 @@ def _has_something_to_read(connected: socket.socket) -> bool:
 
 
 class LoopNetwork:
-    """Opens connections of the running loop, and can close them at once."""
+    """Opens a connection on the running loop, and can close it without waiting."""
 
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
@@ -268,7 +268,7 @@ class LoopNetwork:
         return self._stream
 
     def abort(self) -> None:
-        """Closes what is open."""
+        """Closes the connection, if it is open, without waiting."""
         if self._stream is not None:
             self._stream.abort()
 
@@ -371,7 +371,7 @@ class LoopStream(asyncio.Protocol):
 
 
 def opened_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket with our options for an address, as `getaddrinfo` gives it; not connected yet."""
+    """An unconnected socket with our options, for an address as `getaddrinfo` returns it."""
     family, kind, protocol, *_ = address
     opened = socket.socket(family, kind, protocol)
     opened.setblocking(False)

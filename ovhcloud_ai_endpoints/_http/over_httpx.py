@@ -1,10 +1,10 @@
-"""HTTP by httpx and httpcore: sends a call's attempt, and reads its answer.
+"""HTTP over httpx and httpcore: sends an attempt of a call, and reads its answer.
 
-A driver, and the only module that imports them; it is imported with the first call, since they take up to 290 ms.
+A driver, and the only module that imports them; the first call imports it, since they take up to 290 ms.
 
-Requests go through the class of transport that `httpx.Client` itself uses, so that what users mock and trace it with
-goes on working; what a client does beside (cookies, redirects, authentication) is not needed. Each transport has a pool
-of one connection, since the cost of httpcore's pool grows with the number of its connections at every event.
+Requests go through the transport class that `httpx.Client` itself uses, so that users' tools for mocking and tracing
+keep working; we don't need the rest of a client (cookies, redirects, authentication). Each transport has a pool of one
+connection, since the cost of every event in httpcore's pool grows with the number of its connections.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ FAILURES = Failures(connect=httpcore.ConnectError, connect_timeout=httpcore.Conn
 
 
 class Connection:
-    """One connection that blocks; it is opened by the first request, and again when it was closed.
+    """One blocking connection; a request opens it if it isn't open.
 
     Attributes:
         is_free: whether its last answer has been read to the end, so that it can serve another call.
@@ -109,7 +109,7 @@ class AsyncConnection:
             self.close()
 
     def close(self) -> None:
-        """Closes the socket; what httpcore knows of it goes with this object."""
+        """Closes the socket; httpcore's own state goes with this object."""
         self._network.abort()
 
 
@@ -119,7 +119,7 @@ class AiohttpConnection(AsyncConnection):
     _socket: socket.socket | None = None
 
     def __init__(self, route: ResolvedRoute) -> None:
-        import aiohttp  # noqa: PLC0415 - an extra, which only those have who ask for it
+        import aiohttp  # noqa: PLC0415 - an optional extra
         from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
 
         self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=self._opened)
@@ -144,12 +144,12 @@ class AiohttpConnection(AsyncConnection):
     async def aclose(self) -> None:
         """Ends the answer."""
         if not self.is_free:
-            self.close()  # first, since the answer's own end would say goodbye and wait for a word
+            self.close()  # first: ending an answer sends a goodbye and waits for the reply
             if self._response is not None:
                 await self._response.aclose()
 
     def close(self) -> None:
-        """Closes the socket; what aiohttp still awaits for it is of no interest."""
+        """Closes the socket, without waiting for aiohttp to finish with it."""
         if self._socket is not None:
             with suppress(OSError):  # it is closed already
                 self._socket.shutdown(socket.SHUT_RDWR)  # else TLS within a proxy's tunnel waits for a goodbye
@@ -163,7 +163,7 @@ _closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive
 
 
 class GivenConnection:
-    """A client that the user gave, for one call; how it reads and waits is its own affair."""
+    """One call over a client that the user gave, which reads and waits in its own way."""
 
     is_free = False
     _response: httpx.Response | None = None
@@ -260,7 +260,7 @@ def _built_by(client: httpx.Client | httpx.AsyncClient, call: Call[Any], content
 
 
 def _bound_body(response: httpx.Response, call: Call[Any]) -> None:
-    """Bounds the reads of a body, for which httpx looks up the timeout as the first begins."""
+    """Sets the timeout for reads of the body, which httpx looks up when the first begins."""
     response.request.extensions.get("timeout", {})["read"] = call.body_timeout(time.monotonic())
 
 
@@ -287,7 +287,7 @@ def _awaited_content(content: Content) -> Any:
 
 
 def _sliced(content: Content) -> Any:
-    """As aiohttp wants large bodies: in slices, so that the loop goes on between them."""
+    """A body for aiohttp: in slices if it is large, so that the loop runs between them."""
     body = content.body
     if not isinstance(body, bytes) or len(body) <= SLICE:
         return _awaited_content(content)
@@ -303,12 +303,12 @@ def _proxy_headers(route: ResolvedRoute) -> dict[str, str]:
 
 
 async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """The chunks of a body that blocks, as a file does, read on a thread."""
+    """The chunks of a blocking body, such as a file, read on a thread."""
     rest = iter(chunks)
     while (chunk := await asyncio.to_thread(next, rest, None)) is not None:
         yield chunk
 
 
 def async_connection(route: ResolvedRoute) -> AsyncConnection | AiohttpConnection:
-    """A connection over what the route asks for."""
+    """A connection over the HTTP backend that the route asks for."""
     return AiohttpConnection(route) if route.http_backend == "aiohttp" else AsyncConnection(route)

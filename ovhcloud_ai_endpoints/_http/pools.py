@@ -1,8 +1,8 @@
-"""Connections that are kept for the next call.
+"""Keeps connections for the next call.
 
-A pool costs the same per call however many connections it has: each is a stack of those that are idle, the last used on
-top, behind slots of our own, because a queue of the HTTP library's would count against the clocks. Who owns pools is in
-`process_pools` and `loop_pools`.
+A pool is a stack of idle connections, the last used on top, so that a call costs the same however many there are. Our
+own slots limit concurrency, because waiting in the HTTP library's queue would count against the clocks.
+`process_pools` and `loop_pools` own the pools.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, Route, without_password
 
-KEPT_SECONDS = 30.0  # that a connection may be idle; gateways usually keep it longer
-KEPT_CONNECTIONS = 256  # idle ones of a route
+KEPT_SECONDS = 30.0  # for which an idle connection is kept; gateways usually keep it longer
+KEPT_CONNECTIONS = 256  # idle connections per route
 KEPT_ROUTES = 32  # that nobody uses
 
 
@@ -33,7 +33,7 @@ class Closable(Protocol):
 
 
 class Connection(Closable, Protocol):
-    """What a call that blocks has of an HTTP library."""
+    """What a blocking call needs from an HTTP library."""
 
     def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
         """Status and headers of the answer."""
@@ -57,16 +57,16 @@ S = TypeVar("S", bound=threading.Semaphore | asyncio.Semaphore)
 
 
 class Pool(Generic[C, S]):
-    """The idle connections of a route, and the slots in front of them. Each call leaves it that has got it.
+    """The idle connections of a route, and the slots in front of them. Each call that got the pool must leave it.
 
-    None of what a call holds is a generator, which the garbage collector would close by itself and at once.
+    A call holds no generators, since the garbage collector would close them by itself, at once.
 
     Args:
         left: called when a call leaves it.
 
     Attributes:
         users: calls that are under way or wait for a slot.
-        proxy: through which it goes, as it may be shown; None if through none.
+        proxy: URL of the proxy, without user name and password; None if there is no proxy.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Pool(Generic[C, S]):
         self._semaphore: type[S] = semaphore
         self._slots: dict[tuple[int, str], S] = {}
         self._idle: deque[tuple[C, float]] = deque()  # with the time since when
-        self._in_use: set[C] = set()  # so that the collector finds none of them, whose sockets it would close at once
+        self._in_use: set[C] = set()  # keeps them from the garbage collector, which would close their sockets at once
         self.closings = 0
 
     def slots(self, count: int, path: str) -> S:
-        """The semaphore for all who want at most so many requests of a kind at once."""
+        """The semaphore shared by calls that allow at most `count` requests of this kind of path at once."""
         key = (count, path.split("/")[1])
         return self._slots.get(key) or self._slots.setdefault(key, self._semaphore(count))
 
@@ -114,7 +114,7 @@ class Pool(Generic[C, S]):
         """Keeps a connection for others if its answer was read to the end, and closes it otherwise.
 
         Args:
-            closings: how often the pool had been closed when it was taken.
+            closings: how often the pool had been closed when the connection was taken.
         """
         self._in_use.discard(connection)
         if connection.is_free and closings == self.closings and len(self._idle) < KEPT_CONNECTIONS:
@@ -123,7 +123,7 @@ class Pool(Generic[C, S]):
             connection.close()
 
     def close_idle(self, before: float = math.inf) -> float:
-        """Closes what has been idle since `before`; gives the time since when the next has been, else infinity."""
+        """Closes connections idle since `before` or earlier; returns since when the next is idle, else infinity."""
         while self._idle:
             try:
                 found, since = self._idle.popleft()
@@ -136,7 +136,7 @@ class Pool(Generic[C, S]):
         return math.inf
 
     def close(self) -> None:
-        """Closes what is idle now, and what is in use once it is not."""
+        """Closes idle connections now, and those in use once their calls end."""
         self.closings += 1
         self.close_idle()
 
@@ -159,7 +159,7 @@ class Lease(Generic[C, S]):
 
 
 class Pools(Generic[C, S]):
-    """The pools of the process or of a loop: those in use, and the last used of the others."""
+    """The pools of the process or of a loop: those in use, and the most recently used of the others."""
 
     def __init__(self) -> None:
         self._used: dict[Route, Pool[C, S]] = {}
@@ -172,7 +172,7 @@ class Pools(Generic[C, S]):
         return iter([*self._used.values(), *self._unused.values()])
 
     def enter(self, route: Route, make: Callable[[], Pool[C, S]]) -> Pool[C, S]:
-        """The pool of a route, which has one user more."""
+        """The pool of a route, made if there is none, with one more user."""
         pool = self._used.get(route)
         if pool is None:
             pool = self._used[route] = self._unused.pop(route) if route in self._unused else make()
@@ -180,7 +180,7 @@ class Pools(Generic[C, S]):
         return pool
 
     def leave(self, route: Route, pool: Pool[C, S]) -> Pool[C, S] | None:
-        """Counts a user less; gives the pool that has to go because there are too many without users."""
+        """Counts one user less; returns the pool to close if there are now too many unused ones."""
         pool.users -= 1
         if pool.users or self._used.get(route) is not pool:
             return None
@@ -188,7 +188,7 @@ class Pools(Generic[C, S]):
         return self._unused.popitem(last=False)[1] if len(self._unused) > KEPT_ROUTES else None
 
     def drop(self, route: Route) -> Pool[C, S] | None:
-        """The pool of a route, which is forgotten if nobody uses it."""
+        """The pool of a route, if there is one; forgets it if nobody uses it."""
         return self._unused.pop(route) if route in self._unused else self._used.get(route)
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ def pool_of(
     semaphore: type[S],
     left: Callable[[Pool[C, S]], object],
 ) -> Pool[C, S]:
-    """A pool of connections that are opened along a route."""
+    """A pool that opens its connections along a route."""
     proxy = None if route.proxy is None else without_password(route.proxy)
     return Pool(lambda: connection(route), semaphore, proxy, left)
 
@@ -216,11 +216,11 @@ def pool_of(
 def pool_of_given(
     given: Any, pools: "WeakKeyDictionary[Any, Pool[C, S]]", connection: Callable[[Any], C], semaphore: type[S]
 ) -> Pool[C, S]:
-    """The pool of a client that the user gave, which goes with the client."""
+    """The pool of a client that the user gave; it lives as long as the client."""
     reference = weakref.ref(given)
     return pools.get(given) or pools.setdefault(given, Pool(lambda: connection(reference()), semaphore))
 
 
 def close_idle(pools: Iterable[Pool[Any, Any]], now: float) -> float:
-    """Closes what has been idle for too long; gives the time at which the next will have been."""
+    """Closes connections that were idle for too long; returns when the next one will have been, else infinity."""
     return min((pool.close_idle(now - KEPT_SECONDS) for pool in pools), default=math.inf) + KEPT_SECONDS

@@ -1,6 +1,6 @@
-"""The process's pools, for calls that block.
+"""The process's pools, for blocking calls.
 
-A driver: it has a lock, a thread that closes, and a hook at the end of the process.
+A driver: it has a lock, a thread that closes connections, and an exit hook.
 """
 
 import atexit
@@ -25,10 +25,10 @@ from ovhcloud_ai_endpoints._process import after_fork
 
 
 class ProcessPools:
-    """A forked child has some of its own."""
+    """The pools of one process; a forked child has its own."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # what is collected while it is held may ask for it again
+        self.lock = threading.RLock()  # reentrant, as a finalizer that runs while it is held may ask for it
         self.pools: Pools[Connection, threading.Semaphore] = Pools()
         self.of_given: WeakKeyDictionary[Any, BlockingPool] = WeakKeyDictionary()
 
@@ -65,7 +65,7 @@ def blocking_pool(settings: Settings) -> BlockingPool:
 
 
 def close(settings: Settings) -> None:
-    """Closes the process's connections for these settings, once no call has them; the next call opens new ones."""
+    """Closes the process's connections for these settings, once no call uses them; the next call opens new ones."""
     if settings.http_client is None:
         with _process.lock:
             pool = _process.pools.drop(Route.of(settings))
@@ -74,7 +74,7 @@ def close(settings: Settings) -> None:
 
 
 def close_later(closing: Callable[[], object]) -> None:
-    """Has something closed on a thread of its own; for what the garbage collector may have found."""
+    """Calls `closing` on another thread; for what the garbage collector may have found."""
     _reaper.close(closing)
 
 
@@ -92,4 +92,4 @@ def _forget() -> None:
 _process = ProcessPools()
 _reaper = Reaper(_sweep)
 after_fork(_forget)
-atexit.register(lambda: _process.pools.close())  # noqa: PLW0108 - a forked child has others
+atexit.register(lambda: _process.pools.close())  # noqa: PLW0108 - not bound now, as a forked child has its own

@@ -1,7 +1,7 @@
-"""The process's one thread for closing: what the garbage collector has found, and what has been idle for too long.
+"""The process's one thread that closes what the garbage collector found, and what was idle for too long.
 
-A driver. The collector may run at any moment, also while this very thread holds a lock that closing would wait for; so
-what it finds is closed elsewhere. The thread ends when there is nothing left to look after.
+A driver. The collector may run at any moment, even on a thread that holds the lock that closing would wait for; so what
+it finds is closed on a thread of its own, which ends when there is nothing left to do.
 """
 
 import math
@@ -13,15 +13,15 @@ from queue import Empty, SimpleQueue
 
 from ovhcloud_ai_endpoints._process import after_fork
 
-LINGER_SECONDS = 5.0  # for which the thread waits for more to do; starting one takes 0.1 ms
+LINGER_SECONDS = 5.0  # how long the idle thread waits for more to do; starting one takes 0.1 ms
 
 
 class Reaper:
     """Closes things on a thread, which is started when it is needed.
 
     Args:
-        sweep: closes what has been idle for too long at a time; gives the time at which the next will have been,
-            infinite if nothing is idle.
+        sweep: given the time, closes what has been idle for too long; returns when the next will have been, infinite
+            if nothing is idle.
     """
 
     def __init__(self, sweep: Callable[[float], float]) -> None:
@@ -30,13 +30,13 @@ class Reaper:
         after_fork(self._reset)
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()  # what is collected while it is held may ask for it again
+        self._lock = threading.RLock()  # reentrant, as a finalizer that runs while it is held may ask for it
         self._jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_wanted = False
 
     def close(self, closing: Callable[[], object]) -> None:
-        """Has something closed soon; at once where no thread can be had, as when the process ends."""
+        """Calls `closing` soon on the thread; at once if no thread can be had, as when the process ends."""
         self._jobs.put(closing)
         if not self.watch():
             with suppress(Empty):
@@ -44,7 +44,7 @@ class Reaper:
                     self._jobs.get_nowait()()
 
     def watch(self) -> bool:
-        """Sees to it that what is idle is closed in time; False if no thread can be had."""
+        """Makes sure that the thread runs, which closes what is idle; False if no thread can be had."""
         self._is_wanted = True
         if self._thread is not None:
             return True
@@ -68,7 +68,7 @@ class Reaper:
             raise
 
     def _is_finished(self) -> bool:
-        """Does what is next; whether there is nothing left to do."""
+        """Does the next job; True if there is nothing left to do."""
         now = time.monotonic()
         expiry = self._sweep(now)
         wait = LINGER_SECONDS if expiry == math.inf else max(0.0, expiry - now)

@@ -50,11 +50,11 @@ def status_error(
     sent: int = 0,
     now: float = 0.0,
 ) -> OVHCloudError:
-    """The error that an answer of this status means, whatever the shape of its body.
+    """The error for an answer with this status, whatever the shape of its body.
 
     Args:
-        url: what was asked.
-        model: name of the model that was asked for.
+        url: the URL that was requested.
+        model: the name of the model that was requested.
         sent: size of the request's body in bytes.
         now: seconds since the epoch, for a Retry-After that is a date.
     """
@@ -76,7 +76,7 @@ def status_error(
 
 
 def event_error(event: Mapping[str, Any], *, body: bytes = b"", model: str | None = None) -> OVHCloudError:
-    """The error that a stream reported in one of its events: what the same HTTP status would have meant."""
+    """The error that an event of a stream reports: the same as for an answer with that HTTP status."""
     error = event.get("error")
     error = error if isinstance(error, Mapping) else event
     code = next((error[key] for key in ("code", "status", "status_code") if error.get(key) is not None), None)
@@ -95,9 +95,9 @@ def limit_reached(wait: float, argument: str, model: str | None, *, has_key: boo
     """The error for a request that is not sent, because the service has said that its limit is reached.
 
     Args:
-        argument: that rules out waiting so long.
+        argument: the argument that rules out waiting that long, such as max_wait=5.
     """
-    hint = " Without a key it takes 2 requests a minute, with one 400: set OVHCLOUD_API_KEY." if not has_key else ""
+    hint = " Without a key it takes 2 requests a minute, with a key 400: set OVHCLOUD_API_KEY." if not has_key else ""
     error = RateLimitError(
         f"The limit for {model} is reached, and the service takes no request for {wait:.0f} s. "
         f"Waiting that long is ruled out by {argument}, so nothing was sent.{hint}"
@@ -107,7 +107,7 @@ def limit_reached(wait: float, argument: str, model: str | None, *, has_key: boo
 
 
 def message_in(body: bytes) -> str:
-    """What an error body says: `error.message`, `message`, or its text; of an HTML page its title."""
+    """The message in an error body: `error.message`, `message`, `detail` or its text; the title of an HTML page."""
     try:
         value = parsed_json(body)
     except ValueError:
@@ -128,9 +128,9 @@ def message_in(body: bytes) -> str:
 
 
 def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait before another try: `Retry-After` (seconds or a date), or on a 429 else `RateLimit-Reset`.
+    """Seconds to wait before another attempt: `Retry-After` (seconds or a date), else on a 429 `RateLimit-Reset`.
 
-    The latter is on every answer of the gateway and tells when its window ends, whatever else has failed.
+    The gateway sends the latter with every answer: it tells when its window ends, whatever else failed.
     """
     for name in ("retry-after", "ratelimit-reset") if status == 429 else ("retry-after",):
         value = headers.get(name, "").strip()
@@ -154,7 +154,7 @@ def _field(body: bytes, name: str) -> str | None:
 
 
 def _page(html: str) -> str:
-    html = html[:PAGE_CHARACTERS]  # the patterns take time by the square of it
+    html = html[:PAGE_CHARACTERS]  # the patterns take quadratic time
     title = re.search(r"<(title|h1)[^>]*>(.*?)</", html, re.IGNORECASE | re.DOTALL)
     text = title[2] if title else re.sub(r"<[^>]*>", " ", html)
     return f"An HTML page, not the API: {text.strip()}"
@@ -164,7 +164,7 @@ def proxy_refusal(proxy: str | None, words: str) -> APIConnectionError:
     """The error for a proxy that refuses to pass a request on.
 
     Args:
-        proxy: its URL without a password; None if the client that the user gave has it.
+        proxy: its URL without a password; None if it is set in the client that the user gave.
         words: what it answered, beginning with the status.
     """
     name = f"The proxy {proxy}" if proxy else "The proxy"

@@ -1,4 +1,4 @@
-"""What is asked and what comes back, as values: all that an endpoint and the transport know of each other.
+"""Requests and answers as values: all that an endpoint and the transport know of each other.
 
 Pure.
 """
@@ -24,8 +24,8 @@ class Content:
     """The body of a request.
 
     Attributes:
-        body: its bytes, or a function that gives them in chunks, afresh for each attempt.
-        media_type: what they are; None for a request without a body.
+        body: its bytes, or a function that returns them in chunks, anew for each attempt.
+        media_type: the Content-Type to send; None for a request without a body.
     """
 
     body: bytes | Callable[[], Iterable[bytes]] = b""
@@ -33,7 +33,7 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Bytes, as far as they are known before they are read."""
+        """How many bytes the body has; 0 if a function returns them."""
         return len(self.body) if isinstance(self.body, bytes) else 0
 
 
@@ -87,11 +87,11 @@ class Request(Protocol[T_co]):
     """A request that knows how to read its answer.
 
     Attributes:
-        method: of HTTP.
-        path: behind the base URL, with its query.
-        model: whose limit it counts against; None if it counts against nobody's.
-        may_repeat: whether it may be sent again after it may have arrived; False for what creates something.
-        largest: bytes that its answer may have, counted as they are decompressed.
+        method: the HTTP method.
+        path: what follows the base URL, with its query.
+        model: the model whose limit it counts against; None if it counts against none.
+        may_repeat: whether to send it again when it may have arrived; False if it creates something.
+        largest: the most bytes that its answer may have, decompressed.
     """
 
     @property
@@ -109,15 +109,15 @@ class Request(Protocol[T_co]):
         """The body to send.
 
         Raises:
-            BadRequestError: it can't be written.
+            BadRequestError: the body can't be serialized.
             PayloadTooLargeError: the service would refuse it for its size.
         """
 
     def read(self, whole: Whole) -> T_co:
-        """What a whole answer means.
+        """The value of a whole answer.
 
         Raises:
-            OVHCloudError: it is an error in spite of its status, or can't be read.
+            OVHCloudError: the answer is an error in spite of its status, or can't be read.
         """
 
 
@@ -125,7 +125,7 @@ class Reader(Protocol[D_co, T_co]):
     """Reads one streamed answer as it arrives.
 
     Attributes:
-        is_done: whether nothing that still comes belongs to the answer.
+        is_done: whether the answer has ended; what still comes is not part of it.
         is_complete: whether the answer is whole, even if the end of the stream is missing.
     """
 
@@ -135,7 +135,7 @@ class Reader(Protocol[D_co, T_co]):
     def is_complete(self) -> bool: ...
 
     def feed(self, data: bytes) -> Iterator[D_co]:
-        """The deltas in these bytes; exhausted before the next call. A falsy one is progress without content.
+        """The deltas in these bytes; exhaust them before the next call. A falsy delta is progress without content.
 
         Raises:
             OVHCloudError: the stream reports an error, or can't be read.
@@ -149,7 +149,7 @@ class Reader(Protocol[D_co, T_co]):
         """
 
     def interrupted(self, problem: str) -> OVHCloudError:
-        """The error for a stream that broke off, with what had arrived."""
+        """The error for a stream that broke off, with the partial answer."""
 
     def result(self, exchange: Exchange) -> T_co:
         """What the deltas so far add up to."""
@@ -159,7 +159,7 @@ class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
     """A request whose answer is read as it arrives.
 
     Attributes:
-        whole_types: beginnings of media types that say that the answer is not a stream.
+        whole_types: prefixes of the media types of answers that are not streams.
     """
 
     @property
@@ -173,7 +173,7 @@ def json_content(body: Mapping[str, Any], *, most: int | None = None) -> Content
     """A body as JSON.
 
     Args:
-        most: bytes that the server is known to take.
+        most: the largest body that the server takes, in bytes.
 
     Raises:
         BadRequestError: a text in it is not Unicode (half of a surrogate pair), or a number is not finite.
@@ -199,6 +199,6 @@ def too_large(body: Mapping[str, Any], size: int) -> PayloadTooLargeError:
     shown = f"; {len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB" if images else ""
     texts = body.get("input") or body.get("messages") or []
     return PayloadTooLargeError(
-        f"The request has {size / 1e6:.2f} MB, and the service takes 2 MB{shown}. It was not sent. "
-        f"Send smaller or fewer images, or less than these {len(texts)} texts or messages."
+        f"The request is {size / 1e6:.2f} MB, and the service takes 2 MB{shown}. It was not sent. "
+        f"Send smaller or fewer images, or fewer than these {len(texts)} texts or messages."
     )

@@ -1,4 +1,4 @@
-"""May I try again, and when?
+"""Decides whether and when to retry.
 
 Pure: a function of the error, the attempt and the time left. It neither sleeps nor draws random numbers.
 """
@@ -16,8 +16,8 @@ class Retry:
 
     Attributes:
         max_retries: further requests after the first; 0 means one request.
-        max_wait: the longest single wait in seconds; if the service asks for more, there is no further try.
-        backoff: ceiling in seconds of the first wait where the service doesn't say how long; doubles each time.
+        max_wait: the longest single wait in seconds; if the service asks for more, there is no retry.
+        backoff: ceiling in seconds of the first wait if the service doesn't say how long; doubles each time, up to 8.
     """
 
     max_retries: int = 2
@@ -25,7 +25,7 @@ class Retry:
     backoff: float = 0.5
 
     def objection(self, wait: float, *, left: float) -> str | None:
-        """The argument that forbids to wait for so long before a request; None if none does.
+        """The argument that rules out waiting so long before a request; None if none does.
 
         Args:
             wait: seconds.

@@ -19,7 +19,7 @@ PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 @dataclass(frozen=True)
 class Route:
-    """By what pools are told apart."""
+    """What connections must have in common to share a pool."""
 
     scheme: str
     host: str
@@ -43,10 +43,10 @@ class Route:
         )
 
     def resolved(self) -> "ResolvedRoute":
-        """With what files and the environment say now.
+        """The route with its proxy and certificates, from files and the environment as they are now.
 
         Raises:
-            APIConnectionError: the certificates can't be read, or the proxy is of a kind that can't be used.
+            APIConnectionError: the certificates can't be read, or the kind of proxy can't be used.
         """
         proxy = self.proxy or self._proxy_of_environment()
         scheme = urlsplit(proxy or "").scheme
@@ -55,7 +55,7 @@ class Route:
         if scheme.startswith("socks") and self.http_backend == "aiohttp":
             raise APIConnectionError(
                 f'The proxy {without_password(proxy or "")} can\'t be used with http_backend="aiohttp", '
-                "which takes http and https proxies."
+                "which takes only http and https proxies."
             )
         if scheme.startswith("socks") and find_spec("socksio") is None:
             raise APIConnectionError(
@@ -78,7 +78,7 @@ class ResolvedRoute:
     """What it takes to open a connection.
 
     Attributes:
-        tls: whom to trust; without certificates where no connection uses it.
+        tls: which certificates to trust; without any if no connection uses TLS.
         proxy: its URL, with user name and password.
     """
 
@@ -88,12 +88,12 @@ class ResolvedRoute:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown."""
+    """A URL without user name and password, for messages."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @cache
 def _unused_tls() -> ssl.SSLContext:
-    """What the HTTP libraries want for plain HTTP too; to read certificates would take 10 ms."""
+    """The HTTP libraries want a context for plain HTTP too; reading certificates for it would take 10 ms."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

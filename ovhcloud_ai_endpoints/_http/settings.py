@@ -1,6 +1,6 @@
-"""Who we are to the service and how patient: one frozen value, and what the environment says of it.
+"""How to reach the service and how long to wait for it: one frozen value, with defaults from the environment.
 
-Pure but for reading environment variables.
+Pure, except that it reads environment variables.
 """
 
 import os
@@ -40,9 +40,9 @@ class Timeouts:
     """The clocks of a call, in seconds; None means no limit.
 
     Attributes:
-        connect: for one connection to be made.
+        connect: for opening one connection.
         first_event: from the call to the whole answer, or to a stream's first event, retries included.
-        idle: between two events of a stream. Pings are no events.
+        idle: between two events of a stream. Pings don't count as events.
         total: from the call to the end of the answer or stream.
     """
 
@@ -56,7 +56,7 @@ class Timeouts:
             if seconds is not None and (
                 isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0
             ):
-                raise ValueError(f"Timeouts.{name} is more than 0 seconds, or None for no limit; not {seconds!r}")
+                raise ValueError(f"Timeouts.{name} must be positive, or None for no limit; got {seconds!r}")
 
     @classmethod
     def of(cls, timeout: Any) -> "Timeouts":
@@ -72,7 +72,7 @@ class Timeouts:
                 return cls(**timeout)
             case object(connect=connect, read=read):  # httpx.Timeout and its like
                 return cls(connect, read, read)
-        raise TypeError(f"timeout is seconds or ovhcloud_ai_endpoints.Timeouts, not {timeout!r}")
+        raise TypeError(f"timeout must be seconds or ovhcloud_ai_endpoints.Timeouts; got {timeout!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     trust_env: bool = True
     http_backend: HTTPBackend = "httpx"
-    http_client: Any = None  # of httpx or of httpx2, neither of which is imported before it is needed
+    http_client: Any = None  # of httpx or httpx2, which are not imported before they are needed
     http_async_client: Any = None
 
     def headers(self) -> dict[str, str]:
@@ -105,7 +105,7 @@ class Settings:
         """
         key = secret(self.api_key)
         if key and (not (key.isascii() and key.isprintable()) or " " in key):
-            raise AuthenticationError(f"The API key holds a blank or a character that no key has. {KEY_ADVICE}")
+            raise AuthenticationError(f"The API key has a blank or a character that no header can hold. {KEY_ADVICE}")
         return key
 
 
@@ -113,7 +113,7 @@ def secret(key: Key | None) -> str:
     """The key itself, without surrounding blanks; empty if there is none."""
     found = key() if callable(key) else key
     if not isinstance(found, str | SecretStr | None):
-        raise TypeError(f"The function given as api_key answered a {type(found).__name__}, not a text")
+        raise TypeError(f"The function given as api_key must return a string; got {type(found).__name__}")
     return (found.get_secret_value() if isinstance(found, SecretStr) else found or "").strip()
 
 
@@ -129,7 +129,7 @@ def environment_base_url() -> str:
 
 
 def is_in_the_clear(url: str) -> bool:
-    """Whether what is sent there can be read on the way: plain HTTP, and not to this machine."""
+    """Whether others can read what is sent to this URL: plain HTTP, and not to this machine."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -140,7 +140,7 @@ def is_in_the_clear(url: str) -> bool:
 
 
 def checked_base_url(url: str) -> str:
-    """The URL without its trailing slash.
+    """The URL without a trailing slash, `/chat/completions` or `/embeddings`.
 
     Raises:
         ValueError: it isn't http(s), or holds a user name, a query or a fragment.
@@ -154,5 +154,5 @@ def checked_base_url(url: str) -> str:
     if not is_good:
         raise ValueError(f"base_url must be an http(s) URL such as {BASE_URL}")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("base_url holds a user name, a query or a fragment; pass keys as api_key=")
+        raise ValueError("base_url must have no user name, query or fragment; pass keys as api_key=")
     return url.removesuffix("/chat/completions").removesuffix("/embeddings")

@@ -30,7 +30,7 @@ class Decoder:
         self._started = False
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
-        """The values of the events that end within these bytes; to be read to the end before the next call.
+        """The values of the events that end within these bytes; exhaust them before the next call.
 
         Raises:
             InvalidResponseError: an event is not JSON, or larger than 16 MiB.
@@ -51,7 +51,7 @@ class Decoder:
                 yield from self._end_line(whole)
 
     def end(self) -> Iterator[dict[str, Any]]:
-        """The value of a last event that no empty line ended, if it is whole."""
+        """The value of the last event, if it is whole and only the empty line after it is missing."""
         try:
             for line in (b"".join(self._line), b""):
                 yield from self._end_line(line)

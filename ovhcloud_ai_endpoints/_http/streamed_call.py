@@ -1,4 +1,4 @@
-"""One call whose answer is a stream, as it is tried, timed and read.
+"""One call whose answer is a stream: its attempts, its clocks and its deltas.
 
 Pure, as `call` is: bytes and the time come in, deltas go out.
 """
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class StreamedCall(Call[T], Generic[D, T]):
-    """From the first attempt to the end of a streamed answer.
+    """One call, from the first attempt to the end of a streamed answer.
 
     Attributes:
         is_over: whether no more bytes come.
@@ -38,11 +38,11 @@ class StreamedCall(Call[T], Generic[D, T]):
         return _timeout(max(self.clocks.left(now), self.settings.timeouts.idle or math.inf))
 
     def is_stream(self) -> bool:
-        """Whether the answer says that it is a stream, or does not say what it is."""
+        """Whether the answer may be a stream, going by its media type."""
         return not self._answer_headers.get("content-type", "").lower().startswith(self._whole_types)
 
     def not_a_stream(self, now: float) -> OVHCloudError:
-        """The error that a whole body means where a stream was asked for."""
+        """The error for a whole body where a stream was asked for."""
         self.clocks.event(now)
         with self.adding_context():
             whole = self.whole()
@@ -52,7 +52,7 @@ class StreamedCall(Call[T], Generic[D, T]):
             return self.with_context(invalid_response("The answer is not a stream", whole.body, whole.headers))
 
     def feed(self, data: bytes | None, arrived: float) -> None:
-        """Takes the next bytes, once `next_delta` has nothing more to give; None is their end."""
+        """Takes the next bytes, or None at their end; call it once `next_delta` has returned None."""
         self.is_over = data is None
         self._paused = 0.0
         self._pending = self._last_deltas() if data is None else self._deltas(data, arrived)
@@ -62,9 +62,9 @@ class StreamedCall(Call[T], Generic[D, T]):
 
         Raises:
             OVHCloudError: the bytes hold an error, or can't be read.
-            APITimeoutError: no event with content has come in time, whatever else has.
-            StreamInterruptedError: the bytes have ended, and the answer is not complete.
-            InvalidResponseError: the bytes have ended, and there was nothing in them.
+            APITimeoutError: no event with content came in time, even if other bytes did.
+            StreamInterruptedError: the bytes ended before the answer was complete.
+            InvalidResponseError: the bytes ended and held no answer.
         """
         with self.adding_context():
             return next(self._pending, None)
@@ -96,11 +96,11 @@ class StreamedCall(Call[T], Generic[D, T]):
                 yield delta
 
     def meaning_of(self, failure: OVHCloudError) -> OVHCloudError | None:
-        """As for a whole answer, but a failure behind a complete one costs nothing."""
+        """As for a whole answer, but a failure after a complete one loses nothing."""
         return None if self._reader.is_complete else super().meaning_of(failure)
 
     def broken_off(self) -> OVHCloudError:
-        """The error for a stream that broke off, with what had arrived."""
+        """The error for a stream that broke off, with the partial answer."""
         return self.with_context(self._reader.interrupted(f"The connection to {self.settings.base_url} was lost"))
 
     def so_far(self) -> T:

@@ -1,4 +1,4 @@
-"""Whom to trust: one TLS context for all connections that trust the same.
+"""TLS contexts: one for all connections that trust the same certificates.
 
 It reads files and environment variables, once for each setting; it opens no connection.
 """
@@ -17,7 +17,7 @@ CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 def tls_context(verify: Verify, *, trust_env: bool) -> ssl.SSLContext:
     """The context for `verify`, which is True, False, a file or folder of certificates, or a context.
 
-    The order for True: SSL_CERT_FILE and its like if `trust_env`, else what the system trusts, else certifi.
+    True means SSL_CERT_FILE and its like if `trust_env`, else the certificates of the system, else those of certifi.
     """
     if isinstance(verify, ssl.SSLContext):
         return verify
@@ -36,7 +36,7 @@ def _context(verify: bool | str) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise APIConnectionError(
             f"The certificates in {verify} can't be read: {error}. "
-            "The name is that of verify=, or of SSL_CERT_FILE or its like in the environment."
+            "Their path comes from verify=, or from an environment variable such as SSL_CERT_FILE."
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""`list_models`: the models that the service has today. Asks it once, and then remembers.
+"""`list_models`: asks the service once which models it has today, and remembers the answer.
 
-A driver: what the answers mean is `reading`'s to say.
+A driver: `reading` interprets the answers.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _lists: Table[tuple[str, SecretStr], list[Model]] = Table(32)
 
 @dataclass(frozen=True)
 class _Listing:
-    """A list of models, as the service or its catalogue has it: its JSON, and the day on which it was asked."""
+    """Requests a list of models of the service or its catalogue; gives its JSON, and the day of the answer."""
 
     path: str
     method: ClassVar[str] = "GET"
@@ -50,19 +50,20 @@ LISTED, DESCRIBED = _Listing("/models"), _Listing("/models_v2")
 def list_models(
     *, base_url: str | None = None, api_key: str = "", refresh: bool = False, offline: bool = False
 ) -> list[Model]:
-    """The models that the service lists, with what is known of each.
+    """The models that the service lists, with the known facts about each.
 
-    The first call asks `GET /v1/models`, which takes no key; later ones give the same list.
+    The first call asks `GET /v1/models`, which needs no key; later calls return the same list.
 
     Args:
-        base_url: of the service, else OVHCLOUD_API_BASE, else OVHcloud's own.
-        api_key: for other servers that ask for one here.
-        refresh: ask again, and also the catalogue behind OVHcloud's web site, which knows what new models can do; the
-            only thing in this package that contacts another host than `base_url`.
-        offline: ask nobody: the bundled catalogue, with its date in `prices_as_of`.
+        base_url: the service's base URL; by default OVHCLOUD_API_BASE, else OVHcloud's own.
+        api_key: for other servers whose list needs a key.
+        refresh: ask again, and also ask the catalogue behind OVHcloud's web site, which knows what new models can do;
+            nothing else in this package contacts a host other than `base_url`.
+        offline: send no request, and return the bundled catalogue, with its date in `prices_as_of`.
 
     Raises:
-        OVHCloudError: the service can't be reached, or answers with something else.
+        OVHCloudError: the service can't be reached, or does not answer with a list of models.
+        ValueError: `base_url` is not an http(s) URL.
     """
     if offline:
         return bundled_models()

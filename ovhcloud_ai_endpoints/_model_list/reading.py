@@ -1,7 +1,7 @@
-"""What the service itself says of its models: `GET /v1/models`, and the catalogue behind its web site.
+"""Reads what the service says about its models: `GET /v1/models`, and the catalogue behind its web site.
 
-Pure. The first is exact on windows and prices and knows no capabilities; the second knows these, in a form with traps:
-its `id` is a page's, the model is `name`; a date may be the text "None" or one that no calendar has; any key may be
+Pure. The first has exact windows and prices, but no capabilities; the second has capabilities, but also traps: its `id`
+is that of a page, the model is `name`; a date may be the text "None" or a day that doesn't exist; any key may be
 missing (OVHcloud's catalogue guide of 2026-07-29, and the catalogue of 2026-08-03).
 """
 
@@ -29,18 +29,18 @@ KINDS: Mapping[str, Kind] = {
 
 
 def merged(known: Iterable[Model], listed: Any, *, date: str | None = None) -> list[Model]:
-    """The models that the service lists, with what was known of them.
+    """The models that the service lists, merged with what was known about them.
 
     Args:
         listed: the body of `GET /v1/models`.
         date: the day on which it was asked, as YYYY-MM-DD.
 
     Raises:
-        InvalidResponseError: it is no such list.
+        InvalidResponseError: it is not a list of models.
     """
     entries = listed.get("data") if isinstance(listed, Mapping) else None
     if not isinstance(entries, list):
-        raise InvalidResponseError("GET /models answered with something that is no list of models")
+        raise InvalidResponseError("The answer to GET /models is not a list of models")
     by_id = {model.id: model for model in known}
     found = []
     for entry in entries:
@@ -53,7 +53,7 @@ def merged(known: Iterable[Model], listed: Any, *, date: str | None = None) -> l
 
 
 def described(known: Iterable[Model], catalogue: Any) -> list[Model]:
-    """The models that were known, with what the catalogue says of them, and those that only it knows.
+    """The known models, updated from the catalogue, and those that only the catalogue has.
 
     Args:
         catalogue: the array of the catalogue's `models_v2`.
@@ -62,7 +62,7 @@ def described(known: Iterable[Model], catalogue: Any) -> list[Model]:
         InvalidResponseError: it is no array.
     """
     if not isinstance(catalogue, Sequence) or isinstance(catalogue, str):
-        raise InvalidResponseError("The catalogue answered with something that is no array")
+        raise InvalidResponseError("The answer of the catalogue is not an array")
     by_id = {model.id: model for model in known}
     for entry in catalogue:
         name = entry.get("name") if isinstance(entry, Mapping) else None
@@ -84,13 +84,13 @@ def _facts_of_listed(entry: Mapping[str, Any], before: Model, date: str | None) 
             for direction, name in (("input", "prompt"), ("output", "completion"))
             if (price := _price(pricing.get(name))) is not None
         }
-        if any(prices.values()):  # what has another unit than tokens is listed as free
+        if any(prices.values()):  # models priced in another unit than tokens are listed as free
             facts |= {"usd_per_million_tokens": {**before.usd_per_million_tokens, **prices}, "prices_as_of": date}
     return {name: value for name, value in facts.items() if value is not None or name == "prices_as_of"}
 
 
 def _kind_of_listed(entry: Mapping[str, Any]) -> Kind:
-    """A model that answers at length is for chat; one that has a window and no answer embeds."""
+    """The likely kind: chat if it has a longest answer, embedding if it has only a window."""
     if not _positive(entry.get("context_length")):
         return "unknown"
     return "chat" if _positive(entry.get("max_completion_tokens")) else "embedding"
@@ -141,13 +141,13 @@ def _positive(value: Any) -> int | None:
 
 
 def _thousands(value: Any) -> int | None:
-    """What is nominally in thousands; 131 is said for 131,072, so it is no more than about right."""
+    """A number given in thousands; only approximate, since the catalogue has 131 for 131,072."""
     found = _positive(value)
     return None if found is None else found * 1000
 
 
 def _price(value: Any) -> float | None:
-    """Dollars per million tokens, of a decimal text of dollars per token, which may be blank."""
+    """Dollars per million tokens, from dollars per token as a decimal text, which may be blank."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The constructor's vocabulary that all model classes share."""
+"""The constructor arguments that all model classes share."""
 
 from ovhcloud_ai_endpoints._options.connection import ConnectionOptions
 

@@ -6,7 +6,7 @@ from ovhcloud_ai_endpoints._http import Settings, aclose, close
 
 
 class ClosesConnections:
-    """A block at whose end the connections of a model object are closed, but never a client that the user gave."""
+    """Closes a model object's connections, also at the end of a `with` block; never a client that the user gave."""
 
     if TYPE_CHECKING:
 
@@ -14,14 +14,14 @@ class ClosesConnections:
         def _ovhcloud_settings(self) -> Settings: ...
 
     def close(self) -> None:
-        """Closes the connections for calls that block, which objects with the same settings share.
+        """Closes the connections of blocking calls, which objects with the same settings share.
 
-        Calls that are under way end as they would; the next call, of whatever object, opens new ones.
+        Calls under way still finish; the next call of any object opens new connections.
         """
         close(self._ovhcloud_settings)
 
     async def aclose(self) -> None:
-        """The same for calls that are awaited on the running loop."""
+        """The same as `close`, for calls awaited on the running loop."""
         await aclose(self._ovhcloud_settings)
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""The constructor's vocabulary, once for the four classes of both frameworks, as pydantic fields.
+"""The constructor arguments that the four classes of both frameworks share, as pydantic fields.
 
-Aliases let arguments of other providers' classes stay as they are; what can't mean anything here is accepted with a
-warning, and anything else is an error that names the nearest argument.
+Aliases accept the argument names of other providers' classes. Arguments that have no meaning here cause a warning, and
+unknown ones an error that names the nearest argument.
 """
 
 import difflib
@@ -28,7 +28,7 @@ from ovhcloud_ai_endpoints._notices import frames_to_the_caller, warn_of_plain_h
 from ovhcloud_ai_endpoints._options.closing import ClosesConnections
 from ovhcloud_ai_endpoints._options.pickling import SHARED, picklable, restored
 
-# Values of arguments without a meaning that say what is so anyway, of which there is no need to warn.
+# Values that describe what we do anyway, so that these arguments need no warning in spite of having no meaning.
 AS_IT_IS: Mapping[str, Any] = {
     "check_embedding_ctx_length": False,
     "encoding_format": "float",
@@ -41,7 +41,7 @@ AS_IT_IS: Mapping[str, Any] = {
 
 
 class ConnectionOptions(ClosesConnections, BaseModel):
-    """How the service is reached: the part of the vocabulary that all four classes have."""
+    """How to reach the service: the arguments that all four classes have."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
 
@@ -62,7 +62,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         "user": "the service has no such field",
     }
 
-    # Those of a class and of its bases.
+    # The tables of a class, merged with those of its bases.
     _ovhcloud_aliases: ClassVar[Mapping[str, str]] = _ALIASES
     _ovhcloud_without_meaning: ClassVar[Mapping[str, str]] = _WITHOUT_MEANING
 
@@ -99,13 +99,13 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         for name in read:
             if name not in known:
                 near = difflib.get_close_matches(name, [*known, *cls._ovhcloud_aliases], n=1, cutoff=0.7)
-                hint = f"did you mean {near[0]!r}?" if near else "extra_body= takes fields of other servers."
+                hint = f"did you mean {near[0]!r}?" if near else "pass fields of other servers in extra_body="
                 raise TypeError(f"{cls.__name__} has no argument {name!r}; {hint}")
         return read
 
     @classmethod
     def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-        """The arguments by the names that they have here, without those that mean nothing."""
+        """The arguments under our names for them, without those that have no meaning here."""
         aliases, without_meaning = cls._ovhcloud_aliases, cls._ovhcloud_without_meaning
         read: dict[str, Any] = {}
         names: dict[str, str] = {}
@@ -117,7 +117,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
                 text = f"{cls.__name__} ignores {name!r}: {without_meaning[name]}"
                 warnings.warn(text, UserWarning, stacklevel=frames_to_the_caller())
             elif meant in read and read[meant] != value:
-                raise TypeError(f"{cls.__name__} got both {names[meant]!r} and {name!r}, which are one argument")
+                raise TypeError(f"{cls.__name__} got both {names[meant]!r} and {name!r}, which are the same argument")
             else:
                 read[meant], names[meant] = value, name
         return read
@@ -141,14 +141,14 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     @classmethod
     def _ovhcloud_http_client(cls, client: Any) -> Any:
         if hasattr(client, "aclose") and not hasattr(client, "close"):
-            raise TypeError("http_client is for calls that block; give an asynchronous client as http_async_client=")
+            raise TypeError("http_client must be a blocking client; pass an asynchronous one as http_async_client=")
         return client
 
     @field_validator("http_async_client")
     @classmethod
     def _ovhcloud_http_async_client(cls, client: Any) -> Any:
         if hasattr(client, "close") and not hasattr(client, "aclose"):
-            raise TypeError("http_async_client is for calls that are awaited; give a blocking client as http_client=")
+            raise TypeError("http_async_client must be an asynchronous client; pass a blocking one as http_client=")
         return client
 
     @field_validator("proxy")
@@ -168,7 +168,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     def _ovhcloud_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not (name.isascii() and value.isascii() and f"{name}{value}".isprintable()):
-                raise ValueError(f"the header {name!r} holds what no header can, such as the end of a line")
+                raise ValueError(f"name and value of the header {name!r} must be printable ASCII, without line ends")
         return headers
 
     @field_validator("base_url", mode="before")
@@ -201,7 +201,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
 
     @property
     def _ovhcloud_settings(self) -> Settings:
-        """What the transport needs to know, as it is now."""
+        """The current settings, for the transport."""
         return Settings(
             api_key=self.api_key,
             base_url=self.base_url,

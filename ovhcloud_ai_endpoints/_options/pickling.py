@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ovhcloud_ai_endpoints._errors import AuthenticationError
 from ovhcloud_ai_endpoints._http import environment_key
 
-# What is alive, and one for all copies.
+# Live objects, which all copies share.
 SHARED = (
     "api_key",
     "verify",
@@ -30,10 +30,10 @@ log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
 def key_that_was_not_pickled() -> str:
-    """Stands where a key was.
+    """Takes the place of a key in a pickle.
 
     Raises:
-        AuthenticationError: always, and not an anonymous call instead.
+        AuthenticationError: always, so that no call is made anonymously instead.
     """
     raise AuthenticationError(
         "This object was pickled, and keys are not. Set OVHCLOUD_API_KEY where it is loaded, or assign its api_key."
@@ -41,10 +41,10 @@ def key_that_was_not_pickled() -> str:
 
 
 def picklable(model: BaseModel, *, has_key: bool) -> dict[str, Any]:
-    """The state of an object without its secrets and with the default of what can't be pickled; the object stays.
+    """An object's state without its secrets, and with defaults for what can't be pickled; the object is unchanged.
 
     Args:
-        has_key: whether it has a key, for which `key_that_was_not_pickled` then stands.
+        has_key: whether it has a key, which `key_that_was_not_pickled` then replaces.
     """
     state = BaseModel.__getstate__(model)
     fields = type(model).model_fields
@@ -59,7 +59,7 @@ def picklable(model: BaseModel, *, has_key: bool) -> dict[str, Any]:
 
 
 def restored(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a pickle, with the key that the environment has in the place of the one that it had."""
+    """The state from a pickle, with the environment's key in place of the one that was not pickled."""
     values, key = state["__dict__"], environment_key()
     if values.get("api_key") is key_that_was_not_pickled and key is not None:
         return {**state, "__dict__": {**values, "api_key": key}}

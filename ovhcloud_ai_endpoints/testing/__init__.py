@@ -5,10 +5,10 @@
         server.reply("Hello.")              # the next answer; without a script a few rules answer
         model.invoke("Hi")
         server.requests[-1].json            # what was sent
-        server.fail("stream-cut")           # one of `FAULTS`, which says what is to be expected of it
+        server.fail("stream-cut")           # one of `FAULTS`, which says what each one causes
 
-It refuses what the gateway refuses. Its "model" is none: it quotes the sentence of the context that fits the question
-best, fills arguments and objects from the text, and hashes letters into vectors.
+It refuses what the gateway refuses. It has no model: it quotes the sentence of the context that fits the question best,
+fills arguments and objects from the text, and hashes letters into vectors.
 """
 
 from ovhcloud_ai_endpoints.testing._faults import FAULTS, Fault

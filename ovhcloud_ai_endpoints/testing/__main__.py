@@ -3,7 +3,7 @@
     python -m ovhcloud_ai_endpoints.testing --port 8000
     python -m ovhcloud_ai_endpoints.testing -- python my_app.py
 
-The command finds the server by its environment variables, as it would find the service.
+The command finds the server through environment variables, as it would find the service.
 """
 
 import argparse
@@ -21,9 +21,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; any that is free if left out")
-    parser.add_argument("--anonymous", action="store_true", help="give the command no key")
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="what to run")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; by default any free one")
+    parser.add_argument("--anonymous", action="store_true", help="set an empty API key")
+    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="command to run with the server")
     options = parser.parse_args()
     with LocalEndpoints(port=options.port) as server:
         environ = server.environ | ({"OVHCLOUD_API_KEY": ""} if options.anonymous else {})

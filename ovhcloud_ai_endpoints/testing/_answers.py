@@ -1,7 +1,7 @@
-"""What the local AI Endpoints says when no script says it: a few rules, and no model.
+"""The answers of the local AI Endpoints when no script has any: a few rules, and no model.
 
 Pure. It quotes the sentence that shares the rarest words with the question, calls the tool whose name the question
-speaks of, and fills arguments and objects from the text.
+mentions, and fills arguments and objects from the text.
 """
 
 import json
@@ -34,7 +34,7 @@ _QUESTION = re.compile(r"^\W*(?:query|question)\W*:\s*(.+?)\s*$", re.IGNORECASE 
 
 
 def answer(chat: Mapping[str, Any], *, thinks: bool) -> Said:
-    """What is said to a chat request.
+    """The answer to a chat request.
 
     Args:
         thinks: whether reasoning comes before the answer.
@@ -149,7 +149,7 @@ def _sorted(value: Any) -> Any:
 
 
 class _Filler:
-    """Fills a schema from a text: numbers, quoted words and proper names, in the order in which they stand there."""
+    """Fills a schema from a text: numbers, quoted words and proper names, in the order in which they appear."""
 
     def __init__(self, text: str) -> None:
         self._text = text

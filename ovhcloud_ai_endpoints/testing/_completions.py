@@ -53,7 +53,7 @@ def events(chat: Mapping[str, Any], said: Said) -> Iterator[bytes]:
     deltas += [{"content": piece} for piece in _pieces(spoken.text or "")]
     for index, (id_, name, arguments) in enumerate(spoken.tool_calls):
         first = {"index": index, "id": id_, "type": "function", "function": {"name": name, "arguments": ""}}
-        if model(resolved(chat)).family == "mistral":  # whose calls come whole
+        if model(resolved(chat)).family == "mistral":  # its calls come in one piece
             function = {"name": name, "arguments": arguments}
             deltas.append({"role": "assistant", "tool_calls": [{**first, "function": function}]})
             continue
@@ -137,7 +137,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def has_empty_stream(chat: Mapping[str, Any]) -> bool:
-    """Whether the template of the model refuses the order of the roles, which a stream shows by being empty."""
+    """Whether the model's template refuses the order of the roles, which makes a stream empty."""
     late = [message["role"] for message in chat["messages"][1:]]
     return "system" in late and model(resolved(chat)).system_first
 

@@ -1,6 +1,6 @@
-"""What goes wrong on the way and at the service: one table, from which tests and docs are made.
+"""What can go wrong on the way and at the service: one table, from which tests and docs are made.
 
-Your app can be tested with it too:
+Test your own app with it too:
 
     @pytest.mark.parametrize("fault", FAULTS)
     def test_my_app_survives(fault):
@@ -43,10 +43,10 @@ class Fault:
     """Something that goes wrong.
 
     Attributes:
-        what: happens, in words.
-        kinds: of requests that it can hit.
-        error: what is raised when each attempt is hit; None if the answer is whole all the same.
-        is_tried_again: whether another attempt is made.
+        what: what happens, in words.
+        kinds: the kinds of request that it can hit.
+        error: the error raised if it hits every attempt; None if the answer is whole all the same.
+        is_tried_again: whether the client makes another attempt.
         reply: the arguments of `LocalEndpoints.reply` that play it; None if no server can, since none is reached.
     """
 
@@ -58,7 +58,7 @@ class Fault:
 
 
 def _before(what: str, error: type[OVHCloudError], reply: Mapping[str, Any] | None) -> Fault:
-    """It hits before there is an answer, so that it does no harm to ask again."""
+    """A fault that hits before there is an answer, so that a retry does no harm."""
     return Fault(what, ALL, error, is_tried_again=True, reply=reply)
 
 
@@ -87,7 +87,7 @@ def _delta(text: str, finish_reason: str | None = None) -> dict[str, Any]:
     return {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}]}
 
 
-TEXT = "Half of it"  # which has been said when a stream breaks
+TEXT = "Half of it"  # what has arrived when a stream breaks off
 
 _HALF = _delta(TEXT)
 _REST = _delta(", and the rest.", "stop")
@@ -105,8 +105,8 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "unreachable": _before("nobody answers the attempt to connect", APITimeoutError, None),
         "reset": _before("the connection is reset before the status line", APIConnectionError, {"raw": [RESET]}),
         "hung-up": _before("the connection is closed before the status line", APIConnectionError, {"raw": [CUT]}),
-        "deaf": _lasting("the request is taken and nothing comes", APITimeoutError, raw=[FOREVER]),
-        "no-http": _lasting("something else than HTTP comes", InvalidResponseError, raw=[b"SSH-2.0-OpenSSH\r\n\r\n"]),
+        "deaf": _lasting("the server takes the request and never answers", APITimeoutError, raw=[FOREVER]),
+        "no-http": _lasting("the answer is not HTTP", InvalidResponseError, raw=[b"SSH-2.0-OpenSSH\r\n\r\n"]),
         "endless-head": _lasting(
             "headers without end",
             InvalidResponseError,
@@ -136,7 +136,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         ),
         "400": _lasting("400", BadRequestError, status=400),
         "401": _lasting("401", AuthenticationError, status=401),
-        "403": _lasting("403 that doesn't speak of authentication", PermissionDeniedError, status=403),
+        "403": _lasting("403 that doesn't mention authentication", PermissionDeniedError, status=403),
         "403-page": _lasting(
             "403 with a proxy's HTML page",
             PermissionDeniedError,
@@ -165,7 +165,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             "a proxy's HTML page", InvalidResponseError, body=_PAGE, headers={"Content-Type": "text/html"}
         ),
         "error-in-body": _lasting("an error, with status 200", InternalServerError, body=_BUSY),
-        "not-an-object": _lasting("JSON that is no object", InvalidResponseError, WHOLE, body=[]),
+        "not-an-object": _lasting("JSON that is not an object", InvalidResponseError, WHOLE, body=[]),
         "nested": _lasting("JSON nested 100,000 deep", InvalidResponseError, WHOLE, body=b'{"a":' * 100_000),
         "not-utf-8": _lasting("bytes that are not UTF-8", InvalidResponseError, WHOLE, body=b'{"id": "\xff"}'),
         "nul": _lasting("NUL bytes", InvalidResponseError, WHOLE, body=b"\x00" * 1000),
@@ -179,7 +179,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             headers={"Content-Encoding": "gzip, gzip"},
         ),
         "vectors-missing": _vectors("fewer vectors than texts"),
-        "vectors-doubled": _vectors("two vectors for a text", _ONE, _ONE),
+        "vectors-doubled": _vectors("two vectors for one text", _ONE, _ONE),
         "vectors-nan": _vectors("a vector with NaN", '{"index": 0, "embedding": [NaN]}'),
         "vectors-infinite": _vectors("a vector with 1e400", '{"index": 0, "embedding": [1e400]}'),
         "vectors-empty": _vectors("a vector without numbers", '{"index": 0, "embedding": []}'),
@@ -206,9 +206,9 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         ),
         "stream-error": _stream("an error instead of an event", InternalServerError, _BUSY),
         "stream-error-after-text": _stream(
-            "an error in the packet of an event", InternalServerError, _event(_HALF) + _event(_BUSY)
+            "an error in the same packet as an event", InternalServerError, _event(_HALF) + _event(_BUSY)
         ),
-        "stream-not-json": _stream("an event that is no JSON", InvalidResponseError, _HALF, "not JSON"),
+        "stream-not-json": _stream("an event that is not JSON", InvalidResponseError, _HALF, "not JSON"),
         "stream-nested": _stream("an event nested 100,000 deep", InvalidResponseError, _HALF, '{"a":' * 100_000),
         "stream-huge": _stream(
             "an event of 100 MB in one line", InvalidResponseError, _HALF, b"data: ", *[b"x" * 1_000_000] * 100
@@ -230,7 +230,7 @@ def fault_named(name: str) -> Fault:
     """The fault of this name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such fault.
     """
     if name not in FAULTS:
         near = ", ".join(difflib.get_close_matches(name, FAULTS, n=3, cutoff=0.3))
@@ -239,7 +239,7 @@ def fault_named(name: str) -> Fault:
 
 
 def hits(fault: Fault, path: str, body: bytes) -> bool:
-    """Whether it can hit a request, and can be played."""
+    """Whether a server can play the fault, and it can hit this request."""
     if fault.reply is None:
         return False
     if path.endswith("/embeddings"):

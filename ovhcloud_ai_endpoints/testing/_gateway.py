@@ -1,7 +1,7 @@
-"""What the gateway in front of the models accepts, checked in the order in which it checks.
+"""Checks what the gateway in front of the models accepts, in the gateway's own order.
 
-Pure: a request and the time in, a refusal or None out. Each behaviour that is documented nowhere is one constant here,
-under the heading "Guesses"; the live suite is to settle them.
+Pure: a request and the time in, a refusal or None out. Each undocumented behaviour is one constant here, under the
+heading "Guesses", for the live suite to settle.
 """
 
 import base64
@@ -18,7 +18,7 @@ from ovhcloud_ai_endpoints._catalogue import Model, bundled_models
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES
 from ovhcloud_ai_endpoints.testing._requests import Request
 
-CATALOGUE = "/rest/v1/models_v2"  # which the service has on a host of its own
+CATALOGUE = "/rest/v1/models_v2"  # the service has it on another host
 PATHS = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET", CATALOGUE: "GET"}
 EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
 
@@ -30,11 +30,11 @@ RETRY_AFTER_ON_429 = True
 RESET_HEADER = "RateLimit-Reset"
 TOO_MANY_INPUTS_STATUS = 400
 EMPTY_TEXT_REFUSED = True
-OVERLONG_TEXT_REFUSED = True  # and not cut; the words are vLLM's
+OVERLONG_TEXT_REFUSED = True  # rather than cut; the wording is vLLM's
 DIMENSIONS_REFUSED_WHERE_FIXED = True
-EMPTY_TOOLS_REFUSED = True  # newer engines do
+EMPTY_TOOLS_REFUSED = True  # as newer engines do
 REMOTE_IMAGES_REFUSED = True
-UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # but for reasoning_content, which is seen to be ignored
+UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # except reasoning_content, which was seen to be ignored
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Gateway:
         if len(request.body) > MAX_REQUEST_BYTES:
             return _json(413, TOO_LARGE_BODY), {}
         if path in {"/v1/models", CATALOGUE}:
-            return None, {}  # asks for no key and detects no wrong one
+            return None, {}  # needs no key, and ignores a wrong one
         if request.api_key is not None and request.api_key not in self.api_keys:
             return _json(403, {"message": FORBIDDEN}), {}
         try:
@@ -225,14 +225,14 @@ class Gateway:
         return _json(429, {"message": "API rate limit exceeded", "request_id": f"{used:032x}"}), headers
 
 
-FORBIDDEN = (  # as captured on 2026-10-06, with its two blanks
+FORBIDDEN = (  # as captured on 2026-10-06, with its double space
     "Forbidden: authentication failed.  Please generate a new one at "
     "https://kepler.ai.cloud.ovh.net/v1/oauth/ovh/authorize?iam_action=publicCloudProject:ai:endpoints/call"
 )
 
 
 def served(name: str) -> Model | None:
-    """The model of this name or alias, in just this casing."""
+    """The model with this name or alias; case matters."""
     return next((model for model in bundled_models() if name in {model.id, *model.aliases}), None)
 
 
@@ -358,7 +358,7 @@ def _check_embeddings(body: Any, *, is_strict: bool) -> Refusal | None:
 
 
 def prompt_tokens(messages: list[dict[str, Any]]) -> int:
-    """A count of about four letters to a token, and a few for each message; an image counts 256."""
+    """An estimate: four characters to a token, 4 tokens more for each message, and 256 for each image."""
     total = 0
     for message in messages:
         content = message.get("content")

@@ -11,7 +11,7 @@ class Request:
 
     Attributes:
         path: with the query, such as "/v1/chat/completions".
-        headers: lower-case names.
+        headers: by lower-case name.
         connection: number of the connection that it came on, from 1.
     """
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class Pause:
-    """Silence, for so many seconds."""
+    """Silence for this many seconds."""
 
     seconds: float
 
@@ -29,7 +29,7 @@ Step = bytes | Pause | _End
 
 @dataclass(frozen=True)
 class Hold:
-    """What is waited for before anything is sent."""
+    """What to wait for before sending anything."""
 
     seconds: float = 0.0
     until: Callable[[], bool] | None = None
@@ -40,7 +40,7 @@ EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 @dataclass(frozen=True)
 class Said:
-    """What the model says, which goes out whole or as a stream, as it was asked for."""
+    """What the model says, sent whole or as a stream, as requested."""
 
     text: str | None = None
     reasoning: str | None = None
@@ -53,13 +53,13 @@ class Said:
 
     @property
     def is_scripted(self) -> bool:
-        """Whether anything is said, or only headers and when to send them are set."""
+        """Whether it has anything to say, and not only headers or a delay."""
         return self.text is not None or self.reasoning is not None or bool(self.tool_calls)
 
 
 @dataclass(frozen=True)
 class Scripted:
-    """What is sent: the steps of a body, or with no status those of the whole connection."""
+    """What to send: the steps of a body or, without a status, those of the whole connection."""
 
     steps: Iterable[Step]
     status: int | None = 200
@@ -70,7 +70,7 @@ class Scripted:
 
 
 def event(value: Any) -> Step:
-    """One event of a stream: an object or text as its data, anything else as it is."""
+    """One event of a stream: an object or string becomes its data; bytes and other steps stay as they are."""
     if isinstance(value, bytes | Pause | _End):
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

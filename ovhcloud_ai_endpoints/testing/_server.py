@@ -38,23 +38,23 @@ from ovhcloud_ai_endpoints.testing._script import (
 )
 
 API_KEY = "local-key"
-HOLD_SECONDS = 0.005  # how often it is asked whether an answer may go
-STATUS_OF_REFUSED_TEMPLATE = 400  # a guess: seen is only what a stream does
+HOLD_SECONDS = 0.005  # between two checks of whether an answer may be sent
+STATUS_OF_REFUSED_TEMPLATE = 400  # a guess: only what a stream does was seen
 
 
 class LocalEndpoints:
-    """A local AI Endpoints, from entering its block to leaving it.
+    """A local AI Endpoints that runs while its `with` block does.
 
     Args:
-        port: the port on 127.0.0.1; 0 is any that is free.
-        api_keys: the keys that are valid; any other is refused with 403.
+        port: the port on 127.0.0.1; 0 picks a free one.
+        api_keys: the valid keys; any other is refused with 403.
         requests_per_minute: limit for each key and model, as a fixed window.
         anonymous_requests_per_minute: the same without a key.
         strict: whether unknown top-level fields are refused, as the service does.
 
     Attributes:
-        requests: what was received, in order.
-        refusals: of the gateway: what was refused with which status, and in which words.
+        requests: the requests received, in order.
+        refusals: the gateway's refusals, in order: path, status and body of each.
         hung_up: number of answers that the client did not wait for.
         failures: names of the faults that were played, in order.
     """
@@ -94,7 +94,7 @@ class LocalEndpoints:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variables with which an app that names neither key nor URL uses this server."""
+        """Environment variables that make an app use this server if it sets neither key nor base URL."""
         return {BASE_URL_VARIABLE: self.base_url, KEY_VARIABLES[0]: self.api_key}
 
     def reply(
@@ -116,8 +116,8 @@ class LocalEndpoints:
     ) -> None:
         """Sets the next answer, or the next `times` answers; several calls queue up.
 
-        A request that the gateway refuses is refused all the same, and uses no script up. What a model says waits for
-        the next chat, whatever is embedded before.
+        A request that the gateway refuses is still refused, and uses up no answer. What a model says waits for the next
+        chat request; embedding requests before it don't use it up.
 
         Args:
             text: with `reasoning`, `tool_calls`, `finish_reason`, `usage`: what the model says, whole or as a stream.
@@ -126,7 +126,7 @@ class LocalEndpoints:
             events: a stream's events: dicts, texts such as "[DONE]", raw bytes, `Pause`, `CUT`, `RESET`.
             raw: everything on the connection, status line included: bytes, `Pause`, `CUT`, `RESET`.
             pause: seconds of silence before anything is sent.
-            until: asked again and again before anything is sent, which happens once it is true.
+            until: called repeatedly; nothing is sent before it returns true.
         """
         headers = dict(headers or {})
         hold = Hold(pause, until)
@@ -145,37 +145,37 @@ class LocalEndpoints:
         self._replies.extend([scripted] * times)
 
     def fail(self, fault: str, *, times: int = 1) -> None:
-        """Lets the next request that it can hit, or the next `times` requests, meet a fault of `FAULTS`, by its name.
+        """Plays a fault of `FAULTS`, by its name, to the next `times` requests that it can hit.
 
         Raises:
-            ValueError: there is none of this name, or no server can play it, because none is reached.
+            ValueError: there is no such fault, or no server can play it, because none is reached.
         """
         reply = fault_named(fault).reply
         if reply is None:
-            raise ValueError(f"No server that is up can play {fault!r}; the block of LocalEndpoints.down() refuses")
+            raise ValueError(f"A running server can't play {fault!r}; to refuse connections, use LocalEndpoints.down()")
         self.reply(**reply, times=times)
         for place in range(len(self._replies) - times, len(self._replies)):
             self._replies[place] = replace(self._replies[place], fault=fault)
 
     def fail_at_random(self, share: float, *, faults: Iterable[str] | None = None, seed: int = 0) -> None:
-        """Lets a share of all requests meet a fault that can hit their kind, from now on until `reset`.
+        """Plays random faults to a share of all requests, each one that can hit its kind, until `reset`.
 
         Args:
             share: from 0 to 1.
-            faults: their names; all if left out. Several are a silence, which an app ends only by its own clocks.
-            seed: the same gives the same again.
+            faults: names to choose from; by default all. Several are a silence that only an app's own timeouts end.
+            seed: the same seed gives the same faults again.
 
         Raises:
-            ValueError: the share is another number, or there is no such fault.
+            ValueError: the share is out of range, or there is no such fault.
         """
         if not 0 <= share <= 1:
-            raise ValueError(f"share is from 0 to 1, not {share!r}")
+            raise ValueError(f"share must be from 0 to 1; got {share!r}")
         names = [name for name in (FAULTS if faults is None else faults) if fault_named(name)]
-        self._random = (share, random.Random(seed), names)  # noqa: S311 - to be repeated, not secret
+        self._random = (share, random.Random(seed), names)  # noqa: S311 - repeatable, not secret
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """A block in which connections are refused, as if the service were down; those that are open are closed."""
+        """Refuses connections within a `with` block, as if the service were down; open ones are closed."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
         try:
             yield
@@ -185,13 +185,13 @@ class LocalEndpoints:
 
     @property
     def unplayed(self) -> int:
-        """How many answers of the script are still to come."""
+        """How many scripted answers are still to come."""
         return len(self._replies)
 
     def reset(self) -> None:
-        """Forgets what was received and the scripts that were not played, and lets no more fail at random.
+        """Forgets received requests and unplayed answers, and ends `fail_at_random`.
 
-        What this process has learned of this server, its limits and the size of requests, is forgotten too.
+        Also makes this process forget what it has learned of this server: its limits, and the size of requests.
         """
         self.requests.clear()
         self._replies.clear()
@@ -243,7 +243,7 @@ class LocalEndpoints:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
         self._open.add(writer)
-        # asyncio does so only for sockets that it has made itself; else each answer waits 40 ms for an acknowledgement.
+        # asyncio does this only for sockets that it made; without it each answer waits 40 ms for an acknowledgement.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = _Connection(self._answer, self._connections, reader, writer)
         try:
@@ -257,7 +257,7 @@ class LocalEndpoints:
             connection.close()
 
     def _answer(self, request: Request) -> Scripted:
-        """What to send to a request: a refusal, the next of the script, or what the rules say."""
+        """What to send to a request: a refusal, the next scripted answer, or what the rules say."""
         self.requests.append(request)
         refusal, headers = self._gateway.admit(request, time.monotonic())
         if refusal is not None:
@@ -270,7 +270,7 @@ class LocalEndpoints:
         if isinstance(scripted, Said):
             scripted = _spoken(request, scripted)
         if scripted.status == 429:
-            return scripted  # which says itself what it says of the limit
+            return scripted  # it has its own headers about the limit
         return replace(scripted, headers={**headers, **scripted.headers})
 
     def _fail_perhaps(self, request: Request, share: float, chance: random.Random, names: list[str]) -> None:
@@ -280,7 +280,7 @@ class LocalEndpoints:
             self._replies.rotate()  # it comes first
 
     def _scripted(self, request: Request) -> Said | Scripted:
-        """The next of the script; what a model says is for the next chat, and waits while texts are embedded."""
+        """The next scripted answer for this request; what a model says waits for the next chat request."""
         is_chat = request.path.startswith("/v1/chat/completions")
         for place, scripted in enumerate(self._replies):
             is_said = scripted.is_scripted if isinstance(scripted, Said) else scripted.is_stream
@@ -376,7 +376,7 @@ class _Connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._writer.transport.abort()
         elif step is not CUT:
-            raise TypeError(f"A script's steps are bytes, Pause, CUT and RESET, not {step!r}")
+            raise TypeError(f"A step must be bytes, Pause, CUT or RESET; got {step!r}")
         return False
 
     async def _write(self, data: bytes | None) -> None:
@@ -402,7 +402,7 @@ class _HungUpError(Exception):
 
 
 def _what_is_said(said: Said, name: str) -> dict[str, Any]:
-    """What the rules say, with tool calls as models of this family make them."""
+    """What the rules say, with the ids of tool calls in the form of the model's family."""
     calls = said.tool_calls
     if model(name).family == "mistral":
         calls = tuple((f"tool{place:05}", *call[1:]) for place, call in enumerate(calls))
@@ -419,7 +419,7 @@ def _head(status: int, answer: Scripted) -> h11.Response:
 
 
 def _spoken(request: Request, said: Said) -> Scripted:
-    """What the rules or a script say, in the shape that was asked for."""
+    """What the rules or a script say, in the requested form."""
     as_json = {"Content-Type": "application/json", **said.headers}
     if request.path.startswith("/v1/models"):
         return Scripted([json.dumps(_completions.models()).encode()], 200, headers=as_json)

@@ -196,9 +196,9 @@ class TestToolCalls:
         assert "parallel_tool_calls" not in server.requests[-1].json
 
     def test_that_are_no_functions_are_an_error(self, model: ChatOVHCloud) -> None:
-        with pytest.raises(ValueError, match="calls functions only"):
+        with pytest.raises(ValueError, match="must be functions"):
             model.bind_tools([{"type": "web_search"}])
-        with pytest.raises(ValueError, match="calls functions only"):
+        with pytest.raises(ValueError, match="must be functions"):
             model.invoke("Hello", tools=[get_weather])
 
     def test_no_tools_is_none_on_the_wire(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
@@ -278,7 +278,7 @@ class TestStructuredOutput:
         assert model.with_structured_output(Ticket).invoke(self.NOTE) == Ticket(subject="x", priority=1)
 
     def test_by_no_method_is_an_error(self, model: ChatOVHCloud) -> None:
-        with pytest.raises(ValueError, match="json_schema, function_calling, json_mode; not 'json_scheme'"):
+        with pytest.raises(ValueError, match="json_schema, function_calling, json_mode; got 'json_scheme'"):
             model.with_structured_output(Ticket, method="json_scheme")
 
     @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
@@ -371,7 +371,7 @@ class TestErrors:
     def test_unknown_argument_of_a_call_is_told_before_a_request(
         self, server: LocalEndpoints, model: ChatOVHCloud, call: Any
     ) -> None:
-        with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
+        with pytest.raises(TypeError, match="'temprature'. Did you mean 'temperature'"):
             call(model.bind(temprature=1), "Hello")
 
         assert server.requests == []

@@ -235,7 +235,7 @@ def test_cache_that_fails_is_told_with_what_is_done(server: LocalEndpoints, embe
 
 
 def test_one_text_is_no_list_of_texts(server: LocalEndpoints, embed_batch: Any) -> None:
-    with pytest.raises(TypeError, match="A list of texts is embedded, not a str;"):
+    with pytest.raises(TypeError, match="texts must be a list of strings; got a str"):
         embed_batch(OVHCloudEmbeddings(), "hello")
     assert server.requests == []
 
@@ -297,5 +297,5 @@ async def test_cancelled_limiter_leaves_no_task_behind(server: LocalEndpoints) -
 def test_vectors_of_another_width_than_asked_for_are_an_error(server: LocalEndpoints, embed_batch: Any) -> None:
     server.reply(body={"data": [{"embedding": [1.0, 2.0]}]})
 
-    with pytest.raises(InvalidResponseError, match="2 wide, though 64 were asked for"):
+    with pytest.raises(InvalidResponseError, match="2 dimensions, though 64 were asked for"):
         embed_batch(OVHCloudEmbeddings(model="Qwen3-Embedding-8B", dimensions=64), ["x"])

@@ -239,13 +239,13 @@ class TestStructuredOutput:
 
     @pytest.mark.parametrize("wrong", [list[Ticket], dict, None, TICKET])
     def test_what_is_no_class_is_an_error_that_says_so(self, llm: ChatOVHCloud, wrong: Any) -> None:
-        with pytest.raises(TypeError, match="output_cls is a pydantic class"):
+        with pytest.raises(TypeError, match="output_cls must be a pydantic class"):
             llm.structured_predict(wrong, self.PROMPT, note=self.NOTE)
 
     def test_error_has_the_text_and_says_why(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply('{"subject": "str', finish_reason="length")
 
-        with pytest.raises(ValueError, match=r"no Ticket: it was cut at max_tokens; raise it.*said: .*str"):
+        with pytest.raises(ValueError, match=r"not a valid Ticket: it was cut at max_tokens; raise it.*said: .*str"):
             llm.structured_predict(Ticket, self.PROMPT, note=self.NOTE)
 
     def test_stream_that_is_left_is_hung_up(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
@@ -459,5 +459,5 @@ def test_call_without_arguments_that_was_cut_is_no_object(server: LocalEndpoints
     llm = ChatOVHCloud(model="gpt-oss-120b", pydantic_program_mode=PydanticProgramMode.FUNCTION)
     server.reply(tool_calls=[("Anything", "")], finish_reason=reason)
 
-    with pytest.raises(ValueError, match="no Anything"):
+    with pytest.raises(ValueError, match="not a valid Anything"):
         llm.structured_predict(Anything, PromptTemplate("?"))

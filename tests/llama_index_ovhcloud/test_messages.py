@@ -145,7 +145,7 @@ def test_nothing_is_fetched(kind: Any) -> None:
     ("block", "said"),
     [
         (ImageBlock(), "neither data nor a path"),
-        (DocumentBlock(data="é".encode("latin-1"), document_mimetype="text/plain"), "no text in UTF-8"),
+        (DocumentBlock(data="é".encode("latin-1"), document_mimetype="text/plain"), "not UTF-8 text"),
         (DocumentBlock(data=b"a\x00b"), "an unknown type"),
         (DocumentBlock(data=b"\xff\xfe\x80"), "an unknown type"),
         (VideoBlock(video=b"x", video_mimetype="video/mp4"), "VideoBlock"),

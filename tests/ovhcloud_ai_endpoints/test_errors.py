@@ -139,7 +139,7 @@ def test_known_model_that_is_not_found_may_be_retired() -> None:
     [
         ("bge-m3", "chat/completions", "bge-m3 is for embedding and does not chat."),
         ("gpt-oss-20b", "embeddings", "gpt-oss-20b is a chat model; use ChatOVHCloud, or one of bge-m3, "),
-        ("GPT-OSS-20b", "chat/completions", "The service knows 'GPT-OSS-20b' as gpt-oss-20b, in just this spelling."),
+        ("GPT-OSS-20b", "chat/completions", "The service knows 'GPT-OSS-20b' only as gpt-oss-20b; use that name."),
         ("gpt-oss-20b", "chat/completions", "gpt-oss-20b was served on 2026-10-05; it may have been retired since."),
         ("qwen3-32b", "chat/completions", "The model 'qwen3-32b' has been retired; use Qwen3.6-27B, for example."),
         ("gpt-oss-12b", "chat/completions", "The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b"),
@@ -210,7 +210,7 @@ def test_the_drawn_tree_holds_every_error() -> None:
         ),
         ("Qwen2.5-VL-72B-Instruct", "no reasoning effort", "takes no reasoning_effort."),
         ("gpt-oss-120b", "gpt-oss-120b is not a multimodal model", "Models that see images: Qwen3.8-27B, "),
-        ("Qwen3.6-27B", "At most 5 image(s) may be provided in one prompt.", "takes 5 images in a request."),
+        ("Qwen3.6-27B", "At most 5 image(s) may be provided in one prompt.", "takes at most 5 images per request."),
         ("Qwen2.5-VL-72B-Instruct", "the image is not base64", "the image is not base64. [HTTP"),
         ("Qwen2.5-VL-72B-Instruct", "does not support tools", "Models that call tools: Qwen3.8-27B, "),
         ("Qwen3Guard-Gen-8B", "does not support response_format", "Models that give objects: Qwen3.8-27B, "),
@@ -236,14 +236,14 @@ def test_request_that_is_too_large_is_told_with_its_sizes() -> None:
     error = too_large(body, 2_500_100)
 
     assert str(error) == (
-        "The request has 2.50 MB, and the service takes 2 MB; 1 image(s) make up 2.00 MB. It was not sent. "
-        "Send smaller or fewer images, or less than these 1 texts or messages."
+        "The request is 2.50 MB, and the service takes 2 MB; 1 image(s) make up 2.00 MB. It was not sent. "
+        "Send smaller or fewer images, or fewer than these 1 texts or messages."
     )
 
 
 NO_MESSAGE = "The service answered with status 404 and no message."
 SLOW_DOWN = (
-    "With a key the limit is 400 requests a minute for each model, without one 2. "
+    "The limit is 400 requests a minute for each model with a key, and 2 without. "
     "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
 )
 SAID = [
@@ -257,7 +257,7 @@ SAID = [
             'Without a key (api_key="") the service answers anonymously, at 2 requests a minute for each model.'
         ),
     ),
-    (403, "No", {}, "No. The project of this key may not use the service; a payment method may be missing."),
+    (403, "No", {}, "No. The project of this key may not use the service; perhaps it lacks a payment method."),
     (404, "", {}, NO_MESSAGE),
     (
         404,
@@ -315,7 +315,7 @@ SAID = [
         400,
         "Input is too long",
         {"model": "bge-m3", "url": "https://h/v1/embeddings"},
-        "Input is too long. bge-m3 takes 8,192 tokens of a text.",
+        "Input is too long. bge-m3 takes at most 8,192 tokens per text.",
     ),
     (
         400,
@@ -343,7 +343,7 @@ def test_limit_says_how_long_and_what_forbids_to_wait() -> None:
         "out by max_wait=5, so nothing was sent."
     )
     assert str(without_key) == (
-        f"{error} Without a key it takes 2 requests a minute, with one 400: set OVHCLOUD_API_KEY."
+        f"{error} Without a key it takes 2 requests a minute, with a key 400: set OVHCLOUD_API_KEY."
     )
 
 
@@ -394,8 +394,8 @@ def test_error_in_an_event_comes_with_what_is_known_of_the_model() -> None:
 @pytest.mark.parametrize("name", ["input", "messages"])
 def test_request_that_is_too_large_is_told_with_its_number_of_texts(name: str) -> None:
     assert str(too_large({name: ["a", "b"]}, 2_304_000)) == (
-        "The request has 2.30 MB, and the service takes 2 MB. It was not sent. "
-        "Send smaller or fewer images, or less than these 2 texts or messages."
+        "The request is 2.30 MB, and the service takes 2 MB. It was not sent. "
+        "Send smaller or fewer images, or fewer than these 2 texts or messages."
     )
 
 
@@ -452,7 +452,7 @@ def test_wait_that_is_asked_for_is_told() -> None:
     error = status_error(429, {"ratelimit-reset": "12"}, b"slow")
 
     assert error.retry_after == 12
-    assert error.message == f"slow. The service asks for 12 s of waiting. {SLOW_DOWN}"
+    assert error.message == f"slow. The service asks to wait 12 s. {SLOW_DOWN}"
     assert status_error(503, {"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, b"").retry_after == 60
 
 

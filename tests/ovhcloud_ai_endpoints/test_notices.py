@@ -82,8 +82,8 @@ def test_answer_of_reasoning_only_is_told_once_and_flagged(server: LocalEndpoint
     told = heard(ask)
 
     said = (
-        "gpt-oss-120b has not answered, because it was cut at max_tokens; raise it, or lower reasoning_effort "
-        "(low, medium, high). Its reasoning is in the message."
+        "gpt-oss-120b reasoned without answering, because it was cut at max_tokens; raise it, or lower "
+        "reasoning_effort (low, medium, high). Its reasoning is in the message."
     )
     assert told == [(service.EmptyAnswerWarning, said)]
 
@@ -110,8 +110,8 @@ def test_model_that_is_not_known_is_logged_once(caplog: pytest.LogCaptureFixture
     ChatOptions(model="other", context_window=9_000)
 
     unknown = (
-        "{} is not in the catalogue of 2026-10-05, so that its window is not known, nor whether it calls tools; "
-        "context_window= and is_function_calling_model= say so."
+        "{} is not in the catalogue of 2026-10-05, so its window and whether it calls tools are unknown; "
+        "set context_window= and is_function_calling_model=."
     )
     near = " The nearest names are gpt-oss-120b, gpt-oss-20b, Qwen3Guard-Gen-8B."
     assert caplog.messages == [unknown.format("gpt-oss-12b") + near, unknown.format("mistral@latest")]
@@ -130,7 +130,7 @@ def test_answer_that_ended_without_saying_anything_is_logged(
     server.reply("", reasoning="hm", finish_reason="stop", times=2)
 
     assert heard(ask) == []
-    assert caplog.messages == ["gpt-oss-120b has reasoned and not answered; its reasoning is in the message"]
+    assert caplog.messages == ["gpt-oss-120b reasoned without answering; its reasoning is in the message"]
 
 
 def test_each_thing_is_told_once_for_each_that_it_is_about() -> None:
@@ -148,7 +148,7 @@ def test_each_thing_is_told_once_for_each_that_it_is_about() -> None:
 def test_client_for_the_other_way_of_calling_is_told_of() -> None:
     told = heard(lambda: warn_of_other_client("http_client", "http_async_client"))
 
-    said = "http_client does not serve this call, which uses connections of its own; give http_async_client too"
+    said = "This call can't use http_client and opens its own connections; pass http_async_client too"
     assert told == [(UserWarning, said)]
 
 

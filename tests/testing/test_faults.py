@@ -64,7 +64,7 @@ def test_share_of_requests_fails_by_chance_and_the_same_again(server: LocalEndpo
 
 @pytest.mark.parametrize("arguments", [{"share": 5}, {"share": -1}, {"share": 0.5, "faults": ["no such"]}])
 def test_chance_that_can_not_be_is_an_error(server: LocalEndpoints, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"share is from 0 to 1|no fault"):
+    with pytest.raises(ValueError, match=r"share must be from 0 to 1|no fault"):
         server.fail_at_random(**arguments)
 
 

@@ -553,7 +553,7 @@ class TestWhatIsKnown:
                 [event({"content": "half"})],
                 (
                     "The stream ended before the answer did. 4 characters of text had arrived; they are in "
-                    "this error's partial. Ask again, or go on from there."
+                    "this error's .partial. Ask again, or continue from there."
                 ),
             ),
             (

@@ -87,23 +87,21 @@ def test_choice_of_no_tool_names_those_there_are(choice: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("temprature", "; did you mean 'temperature'"), ("tool", "; did you mean 'tools'"), ("zzz", "")]
+    ("name", "hint"), [("temprature", " Did you mean 'temperature'?"), ("tool", " Did you mean 'tools'?"), ("zzz", "")]
 )
 def test_unknown_parameter_names_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(TypeError) as caught:
         body(**{name: 1})
 
-    assert str(caught.value) == f"The service takes no {name!r}{hint}. For servers that do, there is extra_body=."
+    assert str(caught.value) == f"The service does not accept {name!r}.{hint} For servers that do, use extra_body=."
 
 
 @pytest.mark.parametrize("tool", ["search", {"type": "web_search"}, {"type": "function", "name": "f"}])
 def test_what_is_no_function_is_told_with_the_form_of_one(tool: Any) -> None:
-    with pytest.raises(ValueError, match="functions only") as caught:
+    with pytest.raises(ValueError, match="must be functions") as caught:
         body(tools=[TOOL, tool])
 
-    assert str(caught.value) == (
-        f"The service calls functions only, as {{'type': 'function', 'function': …}}; not {tool!r}"
-    )
+    assert str(caught.value) == (f"Tools must be functions, as {{'type': 'function', 'function': …}}; got {tool!r}")
 
 
 def test_request_keeps_what_the_answer_is_read_with() -> None:

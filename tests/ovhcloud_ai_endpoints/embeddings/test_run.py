@@ -67,7 +67,7 @@ def test_text_that_is_too_large_alone_is_sent_alone() -> None:
 
 
 def test_tokens_are_no_text() -> None:
-    with pytest.raises(TypeError, match="number 1, from 0, is of type list"):
+    with pytest.raises(TypeError, match="number 1, counting from 0, is of type list"):
         list(batches(["a", [1, 2]], size=25))  # type: ignore[list-item]
 
 
@@ -150,7 +150,7 @@ def test_run_that_fails_keeps_what_is_done() -> None:
     embedding.fail(InternalServerError("boom", status=500))
 
     assert embedding.next_batch() is None
-    with pytest.raises(EmbeddingsInterruptedError, match="2 of 4 texts are embedded, then: boom") as caught:
+    with pytest.raises(EmbeddingsInterruptedError, match="Embedded 2 of 4 texts, then failed: boom") as caught:
         embedding.result()
     assert caught.value.vectors == {0: [1.0], 1: [2.0]}
     assert caught.value.remaining == {2: "text 2", 3: "text 3"}
@@ -215,7 +215,7 @@ def test_vectors_of_another_width_than_before_are_an_error() -> None:
     assert second is not None
     embedding.take(first[0], Vectors([[1.0], [2.0]], 3))
 
-    with pytest.raises(InvalidResponseError, match="2 wide, those before were 1"):
+    with pytest.raises(InvalidResponseError, match="2 dimensions; those before had 1"):
         embedding.take(second[0], Vectors([[3.0, 4.0]], 3))
 
 
@@ -225,7 +225,7 @@ def test_vectors_that_are_not_as_wide_as_was_asked_are_an_error() -> None:
     assert first is not None
     assert first[1].body["dimensions"] == 3
 
-    with pytest.raises(InvalidResponseError, match=r"^The vectors are 2 wide, though 3 were asked for$"):
+    with pytest.raises(InvalidResponseError, match=r"^The vectors have 2 dimensions, though 3 were asked for$"):
         embedding.take(first[0], Vectors([[1.0, 2.0]] * 2, 3))
 
     embedding.take(first[0], Vectors([[1.0, 2.0, 3.0]] * 2, 3))
@@ -281,13 +281,13 @@ def test_what_is_no_list_is_told_with_its_type(texts: Any, kind: str) -> None:
     with pytest.raises(TypeError) as caught:
         EmbeddingRun(texts, model="m", base_url="http://h")
 
-    assert str(caught.value) == (f"A list of texts is embedded, not a {kind}; iterators are for embed_iter (LangChain)")
+    assert str(caught.value) == f"texts must be a list of strings; got a {kind}. LangChain's embed_iter takes iterators"
 
 
 def test_part_of_a_longer_input_says_where_it_is() -> None:
-    with pytest.raises(TypeError, match="number 100, from 0, is of type int"):
+    with pytest.raises(TypeError, match="number 100, counting from 0, is of type int"):
         EmbeddingRun([5], model="m", base_url="http://h", start=100)  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="number 0, from 0, is of type int"):
+    with pytest.raises(TypeError, match="number 0, counting from 0, is of type int"):
         EmbeddingRun([5], model="m", base_url="http://h")  # type: ignore[list-item]
 
     embedding = run(2, start=100)
@@ -296,8 +296,8 @@ def test_part_of_a_longer_input_says_where_it_is() -> None:
     with pytest.raises(EmbeddingsInterruptedError) as caught:
         embedding.result()
     assert caught.value.message == (
-        "0 of 2 texts from number 100 on are embedded, then: boom This error's vectors and remaining hold both; "
-        "embed what remains to go on."
+        "Embedded 0 of 2 texts from number 100 on, then failed: boom "
+        "The vectors are in this error's .vectors; to go on, embed the texts in its .remaining."
     )
     assert caught.value.remaining == {100: "text 0", 101: "text 1"}
     assert caught.value.usage == embedding.usage
@@ -429,7 +429,7 @@ def test_smaller_requests_are_told_in_the_log(caplog: pytest.LogCaptureFixture) 
     embedding.refused(alone[0], refused(400, "the input is too long: 10 tokens"))
 
     assert caplog.messages == [
-        "A request for m was refused for its size; from now on they hold at most 1 texts and 1,900,000 bytes",
+        "A request to m was refused for its size; requests now hold at most 1 texts and 1,900,000 bytes",
         "Text number 0 was cut from 6 to 4 characters: the input is too long: 10 tokens.",
     ]
 

@@ -99,7 +99,7 @@ class TestSizes:
 
         assert embedding(texts, max_concurrency=1) == right(texts)
         assert counts(server) == [2, 11, 11, 24]
-        assert "from now on they hold at most" in caplog.text
+        assert "requests now hold at most" in caplog.text
 
     def test_refusal_of_what_is_surely_not_too_large_teaches_nothing(
         self, server: LocalEndpoints, embedding: Embedding, right: Any

@@ -213,7 +213,7 @@ class TestRetries:
     def test_wait_beyond_the_limit_is_not_begun_and_told(self, server: LocalEndpoints, ask: Any) -> None:
         server.reply(status=429, headers={"Retry-After": "3600"})
 
-        with pytest.raises(RateLimitError, match="asks for 3600 s"):
+        with pytest.raises(RateLimitError, match="asks to wait 3600 s"):
             ask()
 
         assert len(server.requests) == 1
@@ -268,7 +268,7 @@ class TestErrors:
         message: Any = {"role": "user", "content": "x" * 2_100_000}
         request = chat_request([message], {}, model="gpt-oss-120b", base_url=BASE_URL)
 
-        with pytest.raises(PayloadTooLargeError, match=r"has 2\.10 MB.* was not sent.* 1 texts or messages"):
+        with pytest.raises(PayloadTooLargeError, match=r"is 2\.10 MB.* was not sent.* 1 texts or messages"):
             client.send(request)
         assert server.requests == []
 

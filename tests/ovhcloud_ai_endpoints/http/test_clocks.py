@@ -102,6 +102,6 @@ def test_error_says_which_clock_ran_out(timeouts: Timeouts, events: list[float],
         watch.event(event)
 
     assert str(watch.expired()) == (
-        f"{said}. Set timeout=Timeouts({clock}=...) higher to wait longer. "
-        "A reasoning model may think for minutes, which a stream shows and a lower reasoning_effort shortens."
+        f"{said}. To wait longer, raise timeout=Timeouts({clock}=...). "
+        "A reasoning model may think for minutes: stream to watch it, or lower reasoning_effort."
     )

@@ -434,7 +434,7 @@ def test_without_a_key_it_is_said_what_one_would_allow() -> None:
     settings = Settings(base_url="http://short.example/v1", retry=Retry(max_wait=10))
     limiter(settings.base_url, "", "m").record(0, 429, headers(reset=30))
 
-    with pytest.raises(RateLimitError, match="with one 400: set OVHCLOUD_API_KEY"):
+    with pytest.raises(RateLimitError, match="with a key 400: set OVHCLOUD_API_KEY"):
         Call(settings, ASKED).begin_attempt(0, 0.5)
 
 

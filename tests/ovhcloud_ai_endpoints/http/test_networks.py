@@ -209,10 +209,10 @@ class TestGivenClients:
         }
 
     def test_for_one_way_of_calling_are_told_of_when_the_other_is_used(self, settings: Settings) -> None:
-        with httpx.Client() as given, pytest.warns(UserWarning, match="give http_async_client too"):
+        with httpx.Client() as given, pytest.warns(UserWarning, match="pass http_async_client too"):
             asyncio.run(AsyncClient(replace(settings, http_client=given)).send(REQUEST))
         given_async = httpx.AsyncClient()
-        with pytest.warns(UserWarning, match="give http_client too"):
+        with pytest.warns(UserWarning, match="pass http_client too"):
             Client(replace(settings, http_async_client=given_async)).send(REQUEST)
         asyncio.run(given_async.aclose())
 

@@ -105,7 +105,7 @@ class TestTheServicesList:
 
     @pytest.mark.parametrize("body", [[], None, {"data": None}, {}, "x"])
     def test_something_else_is_an_error(self, body: Any) -> None:
-        with pytest.raises(service.InvalidResponseError, match=r"^GET /models answered with something that is no list"):
+        with pytest.raises(service.InvalidResponseError, match=r"^The answer to GET /models is not a list"):
             merged([], body)
 
     @pytest.mark.parametrize("length", [0, -1, True, math.inf, math.nan, "9", None])
@@ -186,9 +186,7 @@ class TestTheCatalogue:
 
     @pytest.mark.parametrize("catalogue", [{}, "x", None, 5])
     def test_something_else_is_an_error(self, catalogue: Any) -> None:
-        with pytest.raises(
-            service.InvalidResponseError, match=r"^The catalogue answered with something that is no array"
-        ):
+        with pytest.raises(service.InvalidResponseError, match=r"^The answer of the catalogue is not an array"):
             described([], catalogue)
 
     def test_leaves_what_it_does_not_say(self) -> None:

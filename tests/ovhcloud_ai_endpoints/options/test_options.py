@@ -132,7 +132,7 @@ def test_arguments_of_a_call_win_and_none_is_unset() -> None:
 
 
 def test_argument_of_the_constructor_is_told_apart_from_an_unknown_one() -> None:
-    with pytest.raises(TypeError, match="'timeout' is set when ChatOptions is made, not in a call"):
+    with pytest.raises(TypeError, match="Set 'timeout' when creating ChatOptions; a call can't change it"):
         ChatOptions(model="m")._ovhcloud_request([], {"timeout": 5})
 
 
@@ -142,7 +142,7 @@ def test_two_names_in_a_call_are_an_error() -> None:
 
 
 def test_unknown_argument_of_a_call_is_an_error() -> None:
-    with pytest.raises(TypeError, match=r"no 'top_k'.*extra_body"):
+    with pytest.raises(TypeError, match=r"accept 'top_k'.*extra_body"):
         ChatOptions(model="m")._ovhcloud_request([], {"top_k": 3})
 
 
