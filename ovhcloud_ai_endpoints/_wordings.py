@@ -42,7 +42,6 @@ LIVE_2026_09 = "calls to the service on 2026-09-06"
 VLLM = "vLLM"
 FAMILY = "OpenAI's API, and servers that speak it"
 
-# In the order in which they are looked for: of several that match, the first counts.
 WORDINGS = (
     Wording(
         "authentication failed",

@@ -19,14 +19,13 @@ from ovhcloud_ai_endpoints._errors import (
     hide,
     request_id,
 )
-from ovhcloud_ai_endpoints._http.clocks import Clocks
+from ovhcloud_ai_endpoints._http.clocks import LONGEST, Clocks
 from ovhcloud_ai_endpoints._http.limits import Limiter, limiter
 from ovhcloud_ai_endpoints._http.refusals import invalid_response, limit_reached, proxy_refusal, status_error
 from ovhcloud_ai_endpoints._http.request import Request, Whole
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._values import Exchange
 
-LONGEST_TIMEOUT = 1e8  # seconds; sockets take no more than some centuries
 MAX_ERROR_BYTES = 64 * 1024
 ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})  # others can inflate a byte more than a thousandfold
 
@@ -122,11 +121,11 @@ class Call(Generic[T]):
 
     def connect_timeout(self, now: float) -> float | None:
         """Seconds allowed for connecting; None for no limit."""
-        return _timeout(min(self.clocks.left(now), self.settings.timeouts.connect or math.inf))
+        return timeout(min(self.clocks.left(now), self.settings.timeouts.connect or math.inf))
 
     def read_timeout(self, now: float) -> float | None:
         """Seconds for a single read of the head, for clients that bound only single reads; None for no limit."""
-        return _timeout(self.clocks.left(now))
+        return timeout(self.clocks.left(now))
 
     def body_timeout(self, now: float) -> float | None:
         """Seconds for a single read of the body, for clients that bound only single reads; None for no limit."""
@@ -304,5 +303,6 @@ class Call(Generic[T]):
         return self._status is not None and 200 <= self._status < 300
 
 
-def _timeout(seconds: float) -> float | None:
-    return None if seconds == math.inf else min(max(seconds, 0.001), LONGEST_TIMEOUT)
+def timeout(seconds: float) -> float | None:
+    """Seconds as sockets take them: positive, and None for no limit."""
+    return None if seconds == math.inf else min(max(seconds, 0.001), LONGEST)

@@ -9,6 +9,7 @@ from typing import Literal
 from ovhcloud_ai_endpoints._errors import APITimeoutError
 from ovhcloud_ai_endpoints._http.settings import Timeouts
 
+LONGEST = 1e8  # seconds; sockets take no more than some centuries
 DRAIN_SECONDS = 0.25  # for the end of the HTTP body after [DONE], so that the connection can be used again
 Clock = Literal["first_event", "idle", "total", "drain"]
 

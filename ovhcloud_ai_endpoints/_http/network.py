@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 
-from ovhcloud_ai_endpoints._http.clocks import Clocks
+from ovhcloud_ai_endpoints._http.clocks import LONGEST, Clocks
 
 T = TypeVar("T")
 
@@ -82,15 +82,12 @@ class Deadline:
         left = math.inf if self.clocks is None else self.clocks.left(self.now())
         if left <= 0:
             raise TimeoutError("timed out")
-        return None if left == math.inf else min(left, LONGEST_TIMEOUT)
+        return None if left == math.inf else min(left, LONGEST)
 
     def within(self, timeout: float | None) -> float | None:
         """The same as `seconds_left`, but no more than `timeout`."""
         left = self.seconds_left()
         return left if timeout is None else timeout if left is None else min(left, timeout)
-
-
-LONGEST_TIMEOUT = 1e8  # seconds; sockets take no more than some centuries
 
 
 class BlockingNetwork:

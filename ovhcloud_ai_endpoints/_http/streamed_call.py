@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._http.call import Call, _timeout
+from ovhcloud_ai_endpoints._http.call import Call, timeout
 from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response
 from ovhcloud_ai_endpoints._http.request import StreamedRequest
 from ovhcloud_ai_endpoints._http.settings import Settings
@@ -35,7 +35,7 @@ class StreamedCall(Call[T], Generic[D, T]):
 
     def body_timeout(self, now: float) -> float | None:
         """Seconds for a single read: the longer of the wait for the first event and the silence between two."""
-        return _timeout(max(self.clocks.left(now), self.settings.timeouts.idle or math.inf))
+        return timeout(max(self.clocks.left(now), self.settings.timeouts.idle or math.inf))
 
     def is_stream(self) -> bool:
         """Whether the answer may be a stream, going by its media type."""

@@ -17,8 +17,6 @@ from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
 from ovhcloud_ai_endpoints.testing._script import Said
 from ovhcloud_ai_endpoints.testing._vectors import vector
 
-CATEGORIES = {"embedding": "Embeddings", "guard": "LLM Guard"}
-
 
 def completion(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:
     """A whole chat completion."""
