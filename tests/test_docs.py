@@ -49,6 +49,11 @@ def test_quickstart_answers_with_sources(environ: LocalEndpoints, framework: str
     assert done.stderr == ""
 
 
+def test_output_that_is_shown_is_checked() -> None:
+    """A formatter may write "# >", which pytest-examples takes for a remark."""
+    assert [page.name for page in PAGES if "# >" in page.read_text("utf-8")] == []
+
+
 def test_readme_is_short_enough_to_be_read() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 100
 

@@ -382,7 +382,7 @@ class TestCancellation:
             retry=Retry(max_retries=1, backoff=0.0),
         )
 
-    @pytest.fixture(params=["once", "by anyio"])
+    @pytest.fixture(params=["once", "twice", "by anyio"])
     def cancelled(self, request: pytest.FixtureRequest) -> Any:
         """Cancels a call after so many turns of the loop; whether it had ended before."""
 
@@ -391,6 +391,18 @@ class TestCancellation:
             for _ in range(turns):
                 await asyncio.sleep(0)
             had_ended = task.done()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            return had_ended
+
+        async def twice(turns: int, call: Any) -> bool:
+            task = asyncio.create_task(call)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            had_ended = task.done()
+            task.cancel()
+            await asyncio.sleep(0)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -411,7 +423,7 @@ class TestCancellation:
                 group.cancel_scope.cancel()
             return had_ended
 
-        return by_anyio if request.param == "by anyio" else once
+        return {"once": once, "twice": twice, "by anyio": by_anyio}[request.param]
 
     async def at_each_turn(self, server: LocalEndpoints, settings: Settings, cancelled: Any, call: Any) -> None:
         turns = ended = 0
