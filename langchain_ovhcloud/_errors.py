@@ -23,39 +23,89 @@ class Response:
         return json.loads(self.text)
 
 
-class _AlsoCores(service.OVHCloudError):
+class _ModelError(service.OVHCloudError):
+    """What LangChain reads of an error beside its class."""
+
+    is_retryable: bool
+
     @property
     def response(self) -> Response | None:
         """The failed answer, if there was one."""
         return None if self.status is None else Response(self.status, self.headers, self.body)
 
-    @property
-    def is_retryable(self) -> bool:
-        """Whether LangChain's middleware may retry: if core says so of the class, or if we would retry ourselves."""
-        return self.is_transient or bool(super().is_retryable)  # type: ignore[misc]  # from core's class
+
+class OVHCloudError(_ModelError, service.OVHCloudError, core.ModelError):
+    __doc__ = service.OVHCloudError.__doc__
 
 
-CORES: dict[type[service.OVHCloudError], type[core.ModelError]] = {
-    service.OVHCloudError: core.ModelError,
-    service.BadRequestError: core.ModelInvalidRequestError,
-    service.ContextOverflowError: core.ContextOverflowError,
-    service.AuthenticationError: core.ModelAuthenticationError,
-    service.PermissionDeniedError: core.ModelPermissionDeniedError,
-    service.NotFoundError: core.ModelNotFoundError,
-    service.PayloadTooLargeError: core.ModelInvalidRequestError,
-    service.RateLimitError: core.ModelRateLimitError,
-    service.InternalServerError: core.ModelAPIError,
-    service.APIConnectionError: core.ModelConnectionError,
-    service.APITimeoutError: core.ModelTimeoutError,
-    service.StreamInterruptedError: core.ModelConnectionError,
-    service.InvalidResponseError: core.ModelAPIError,
-    service.EmbeddingsInterruptedError: core.ModelError,
+class BadRequestError(_ModelError, service.BadRequestError, core.ModelInvalidRequestError):
+    __doc__ = service.BadRequestError.__doc__
+
+
+class ContextOverflowError(_ModelError, service.ContextOverflowError, core.ContextOverflowError):
+    __doc__ = service.ContextOverflowError.__doc__
+
+
+class AuthenticationError(_ModelError, service.AuthenticationError, core.ModelAuthenticationError):
+    __doc__ = service.AuthenticationError.__doc__
+
+
+class PermissionDeniedError(_ModelError, service.PermissionDeniedError, core.ModelPermissionDeniedError):
+    __doc__ = service.PermissionDeniedError.__doc__
+
+
+class NotFoundError(_ModelError, service.NotFoundError, core.ModelNotFoundError):
+    __doc__ = service.NotFoundError.__doc__
+
+
+class PayloadTooLargeError(_ModelError, service.PayloadTooLargeError, core.ModelInvalidRequestError):
+    __doc__ = service.PayloadTooLargeError.__doc__
+
+
+class RateLimitError(_ModelError, service.RateLimitError, core.ModelRateLimitError):
+    __doc__ = service.RateLimitError.__doc__
+
+
+class InternalServerError(_ModelError, service.InternalServerError, core.ModelAPIError):
+    __doc__ = service.InternalServerError.__doc__
+
+
+class APIConnectionError(_ModelError, service.APIConnectionError, core.ModelConnectionError):
+    __doc__ = service.APIConnectionError.__doc__
+
+
+class APITimeoutError(_ModelError, service.APITimeoutError, core.ModelTimeoutError):
+    __doc__ = service.APITimeoutError.__doc__
+
+
+class StreamInterruptedError(_ModelError, service.StreamInterruptedError, core.ModelConnectionError):
+    __doc__ = service.StreamInterruptedError.__doc__
+
+
+class InvalidResponseError(_ModelError, service.InvalidResponseError, core.ModelAPIError):
+    __doc__ = service.InvalidResponseError.__doc__
+
+
+class EmbeddingsInterruptedError(_ModelError, service.EmbeddingsInterruptedError, core.ModelError):
+    __doc__ = service.EmbeddingsInterruptedError.__doc__
+
+
+TWINS: dict[type[service.OVHCloudError], type[_ModelError]] = {
+    service.OVHCloudError: OVHCloudError,
+    service.BadRequestError: BadRequestError,
+    service.ContextOverflowError: ContextOverflowError,
+    service.AuthenticationError: AuthenticationError,
+    service.PermissionDeniedError: PermissionDeniedError,
+    service.NotFoundError: NotFoundError,
+    service.PayloadTooLargeError: PayloadTooLargeError,
+    service.RateLimitError: RateLimitError,
+    service.InternalServerError: InternalServerError,
+    service.APIConnectionError: APIConnectionError,
+    service.APITimeoutError: APITimeoutError,
+    service.StreamInterruptedError: StreamInterruptedError,
+    service.InvalidResponseError: InvalidResponseError,
+    service.EmbeddingsInterruptedError: EmbeddingsInterruptedError,
 }
-TWINS: dict[type[service.OVHCloudError], type[service.OVHCloudError]] = {
-    ours: type(ours.__name__, (_AlsoCores, ours, cores), {"__module__": __name__, "__doc__": ours.__doc__})
-    for ours, cores in CORES.items()
-}
-globals().update({twin.__name__: twin for twin in TWINS.values()})  # where pickle looks for them
 
 
 @contextmanager
@@ -69,4 +119,5 @@ def langchain_errors() -> Iterator[None]:
         kind = next(TWINS[kind] for kind in type(error).__mro__ if kind in TWINS)
         twin = kind.__new__(kind, *error.args)
         twin.__dict__.update(error.__dict__)
+        twin.is_retryable = error.is_transient or twin.is_retryable  # so that middleware may do what we would do
         raise twin.with_traceback(error.__traceback__) from error.__cause__
