@@ -53,7 +53,7 @@ floors:  ## every test with the lowest versions of the frameworks that are allow
 	$(PYTHON) -m venv .venv-floors
 	.venv-floors/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-floors/bin/python -m pip install --quiet --editable ".[all]" --group dev --constraint tests/floors.txt
-	.venv-floors/bin/python -m pytest
+	.venv-floors/bin/python -m pytest --numprocesses auto
 
 peers:  ## LlamaIndex's standard suite on the other classes that people use; writes the tables of docs/llama-index-suite.md
 	$(PYTHON) -m venv .venv-peers
