@@ -362,6 +362,7 @@ class TestClosing:
             assert not awaited.is_closed
 
 
+@pytest.mark.timeout(90)
 class TestCancellation:
     """A task is cancelled at each of its turns of the loop, one after the other; then all must be as it was."""
 
@@ -431,7 +432,7 @@ class TestCancellation:
             ended += await cancelled(turns, call())
             server.reset()
             await self.check(server, settings)
-            turns += 1 + turns // 30
+            turns += 1 + turns // 12
         assert turns > 4
 
     async def check(self, server: LocalEndpoints, settings: Settings) -> None:
