@@ -1,227 +1,194 @@
-"""The answers of the local AI Endpoints when no script has any: a few rules, and no model.
+"""The shapes of the service's answers: a completion, its stream, embeddings, the list of models.
 
-Pure. It quotes the sentence that shares the rarest words with the question, calls the tool whose name the question
-mentions, and fills arguments and objects from the text.
+Pure. As captured or documented: no `content` key when there is none, `tool_calls: []` when there are none, `reasoning`
+and not its older name, a last event with usage and empty `choices`.
 """
 
 import json
-import math
 import re
-from collections import Counter
+import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from ovhcloud_ai_endpoints._catalogue import bundled_models, model
+from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
 from ovhcloud_ai_endpoints.testing._script import Said
-
-NOTHING_TO_QUOTE = "I am a local stand-in and can only quote what I am given. You said: "
-NOT_IN_CONTEXT = "The context does not say."
-# fmt: off
-STOP_WORDS = frozenset({
-    "a", "about", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "give",
-    "given", "how", "i", "in", "is", "it", "its", "me", "of", "on", "or", "that", "the", "this", "tell", "to",
-    "use", "using", "value", "was", "what", "when", "where", "which", "who", "why", "will", "with", "you",
-    "your",
-})
-# fmt: on
-
-_WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_QUOTES = "'\"`\u201c\u201d\u2018\u2019\u00ab\u00bb"
-_QUOTED = re.compile(rf"[{_QUOTES}]([^{_QUOTES}]+)[{_QUOTES}]")
-_PROPER = re.compile(r"[A-ZÀ-Þ][\w'-]*(?:,? (?:of |the )?[A-ZÀ-Þ][\w'-]*)*")
-_QUESTION = re.compile(r"^\W*(?:query|question)\W*:\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+from ovhcloud_ai_endpoints.testing._vectors import vector
 
 
-def answer(chat: Mapping[str, Any], *, thinks: bool) -> Said:
-    """The answer to a chat request.
-
-    Args:
-        thinks: whether reasoning comes before the answer.
-    """
-    messages = chat["messages"]
-    question = next((_text(message) for message in reversed(messages) if message["role"] == "user"), "")
-    tool = _chosen_tool(chat, question)
-    if tool is not None:
-        arguments = _Filler(question).value(tool.get("parameters") or {})
-        said = Said(tool_calls=(("chatcmpl-tool-0001", tool["name"], json.dumps(arguments, ensure_ascii=False)),))
-        thought = f"The question speaks of {tool['name']}, so I call it."
-    elif (format_ := chat.get("response_format") or {"type": "text"})["type"] != "text":
-        schema = (format_.get("json_schema") or {}).get("schema") or _schema_in(messages, question)
-        text = json.dumps(_sorted(_Filler(question).value(schema)), ensure_ascii=False)
-        said, thought = Said(text), "An object is asked for, so I fill one from the text."
-    else:
-        said = Said(_reply(messages, question))
-        thought = f"The question is {_question(question)!r}. I look for the sentence that shares most words with it."
-    return Said(said.text, thought, said.tool_calls) if thinks else said
+def completion(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    """A whole chat completion."""
+    choices = []
+    spoken, finish = _limited(chat, said)
+    for index in range(chat.get("n") or 1):
+        message: dict[str, Any] = {"role": "assistant"}
+        if spoken.text is not None:
+            message["content"] = spoken.text
+        if spoken.reasoning:
+            message["reasoning"] = spoken.reasoning
+        message["tool_calls"] = [
+            {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for id_, name, arguments in spoken.tool_calls
+        ]
+        choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": finish}
+        if chat.get("logprobs"):
+            choice["logprobs"] = {"content": [_logprob(piece) for piece in _pieces(spoken.text or "")]}
+        choices.append(choice)
+    return {**_head(chat, "chat.completion"), "choices": choices, "usage": _usage(chat, spoken)}
 
 
-def _reply(messages: list[dict[str, Any]], question: str) -> str:
-    last = messages[-1]
-    if last["role"] == "tool":
-        return f"The tool says: {_text(last)}"
-    images = sum(part["type"] == "image_url" for part in last["content"] if isinstance(last["content"], list))
-    if images:
-        return f"I am a local stand-in and see nothing, but {images} image(s) came with: {question}"
-    asked = _question(question)
-    context = "\n".join(_text(message) for message in messages if message["role"] in {"system", "user"})
-    sentences = [sentence for sentence in _sentences(context) if asked not in sentence and sentence not in asked]
-    best = _best(sentences, asked)
-    if best:
-        return best
-    return NOT_IN_CONTEXT if len(sentences) > 3 else NOTHING_TO_QUOTE + question
+def events(chat: Mapping[str, Any], said: Said) -> Iterator[bytes]:
+    """The same as a stream of server-sent events."""
+    if has_empty_stream(chat):
+        yield b"data: [DONE]\n\n"
+        return
+    head = _head(chat, "chat.completion.chunk")
+    spoken, finish = _limited(chat, said)
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"reasoning": piece} for piece in _pieces(spoken.reasoning or "")]
+    deltas += [{"content": piece} for piece in _pieces(spoken.text or "")]
+    for index, (id_, name, arguments) in enumerate(spoken.tool_calls):
+        first = {"index": index, "id": id_, "type": "function", "function": {"name": name, "arguments": ""}}
+        if model(resolved(chat)).family == "mistral":  # its calls come in one piece
+            function = {"name": name, "arguments": arguments}
+            deltas.append({"role": "assistant", "tool_calls": [{**first, "function": function}]})
+            continue
+        deltas.append({"role": "assistant", "tool_calls": [first]})
+        for piece in _pieces(arguments):
+            deltas.append({"role": "assistant", "tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+    for delta in deltas:
+        choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": None}
+        if chat.get("logprobs") and delta.get("content"):
+            choice["logprobs"] = {"content": [_logprob(delta["content"])]}
+        yield _event({**head, "choices": [choice]})
+    last = {"tool_calls": [{"index": len(spoken.tool_calls) - 1, "function": {"arguments": ""}}]}
+    delta = last if spoken.tool_calls else {}
+    yield _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    if (chat.get("stream_options") or {}).get("include_usage"):
+        yield _event({**head, "choices": [], "usage": _usage(chat, spoken)})
+    yield b"data: [DONE]\n\n"
 
 
-def _chosen_tool(chat: Mapping[str, Any], question: str) -> dict[str, Any] | None:
-    tools: list[dict[str, Any]] = [tool["function"] for tool in chat.get("tools") or []]
-    choice = chat.get("tool_choice", "auto")
-    if isinstance(choice, dict):
-        return next(tool for tool in tools if tool["name"] == choice["function"]["name"])
-    if not tools or choice == "none" or (choice == "auto" and chat["messages"][-1]["role"] == "tool"):
-        return None
-    last_user = max((at for at, message in enumerate(chat["messages"]) if message["role"] == "user"), default=0)
-    made = [call for message in chat["messages"][last_user:] for call in message.get("tool_calls") or []]
-    called = {call["function"]["name"] for call in made}
-    tools = [tool for tool in tools if tool["name"] not in called] or tools  # so that a forced choice comes to an end
-    asked = set(_words(question))
-    scores = [len(asked & set(_words(tool["name"].replace("_", " ")))) for tool in tools]
-    if choice == "required":
-        return tools[scores.index(max(scores))]
-    return tools[scores.index(max(scores))] if max(scores) else None
+def embeddings(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Vectors for each text of the input."""
+    facts = model(asked["model"])
+    texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
+    width = asked.get("dimensions") or facts.dimensions or 1
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector(text, width)} for index, text in enumerate(texts)
+    ]
+    count = sum(tokens(text) for text in texts)
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return {"object": "list", "model": facts.id, "data": data, "usage": usage}
 
 
-def _question(text: str) -> str:
-    """The question in a prompt that may hold a context too."""
-    labelled = _QUESTION.findall(text)
-    if labelled:
-        return str(labelled[-1])
-    asked = [sentence for sentence in _sentences(text) if sentence.endswith("?")]
-    return asked[-1] if asked else text
+def models() -> dict[str, Any]:
+    """What `GET /v1/models` lists."""
+    data = [
+        {
+            "id": found.id,
+            "object": "model",
+            "created": 1_788_356_485,
+            "owned_by": "OVHcloud",
+            "context_length": found.context_length or 0,
+            "max_completion_tokens": found.max_completion_tokens or 0,
+            "pricing": {
+                "currency_unit": "USD",
+                "prompt": f"{found.usd_per_million_tokens.get('input', 0) / 1e6:.10f}",
+                "completion": f"{found.usd_per_million_tokens.get('output', 0) / 1e6:.10f}",
+            },
+        }
+        for found in bundled_models()
+    ]
+    return {"object": "list", "data": data}
 
 
-def _best(sentences: list[str], question: str) -> str | None:
-    """The sentence that shares the rarest words with the question, if any shares one."""
-    seen = Counter(word for sentence in sentences for word in set(_words(sentence)))
-    asked = set(_words(question))
-
-    def score(sentence: str) -> float:
-        words = set(_words(sentence))
-        return sum(1 / seen[word] for word in asked & words) / math.sqrt(len(words) + 4)
-
-    best = max(sentences, key=score, default=None)
-    return best if best is not None and score(best) > 0 else None
-
-
-def _sentences(text: str) -> list[str]:
-    pieces = (re.sub(r"[*`#>|]+", "", piece).strip(" -") for piece in re.split(r"\n+|(?<=[.!?]) +", text))
-    return [piece for piece in pieces if piece]
-
-
-def _words(text: str) -> Iterator[str]:
-    for word in _WORD.findall(text.lower()):
-        if word not in STOP_WORDS:
-            yield word[:-1] if len(word) > 3 and word.endswith("s") else word
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if part["type"] == "text")
+def catalogue() -> list[dict[str, Any]]:
+    """What the catalogue behind the web site has: a page's slug as `id`, and the model's name as `name`."""
+    return [
+        {
+            "id": re.sub(r"[^a-z0-9]+", "-", found.id.lower()),
+            "name": found.id,
+            "category": {"embedding": "Embeddings", "guard": "LLM Guard"}.get(
+                found.kind, "Large Language Models (LLM)"
+            ),
+            "tags": [""],
+            "metadata": {
+                "aliases": list(found.aliases),
+                "model_specs": {
+                    "capabilities": {
+                        "function_calling": found.tool_calling,
+                        "input_modality": ["text", "image"] if found.image_inputs else ["text"],
+                        "reasoning": found.reasoning,
+                        "response_format": ["raw_text", *(["json_schema"] if found.structured_output else [])],
+                    },
+                    "model_parameters": {"params": []},
+                },
+                "publishing_information": {"model_eol_date": "None", "knowledge_cutoff": "31/06/2024"},
+            },
+        }
+        for found in bundled_models()
+        if found.kind in {"chat", "guard", "embedding"}
+    ]
 
 
-def _schema_in(messages: list[dict[str, Any]], question: str) -> dict[str, Any]:
-    """For JSON mode: a schema that a system message holds, or one with the keys that the prompt names in quotes."""
-    for message in messages:
-        found = re.search(r"\{.*\}", _text(message), re.DOTALL) if message["role"] == "system" else None
-        with suppress(ValueError):
-            if found and "properties" in (schema := json.loads(found[0])):
-                return dict(schema)
-    keys = [key for key in _QUOTED.findall(question) if key.isidentifier()] or ["answer"]
-    return {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": keys}
+def has_empty_stream(chat: Mapping[str, Any]) -> bool:
+    """Whether the model's template refuses the order of the roles, which makes a stream empty."""
+    late = [message["role"] for message in chat["messages"][1:]]
+    return "system" in late and model(resolved(chat)).system_first
 
 
-def _sorted(value: Any) -> Any:
-    """Objects with their keys in alphabetical order, as the service generates them."""
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list) else value
+def resolved(chat: Mapping[str, Any]) -> str:
+    found = served(chat["model"])
+    return found.id if found else str(chat["model"])
 
 
-class _Filler:
-    """Fills a schema from a text: numbers, quoted words and proper names, in the order in which they appear."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._numbers = _NUMBER.findall(text)
-        self._quoted = _QUOTED.findall(text)
-        self._proper = [name for name in _PROPER.findall(text) if name.lower() not in STOP_WORDS]
-        self._root: Mapping[str, Any] = {}
-
-    def value(self, schema: Mapping[str, Any]) -> Any:
-        self._root = schema
-        return self._fill(schema, "", depth=0)
-
-    def _fill(self, schema: Mapping[str, Any], name: str, *, depth: int) -> Any:
-        schema = self._resolved(schema)
-        if depth > 8:
-            return None
-        if "const" in schema:
-            return schema["const"]
-        if "enum" in schema:
-            named = [option for option in schema["enum"] if str(option).lower() in self._text.lower()]
-            return (named or schema["enum"])[0]
-        match _type(schema):
-            case "object":
-                properties = schema.get("properties", {})
-                return {key: self._fill(inner, key, depth=depth + 1) for key, inner in properties.items()}
-            case "array":
-                count = max(1, schema.get("minItems", 1))
-                return [self._fill(schema.get("items", {}), name, depth=depth + 1) for _ in range(count)]
-            case "integer":
-                return int(self._number(schema))
-            case "number":
-                return self._number(schema)
-            case "boolean":
-                return not re.search(r"\b(no|not|never|without)\b", self._text.lower())
-            case "null":
-                return None
-            case _:
-                return self._string(name)
-
-    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in schema:
-            found: Any = self._root
-            for key in schema["$ref"].removeprefix("#/").split("/"):
-                found = found[key]
-            schema = found
-        options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-        if options:
-            return self._resolved(next((option for option in options if option.get("type") != "null"), options[0]))
-        return schema
-
-    def _number(self, schema: Mapping[str, Any]) -> float:
-        low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf))
-        high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf))
-        fitting = [number for number in self._numbers if low <= float(number) <= high]
-        if not fitting:
-            return float(low if math.isfinite(low) else 0)
-        self._numbers.remove(fitting[0])
-        return float(fitting[0])
-
-    def _string(self, name: str) -> str:
-        words = name.replace("_", " ")
-        said = re.search(
-            rf"\b{re.escape(words)}\s*(?:is|=|:)\s*([^.,;\n]+?)(?= and |[.,;\n]|$)", self._text, re.IGNORECASE
-        )
-        if said:
-            return said[1].strip(" '\"")
-        named: list[str] = self._quoted or self._proper
-        if named:
-            return named.pop(0)
-        return self._text.strip() or "unknown"
+def _head(chat: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex[:16]}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": resolved(chat),
+    }
 
 
-def _type(schema: Mapping[str, Any]) -> str:
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    return str(next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind)
+def _limited(chat: Mapping[str, Any], said: Said) -> tuple[Said, str]:
+    """What is said within max_tokens and before a stop sequence, and why it ended."""
+    text, reasoning, finish = said.text, said.reasoning, "tool_calls" if said.tool_calls else "stop"
+    for stop in [chat["stop"]] if isinstance(chat.get("stop"), str) else chat.get("stop") or []:
+        text = text.partition(stop)[0] if text else text
+    limit = chat.get("max_tokens") or chat.get("max_completion_tokens")
+    if limit is not None and not said.tool_calls:
+        room = 4 * limit
+        if len(reasoning or "") + len(text or "") > room:
+            finish = "length"
+        reasoning = reasoning[:room] if reasoning else reasoning
+        room -= len(reasoning or "")
+        text = text[:room] or None if text else text
+    return replace(said, text=text, reasoning=reasoning), said.finish_reason or finish
+
+
+def _usage(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    if said.usage is not None:
+        return dict(said.usage)
+    prompt = prompt_tokens(chat["messages"])
+    thought = tokens(said.reasoning or "")
+    answer = thought + tokens(said.text or "") + sum(tokens(call[2]) + 8 for call in said.tool_calls)
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+    if said.reasoning:
+        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return usage
+
+
+def _pieces(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _logprob(token: str) -> dict[str, Any]:
+    return {"token": token, "logprob": -0.125, "bytes": list(token.encode()), "top_logprobs": []}
+
+
+def _event(value: Mapping[str, Any]) -> bytes:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()

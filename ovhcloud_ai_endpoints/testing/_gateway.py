@@ -1,7 +1,6 @@
 """Checks what the gateway in front of the models accepts, in the gateway's own order.
 
-Pure: a request and the time in, a refusal or None out. Each undocumented behaviour is one constant here, under the
-heading "Guesses", for the live suite to settle.
+Pure: a request and the time in, a refusal or None out.
 """
 
 import base64
@@ -10,31 +9,23 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from ovhcloud_ai_endpoints._catalogue import Model, bundled_models
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES
+from ovhcloud_ai_endpoints.testing import _guesses
 from ovhcloud_ai_endpoints.testing._requests import Request
+from ovhcloud_ai_endpoints.testing._schemas import (
+    AudioPart,
+    Chat,
+    Embeddings,
+    ImagePart,
+    NamedChoice,
+)
 
-CATALOGUE = "/rest/v1/models_v2"  # the service has it on another host
-PATHS = {"/v1/chat/completions": "POST", "/v1/embeddings": "POST", "/v1/models": "GET", CATALOGUE: "GET"}
 EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
-
-# Guesses
-NOT_FOUND_BODY = {"message": "The requested resource was not found"}
-MODEL_NOT_FOUND = "The model `{}` does not exist."
-TOO_LARGE_BODY = {"message": "Request size limit exceeded"}
-RETRY_AFTER_ON_429 = True
-RESET_HEADER = "RateLimit-Reset"
-TOO_MANY_INPUTS_STATUS = 400
-EMPTY_TEXT_REFUSED = True
-OVERLONG_TEXT_REFUSED = True  # rather than cut; the wording is vLLM's
-DIMENSIONS_REFUSED_WHERE_FIXED = True
-EMPTY_TOOLS_REFUSED = True  # as newer engines do
-REMOTE_IMAGES_REFUSED = True
-UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # except reasoning_content, which was seen to be ignored
 
 
 @dataclass(frozen=True)
@@ -47,129 +38,23 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid" if UNKNOWN_MESSAGE_FIELDS_REFUSED else "ignore")
+class Check(Protocol):
+    """What the gateway, or the model behind it, refuses of a request; None if nothing."""
+
+    def __call__(self, request: Request, *, is_strict: bool) -> Refusal | None: ...
 
 
-class _ImageURL(_Strict):
-    url: str
-    detail: str | None = None
+class Accepted(Protocol):
+    """What the gateway has to know of an endpoint.
 
+    Attributes:
+        check: None for what needs no key and counts against no limit.
+    """
 
-class _Audio(_Strict):
-    data: str
-    format: Literal["wav", "mp3"]
-
-
-class _TextPart(_Strict):
-    type: Literal["text"]
-    text: str
-
-
-class _ImagePart(_Strict):
-    type: Literal["image_url"]
-    image_url: _ImageURL
-
-
-class _AudioPart(_Strict):
-    type: Literal["input_audio"]
-    input_audio: _Audio
-
-
-_Part = _TextPart | _ImagePart | _AudioPart
-
-
-class _Function(_Strict):
-    name: str
-    arguments: str
-
-
-class _ToolCall(_Strict):
-    id: str
-    type: Literal["function"]
-    function: _Function
-
-
-class _Message(_Strict):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
-    name: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    tool_call_id: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-
-
-class _ToolFunction(_Strict):
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class _Tool(_Strict):
-    type: Literal["function"]
-    function: _ToolFunction
-
-
-class _NamedFunction(_Strict):
-    name: str
-
-
-class _NamedChoice(_Strict):
-    type: Literal["function"]
-    function: _NamedFunction
-
-
-class _JSONSchema(_Strict):
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
-    title: str | None = None  # in OVHcloud's own LiteLLM sample
-
-
-class _ResponseFormat(_Strict):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: _JSONSchema | None = None
-
-
-class _StreamOptions(_Strict):
-    include_usage: bool = False
-
-
-class _Chat(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    model: str
-    messages: list[_Message] = Field(min_length=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    n: int | None = Field(default=None, ge=1)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    reasoning_effort: Literal["none", "high", "medium", "low", "minimal"] | None = None
-    response_format: _ResponseFormat | None = None
-    tools: list[_Tool] | None = None
-    tool_choice: Literal["auto", "none", "required"] | _NamedChoice | None = None
-    parallel_tool_calls: bool | None = None
-
-
-class _Embeddings(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    model: str
-    input: str | list[str]
-    dimensions: int | None = None
-    encoding_format: Literal["float", "base64"] | None = None
-    user: str | None = None
+    @property
+    def method(self) -> str: ...
+    @property
+    def check(self) -> Check | None: ...
 
 
 @dataclass
@@ -177,38 +62,34 @@ class Gateway:
     """One gateway with its keys and its counters.
 
     Attributes:
+        accepts: what it accepts, by path.
         is_strict: whether unknown top-level fields are refused, as the service does and other servers do not.
     """
 
     api_keys: frozenset[str]
     requests_per_minute: int
     anonymous_requests_per_minute: int
+    accepts: "Mapping[str, Accepted]"
     is_strict: bool = True
     _counts: dict[tuple[str, str, int], int] = field(default_factory=dict)
 
     def admit(self, request: Request, now: float) -> tuple[Refusal | None, dict[str, str]]:
         """A refusal, or None, and the headers of the rate limit; `now` in seconds of a monotonic clock."""
-        path = request.path.partition("?")[0]
-        if PATHS.get(path) != request.method:
-            return _json(404, NOT_FOUND_BODY), {}
+        accepted = self.accepts.get(request.path.partition("?")[0])
+        if accepted is None or accepted.method != request.method:
+            return _json(404, _guesses.NOT_FOUND_BODY), {}
         if len(request.body) > MAX_REQUEST_BYTES:
-            return _json(413, TOO_LARGE_BODY), {}
-        if path in {"/v1/models", CATALOGUE}:
+            return _json(413, _guesses.TOO_LARGE_BODY), {}
+        if accepted.check is None:
             return None, {}  # needs no key, and ignores a wrong one
         if request.api_key is not None and request.api_key not in self.api_keys:
             return _json(403, {"message": FORBIDDEN}), {}
-        try:
-            body = json.loads(request.body)
-        except ValueError as error:
-            body = error
-        refusal, headers = self._count(request, body, now)
-        if refusal is None:
-            check = _check_chat if path == "/v1/chat/completions" else _check_embeddings
-            refusal = check(body, is_strict=self.is_strict)
-        return refusal, headers
+        refusal, headers = self._count(request, now)
+        return refusal or accepted.check(request, is_strict=self.is_strict), headers
 
-    def _count(self, request: Request, body: Any, now: float) -> tuple[Refusal | None, dict[str, str]]:
+    def _count(self, request: Request, now: float) -> tuple[Refusal | None, dict[str, str]]:
         limit = self.anonymous_requests_per_minute if request.api_key is None else self.requests_per_minute
+        body = _json_of(request)
         model = str(body.get("model")) if isinstance(body, dict) else ""
         window = (request.api_key or "", model, int(now // 60))
         used = self._counts[window] = self._counts.get(window, 0) + 1
@@ -216,11 +97,11 @@ class Gateway:
         headers = {
             "x-ratelimit-limit-minute": str(limit),
             "x-ratelimit-remaining-minute": str(max(0, limit - used)),
-            RESET_HEADER: reset,
+            _guesses.RESET_HEADER: reset,
         }
         if used <= limit:
             return None, headers
-        if RETRY_AFTER_ON_429:
+        if _guesses.RETRY_AFTER_ON_429:
             headers["Retry-After"] = reset
         return _json(429, {"message": "API rate limit exceeded", "request_id": f"{used:032x}"}), headers
 
@@ -236,9 +117,17 @@ def served(name: str) -> Model | None:
     return next((model for model in bundled_models() if name in {model.id, *model.aliases}), None)
 
 
-def _check_chat(body: Any, *, is_strict: bool) -> Refusal | None:
+def _json_of(request: Request) -> Any:
+    """The body as JSON; what it is not, no schema accepts."""
     try:
-        chat = _Chat.model_validate(body)
+        return json.loads(request.body)
+    except ValueError as error:
+        return error
+
+
+def check_chat(request: Request, *, is_strict: bool) -> Refusal | None:
+    try:
+        chat = Chat.model_validate(_json_of(request))
     except ValidationError as error:
         return _unprocessable(error)
     if is_strict and chat.model_extra:
@@ -248,12 +137,12 @@ def _check_chat(body: Any, *, is_strict: bool) -> Refusal | None:
         return _json(400, {"message": problem})
     model = served(chat.model)
     if model is None or model.kind not in {"chat", "guard"}:
-        return _json(404, {"message": MODEL_NOT_FOUND.format(chat.model)})
+        return _json(404, {"message": _guesses.MODEL_NOT_FOUND.format(chat.model)})
     problem = _refused_by_model(chat, model)
     return _json(400, {"error": {"message": problem, "type": "BadRequestError", "code": 400}}) if problem else None
 
 
-def _refused_feature(chat: _Chat) -> str | None:
+def _refused_feature(chat: Chat) -> str | None:
     if chat.parallel_tool_calls is False:
         return "feature 'parallel_tool_calls=false' is not currently supported"
     if (chat.top_logprobs or 0) > 1:
@@ -262,12 +151,12 @@ def _refused_feature(chat: _Chat) -> str | None:
         return "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
     if chat.stream_options is not None and not chat.stream:
         return "Stream options can only be defined when `stream=True`"
-    if chat.tools == [] and EMPTY_TOOLS_REFUSED:
+    if chat.tools == [] and _guesses.EMPTY_TOOLS_REFUSED:
         return "`tools` must not be an empty array"
     return None
 
 
-def _refused_by_model(chat: _Chat, model: Model) -> str | None:
+def _refused_by_model(chat: Chat, model: Model) -> str | None:
     effort = chat.reasoning_effort
     if effort and effort not in model.reasoning_efforts:
         supported = ", ".join(model.reasoning_efforts) or "none, since it does not reason"
@@ -275,7 +164,7 @@ def _refused_by_model(chat: _Chat, model: Model) -> str | None:
     if chat.tools and not model.tool_calling:
         return f"{model.id} does not support tools"
     names = {tool.function.name for tool in chat.tools or []}
-    if isinstance(chat.tool_choice, _NamedChoice) and chat.tool_choice.function.name not in names:
+    if isinstance(chat.tool_choice, NamedChoice) and chat.tool_choice.function.name not in names:
         return f"tool_choice names {chat.tool_choice.function.name}, which is not among the tools"
     if chat.response_format and chat.response_format.type != "text" and not model.structured_output:
         return f"{model.id} does not support response_format"
@@ -288,7 +177,7 @@ def _refused_by_model(chat: _Chat, model: Model) -> str | None:
     return _refused_images(chat, model) or _overflow(chat, model)
 
 
-def _refused_by_template(chat: _Chat, model: Model) -> str | None:
+def _refused_by_template(chat: Chat, model: Model) -> str | None:
     calls = [message.tool_calls or [] for message in chat.messages]
     ids = [call.id for made in calls for call in made]
     ids += [message.tool_call_id for message in chat.messages if message.tool_call_id]
@@ -300,9 +189,9 @@ def _refused_by_template(chat: _Chat, model: Model) -> str | None:
     return None
 
 
-def _refused_images(chat: _Chat, model: Model) -> str | None:
+def _refused_images(chat: Chat, model: Model) -> str | None:
     parts = [part for message in chat.messages if isinstance(message.content, list) for part in message.content]
-    images = [part for part in parts if isinstance(part, _ImagePart)]
+    images = [part for part in parts if isinstance(part, ImagePart)]
     if images and not model.image_inputs:
         return f"{model.id} is not a multimodal model"
     if len(images) > (model.max_images_per_request or 0):
@@ -310,15 +199,15 @@ def _refused_images(chat: _Chat, model: Model) -> str | None:
     for image in images:
         head, _, data = image.image_url.url.partition(",")
         if not head.startswith("data:"):
-            return "remote images are not fetched; send a data URL" if REMOTE_IMAGES_REFUSED else None
+            return "remote images are not fetched; send a data URL" if _guesses.REMOTE_IMAGES_REFUSED else None
         try:
             base64.b64decode(data, validate=True)
         except binascii.Error:
             return "the image is not base64"
-    return "audio is not supported" if any(isinstance(part, _AudioPart) for part in parts) else None
+    return "audio is not supported" if any(isinstance(part, AudioPart) for part in parts) else None
 
 
-def _overflow(chat: _Chat, model: Model) -> str | None:
+def _overflow(chat: Chat, model: Model) -> str | None:
     window = model.context_length or 0
     room = window - prompt_tokens([message.model_dump(exclude_none=True) for message in chat.messages])
     if room < 1:
@@ -326,31 +215,31 @@ def _overflow(chat: _Chat, model: Model) -> str | None:
     return None
 
 
-def _check_embeddings(body: Any, *, is_strict: bool) -> Refusal | None:
+def check_embeddings(request: Request, *, is_strict: bool) -> Refusal | None:
     try:
-        asked = _Embeddings.model_validate(body)
+        asked = Embeddings.model_validate(_json_of(request))
     except ValidationError as error:
         return _unprocessable(error)
     if is_strict and asked.model_extra:
         return _unknown(asked.model_extra)
     model = served(asked.model)
     if model is None or model.kind != "embedding":
-        return _json(404, {"message": MODEL_NOT_FOUND.format(asked.model)})
+        return _json(404, {"message": _guesses.MODEL_NOT_FOUND.format(asked.model)})
     count = 1 if isinstance(asked.input, str) else len(asked.input)
     if not 1 <= count <= (model.max_batch_size or 1):
         message = f"batch size {count} > maximum allowed batch size {model.max_batch_size}"
-        return _json(TOO_MANY_INPUTS_STATUS, {"error": {"message": message}})
+        return _json(_guesses.TOO_MANY_INPUTS_STATUS, {"error": {"message": message}})
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
-    if "" in texts and EMPTY_TEXT_REFUSED:
+    if "" in texts and _guesses.EMPTY_TEXT_REFUSED:
         return _json(400, {"error": {"message": "input cannot be an empty string"}})
     window, longest = model.context_length or 0, max(map(tokens, texts))
-    if longest > window and OVERLONG_TEXT_REFUSED:
+    if longest > window and _guesses.OVERLONG_TEXT_REFUSED:
         said = f"you requested {longest} tokens in the input for embedding generation"
         message = f"This model's maximum context length is {window} tokens. However, {said}."
         return _json(400, {"error": {"message": message}})
     if asked.dimensions is not None:
         low = model.min_dimensions
-        if low is None and DIMENSIONS_REFUSED_WHERE_FIXED:
+        if low is None and _guesses.DIMENSIONS_REFUSED_WHERE_FIXED:
             return _json(400, {"error": {"message": f"{model.id} does not support dimensions"}})
         if low is not None and not low <= asked.dimensions <= (model.dimensions or 0):
             return _json(400, {"error": {"message": f"dimensions must be from {low} to {model.dimensions}"}})

@@ -1,10 +1,8 @@
 """The local AI Endpoints as a server: asyncio streams and h11, in a thread of its own."""
 
 import asyncio
-import json
 import random
 import socket
-import struct
 import threading
 import time
 from collections import deque
@@ -13,22 +11,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
-import h11
-
-from ovhcloud_ai_endpoints._catalogue import model
 from ovhcloud_ai_endpoints._embeddings import capacity
 from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
-from ovhcloud_ai_endpoints.testing import _completions
-from ovhcloud_ai_endpoints.testing._answers import answer
+from ovhcloud_ai_endpoints.testing._connection import Connection, HungUpError
+from ovhcloud_ai_endpoints.testing._endpoints import ENDPOINTS
 from ovhcloud_ai_endpoints.testing._faults import FAULTS, fault_named, hits
-from ovhcloud_ai_endpoints.testing._gateway import CATALOGUE, Gateway
+from ovhcloud_ai_endpoints.testing._gateway import Gateway
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import (
-    CUT,
     EVENT_STREAM,
-    RESET,
     Hold,
-    Pause,
     Said,
     Scripted,
     Step,
@@ -38,8 +30,6 @@ from ovhcloud_ai_endpoints.testing._script import (
 )
 
 API_KEY = "local-key"
-HOLD_SECONDS = 0.005  # between two checks of whether an answer may be sent
-STATUS_OF_REFUSED_TEMPLATE = 400  # a guess: only what a stream does was seen
 
 
 class LocalEndpoints:
@@ -77,7 +67,11 @@ class LocalEndpoints:
         self._port = port
         self._keys = list(api_keys)
         self._gateway = Gateway(
-            frozenset(self._keys), requests_per_minute, anonymous_requests_per_minute, is_strict=strict
+            frozenset(self._keys),
+            requests_per_minute,
+            anonymous_requests_per_minute,
+            accepts=ENDPOINTS,
+            is_strict=strict,
         )
         self._replies: deque[Said | Scripted] = deque()
         self._connections = 0
@@ -245,10 +239,10 @@ class LocalEndpoints:
         self._open.add(writer)
         # asyncio does this only for sockets that it made; without it each answer waits 40 ms for an acknowledgement.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = _Connection(self._answer, self._connections, reader, writer)
+        connection = Connection(self._answer, self._connections, reader, writer)
         try:
             await connection.run()
-        except _HungUpError:
+        except HungUpError:
             self.hung_up += 1
         except (ConnectionError, asyncio.CancelledError):
             pass  # cancelled only when the server stops, which asyncio's streams would print as an error
@@ -268,7 +262,7 @@ class LocalEndpoints:
             self._fail_perhaps(request, *self._random)
         scripted = self._scripted(request)
         if isinstance(scripted, Said):
-            scripted = _spoken(request, scripted)
+            scripted = ENDPOINTS[request.path.partition("?")[0]].answer(request, scripted)
         if scripted.status == 429:
             return scripted  # it has its own headers about the limit
         return replace(scripted, headers={**headers, **scripted.headers})
@@ -290,150 +284,3 @@ class LocalEndpoints:
                 self.failures += [scripted.fault] if scripted.fault else []
                 return scripted
         return Said()
-
-
-class _Connection:
-    """One client's connection: request after request."""
-
-    def __init__(
-        self,
-        answer: Callable[[Request], Scripted],
-        number: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._answer = answer
-        self._number = number
-        self._reader = reader
-        self._writer = writer
-        self._http = h11.Connection(h11.SERVER)
-        self._ahead: asyncio.Task[bytes] | None = None
-
-    async def run(self) -> None:
-        while (request := await self._request()) is not None:
-            if not await self._send(self._answer(request)):
-                return
-            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-                return
-            self._http.start_next_cycle()
-
-    def close(self) -> None:
-        if self._ahead:
-            self._ahead.cancel()
-        self._writer.close()
-
-    async def _request(self) -> Request | None:
-        head: h11.Request | None = None
-        body = bytearray()
-        while True:
-            try:
-                received = self._http.next_event()
-            except h11.RemoteProtocolError:
-                return None
-            match received:
-                case h11.NEED_DATA:
-                    self._http.receive_data(await self._read())
-                case h11.Request():
-                    head = received
-                case h11.Data():
-                    body += received.data
-                case h11.EndOfMessage() if head is not None:
-                    headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
-                    return Request(head.method.decode(), head.target.decode(), headers, bytes(body), self._number)
-                case _:
-                    return None
-
-    async def _read(self) -> bytes:
-        if self._ahead:
-            ahead, self._ahead = self._ahead, None
-            return await ahead
-        return await self._reader.read(65536)
-
-    async def _send(self, answer: Scripted) -> bool:
-        """Sends an answer; False if the connection is over."""
-        if answer.hold.seconds:
-            await self._pause(answer.hold.seconds)
-        while answer.hold.until and not answer.hold.until():
-            await self._pause(HOLD_SECONDS)
-        if answer.status is not None:
-            await self._write(self._http.send(_head(answer.status, answer)))
-        for step in answer.steps:
-            if isinstance(step, bytes):
-                await self._write(step if answer.status is None else self._http.send(h11.Data(data=step)))
-            elif not await self._step(step):
-                return False
-        if answer.status is None:
-            return False
-        await self._write(self._http.send(h11.EndOfMessage()))
-        return True
-
-    async def _step(self, step: Step) -> bool:
-        if isinstance(step, Pause):
-            await self._pause(step.seconds)
-            return True
-        if step is RESET:
-            connection = self._writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._writer.transport.abort()
-        elif step is not CUT:
-            raise TypeError(f"A step must be bytes, Pause, CUT or RESET; got {step!r}")
-        return False
-
-    async def _write(self, data: bytes | None) -> None:
-        if self._writer.is_closing():
-            raise _HungUpError
-        try:
-            self._writer.write(data or b"")
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise _HungUpError from error
-
-    async def _pause(self, seconds: float) -> None:
-        """Silence, unless the client hangs up."""
-        if self._ahead is None:
-            self._ahead = asyncio.create_task(self._reader.read(65536))
-        done, _ = await asyncio.wait({self._ahead}, timeout=seconds)
-        if done and (self._ahead.exception() or not self._ahead.result()):
-            raise _HungUpError
-
-
-class _HungUpError(Exception):
-    """The client closed its connection before the answer had ended."""
-
-
-def _what_is_said(said: Said, name: str) -> dict[str, Any]:
-    """What the rules say, with the ids of tool calls in the form of the model's family."""
-    calls = said.tool_calls
-    if model(name).family == "mistral":
-        calls = tuple((f"tool{place:05}", *call[1:]) for place, call in enumerate(calls))
-    return {"text": said.text, "reasoning": said.reasoning, "tool_calls": calls}
-
-
-def _head(status: int, answer: Scripted) -> h11.Response:
-    steps = answer.steps
-    framing = {"Transfer-Encoding": "chunked"}
-    if isinstance(steps, list) and len(steps) == 1 and isinstance(steps[0], bytes):
-        framing = {"Content-Length": str(len(steps[0]))}
-    date = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}
-    return h11.Response(status_code=status, headers=list({**date, **answer.headers, **framing}.items()))
-
-
-def _spoken(request: Request, said: Said) -> Scripted:
-    """What the rules or a script say, in the requested form."""
-    as_json = {"Content-Type": "application/json", **said.headers}
-    if request.path.startswith("/v1/models"):
-        return Scripted([json.dumps(_completions.models()).encode()], 200, headers=as_json)
-    if request.path == CATALOGUE:
-        return Scripted([json.dumps(_completions.catalogue()).encode()], 200, headers=as_json)
-    asked = request.json
-    if request.path.startswith("/v1/embeddings"):
-        return Scripted([json.dumps(_completions.embeddings(asked)).encode()], 200, headers=as_json, hold=said.hold)
-    thinks = model(asked["model"]).reasoning and asked.get("reasoning_effort") != "none"
-    said = said if said.is_scripted else replace(said, **_what_is_said(answer(asked, thinks=thinks), asked["model"]))
-    if asked.get("stream"):
-        return Scripted(_completions.events(asked, said), 200, headers={**EVENT_STREAM, **said.headers}, hold=said.hold)
-    if _completions.has_empty_stream(asked):
-        body: dict[str, Any] = {"error": {"message": "System message must be at the beginning."}}
-        return Scripted([json.dumps(body).encode()], STATUS_OF_REFUSED_TEMPLATE, headers=as_json)
-    body = _completions.completion(asked, said)
-    return Scripted([json.dumps(body, ensure_ascii=False).encode()], 200, headers=as_json, hold=said.hold)

@@ -1,0 +1,15 @@
+"""What is documented nowhere, each as one constant, for the live suite to settle."""
+
+NOT_FOUND_BODY = {"message": "The requested resource was not found"}
+MODEL_NOT_FOUND = "The model `{}` does not exist."
+TOO_LARGE_BODY = {"message": "Request size limit exceeded"}
+RETRY_AFTER_ON_429 = True
+RESET_HEADER = "RateLimit-Reset"
+TOO_MANY_INPUTS_STATUS = 400
+EMPTY_TEXT_REFUSED = True
+OVERLONG_TEXT_REFUSED = True  # rather than cut; the wording is vLLM's
+DIMENSIONS_REFUSED_WHERE_FIXED = True
+EMPTY_TOOLS_REFUSED = True  # as newer engines do
+REMOTE_IMAGES_REFUSED = True
+UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # except reasoning_content, which was seen to be ignored
+STATUS_OF_REFUSED_TEMPLATE = 400  # only what a stream does was seen
