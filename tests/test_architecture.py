@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from ovhcloud_ai_endpoints._notices import NOT_CALLERS
+
 ROOT = Path(__file__).parents[1]
 SERVICE, LANGCHAIN, LLAMA_INDEX = "ovhcloud_ai_endpoints", "langchain_ovhcloud", "llama_index_ovhcloud"
-PACKAGES = (SERVICE, LANGCHAIN, LLAMA_INDEX)
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FRAMEWORKS = ("langchain", "llama_index")
 HTTP_LIBRARIES = {"httpx", "httpcore", "httpx2", "httpcore2", "httpx_aiohttp", "aiohttp", "anyio"}
@@ -60,7 +62,8 @@ def name(path: Path) -> str:
 
 
 def test_the_service_knows_no_framework() -> None:
-    found = {(name(path), module) for path in of(SERVICE) for module in imports(path) if module.startswith(FRAMEWORKS)}
+    frameworks = (*FRAMEWORKS, *(package for package in PACKAGES if package != SERVICE))
+    found = {(name(path), module) for path in of(SERVICE) for module in imports(path) if module.startswith(frameworks)}
 
     assert found == set()
 
@@ -75,6 +78,17 @@ def test_the_frameworks_do_not_know_each_other(package: str, other: str) -> None
 def room(module: str) -> str:
     """The room of the service that a module is in."""
     return module.split(".")[1] if module.count(".") else ""
+
+
+def test_every_room_and_package_has_its_place() -> None:
+    """What is new must be entered above: an endpoint in ENDPOINTS, a package in the distribution."""
+    found = {path.stem for path in (ROOT / SERVICE).glob("_*") if not path.stem.startswith("__")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+
+    assert found == BELOW.keys()
+    assert sorted(project["hatch"]["build"]["targets"]["wheel"]["packages"]) == PACKAGES
+    assert sorted(project["mypy"]["packages"]) == PACKAGES
+    assert set(PACKAGES) <= NOT_CALLERS
 
 
 def test_every_room_looks_down_only() -> None:

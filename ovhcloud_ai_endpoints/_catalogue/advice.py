@@ -97,4 +97,6 @@ def _against_not_found(model: str | None, url: str) -> str:
         return f"{facts.id} is for {facts.kind} and does not chat.{where}"
     if facts.id != model:
         return f"The service knows {model!r} only as {facts.id}; use that name.{where}"
+    if url and not url.endswith(("/embeddings", "/chat/completions")):
+        return where.lstrip()
     return f"{facts.id} was served on {catalogue_date()}; it may have been retired since.{where}"

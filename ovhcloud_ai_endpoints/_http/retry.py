@@ -1,4 +1,4 @@
-"""Decides whether and when to retry.
+"""How often a failure that may pass is retried, and how long to wait.
 
 Pure: a function of the error, the attempt and the time left. It neither sleeps nor draws random numbers.
 """

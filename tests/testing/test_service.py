@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from ovhcloud_ai_endpoints._chat.request import PARAMETERS
 from ovhcloud_ai_endpoints._http.settings import BASE_URL
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
+from ovhcloud_ai_endpoints.testing._schemas import Chat
 
 guess = pytest.mark.guess
 HELLO = [{"role": "user", "content": "Say hello."}]
@@ -74,7 +76,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 class TestRefusals:
     @guess
     def test_unknown_path_is_404(self, service: Service) -> None:
-        assert service.post("/rerank").status_code == 404
+        assert service.post("/no-such-path").status_code == 404
 
     @guess
     @guess
@@ -331,3 +333,7 @@ def test_models_are_listed_without_a_key(service: Service) -> None:
 
     assert "gpt-oss-20b" in {item["id"] for item in body["data"]}
     assert isinstance(body["data"][0]["pricing"]["prompt"], str)
+
+
+def test_gateway_knows_every_field_that_may_be_set() -> None:
+    assert PARAMETERS <= Chat.model_fields.keys()
