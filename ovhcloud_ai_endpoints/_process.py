@@ -6,7 +6,8 @@ Every table is bounded; a forked child starts with empty ones, and `forget` empt
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -80,6 +81,16 @@ class Table(Generic[K, V]):
         self._values.clear()
 
 
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """Holds back forks of the process, and other threads that ask for the same; for a first import.
+
+    A child forked during another thread's import would wait for that import for ever.
+    """
+    with _forking:
+        yield
+
+
 def after_fork(reset: Callable[[], object]) -> None:
     """Registers `reset` for every forked child, where no other thread exists and any lock may be held for ever."""
     _after_fork.append(reset)
@@ -92,11 +103,14 @@ def forget() -> None:
 
 
 def _begin_child() -> None:
+    _forking.release()
     for table in _tables:
         table._renew()  # noqa: SLF001 - its own module
     for reset in _after_fork:
         reset()
 
 
+_forking = threading.RLock()
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_child)
+    os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_begin_child)

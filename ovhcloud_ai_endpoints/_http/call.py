@@ -44,9 +44,11 @@ class Call(Generic[T]):
         content: the body to send.
         headers: the headers to send; set from the first attempt on.
         clocks: the clocks of the call; set from the first attempt on.
+        encodings: the content encodings that a successful answer may have.
     """
 
     clocks: Clocks
+    encodings = ENCODINGS
 
     def __init__(self, settings: Settings, request: Request[T]) -> None:
         self.settings = settings
@@ -137,18 +139,21 @@ class Call(Generic[T]):
         self._answer_headers = {name.lower(): value for name, value in headers.items()}
         return self._is_success
 
-    def begin_body(self) -> None:
-        """Checks that the body can be read.
+    def begin_body(self) -> bool:
+        """Whether the body is to be read; False for that of an error if its content encoding was not asked for.
 
         Raises:
-            InvalidResponseError: its content encoding was not asked for, or is applied several times over, which can
-                turn bytes into gigabytes.
+            InvalidResponseError: the answer is a success, and its content encoding was not asked for, or is applied
+                several times over, which can turn bytes into gigabytes.
         """
         encoding = self._answer_headers.get("content-encoding", "").strip().lower()
-        if self._is_success and encoding not in ENCODINGS:
+        if not self._is_success:
+            return encoding in ENCODINGS
+        if encoding not in self.encodings:
             raise InvalidResponseError(
                 f"The answer is encoded as {encoding}, which was not asked for", status=self._status
             )
+        return True
 
     def received(self, data: bytes, now: float) -> bool:
         """Keeps a piece of the body; False once enough of an error's body has come.

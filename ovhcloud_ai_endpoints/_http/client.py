@@ -52,9 +52,8 @@ class Client:
             OVHCloudError: there is no answer, or it is an error.
         """
         call = Call(self._settings, request)
-        connection, held = self.open(call)
-        with held:
-            self.read(call, connection)
+        with ExitStack() as held:
+            self.read(call, self.open(call, held))
         result = call.result(time.monotonic())
         warn_of_header(call.model, call.exchange().warning)
         return result
@@ -63,26 +62,25 @@ class Client:
         """The answer to a request as it arrives; leaving its block releases the connection."""
         return Stream(self, StreamedCall(self._settings, request))
 
-    def open(self, call: Call[Any]) -> tuple[Connection, ExitStack]:
-        """Tries until a successful answer begins; returns its connection, and what to close in the end."""
+    def open(self, call: Call[Any], held: ExitStack) -> Connection:
+        """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
         warn_of_model(call.model)
-        with ExitStack() as left:
-            left.callback(call.leave)
+        try:
             while True:
-                with ExitStack() as held:
-                    pool = held.enter_context(blocking_pool(self._settings))
-                    asked = time.monotonic()
-                    held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
-                    wait = _begin_attempt(call, asked)
-                    if not wait:
-                        try:
-                            return self._attempt(
-                                call, held.enter_context(pool.connection()), pool.proxy
-                            ), held.pop_all()
-                        except OVHCloudError as error:
-                            wait = _next_attempt(call, error)
+                pool = held.enter_context(blocking_pool(self._settings))
+                asked = time.monotonic()
+                held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
+                wait = _begin_attempt(call, asked)
+                if not wait:
+                    try:
+                        return self._attempt(call, held.enter_context(pool.connection()), pool.proxy)
+                    except OVHCloudError as error:
+                        wait = _next_attempt(call, error)
+                held.close()
                 if self._abandoned.wait(min(wait, threading.TIMEOUT_MAX)):
                     raise call.given_up()
+        finally:
+            call.leave()
 
     def _attempt(self, call: Call[Any], connection: Connection, proxy: str | None) -> Connection:
         with _translating(call, proxy):
@@ -95,8 +93,9 @@ class Client:
     def read(self, call: Call[Any], connection: Connection) -> None:
         """Reads the body of an answer to its end, or the beginning of an error's."""
         with _translating(call):
-            call.begin_body()
-            while (data := connection.read()) is not None and call.received(data, time.monotonic()):
+            while (
+                call.begin_body() and (data := connection.read()) is not None and call.received(data, time.monotonic())
+            ):
                 pass
 
 
@@ -114,9 +113,8 @@ class AsyncClient:
             OVHCloudError: there is no answer, or it is an error.
         """
         call = Call(self._settings, request)
-        connection, held = await self.open(call)
-        async with held:
-            await self.read(call, connection)
+        async with AsyncExitStack() as held:
+            await self.read(call, await self.open(call, held))
         result = call.result(time.monotonic())
         warn_of_header(call.model, call.exchange().warning)
         return result
@@ -125,26 +123,27 @@ class AsyncClient:
         """The answer to a request as it arrives; leaving its block releases the connection."""
         return AsyncStream(self, StreamedCall(self._settings, request))
 
-    async def open(self, call: Call[Any]) -> tuple[AsyncConnection, AsyncExitStack]:
-        """Tries until a successful answer begins; returns its connection, and what to close in the end."""
+    async def open(self, call: Call[Any], held: AsyncExitStack) -> AsyncConnection:
+        """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
         warn_of_model(call.model)
-        with ExitStack() as left:
-            left.callback(call.leave)
+        try:
             while True:
-                async with AsyncExitStack() as held:
-                    pool = held.enter_context(await async_pool(self._settings))
-                    asked = time.monotonic()
-                    await held.enter_async_context(pool.slots(self._settings.max_concurrency, call.path))
-                    wait = _begin_attempt(call, asked)
-                    if not wait:
-                        try:
-                            connection = held.enter_context(pool.connection())
-                            held.push_async_callback(connection.aclose)
-                            return await self._attempt(call, connection, pool.proxy), held.pop_all()
-                        except OVHCloudError as error:
-                            wait = _next_attempt(call, error)
+                pool = held.enter_context(await async_pool(self._settings))
+                asked = time.monotonic()
+                await held.enter_async_context(pool.slots(self._settings.max_concurrency, call.path))
+                wait = _begin_attempt(call, asked)
+                if not wait:
+                    try:
+                        connection = held.enter_context(pool.connection())
+                        held.push_async_callback(connection.aclose)
+                        return await self._attempt(call, connection, pool.proxy)
+                    except OVHCloudError as error:
+                        wait = _next_attempt(call, error)
+                await held.aclose()
                 if await _set_within(self._abandoned, wait):
                     raise call.given_up()
+        finally:
+            call.leave()
 
     async def _attempt(self, call: Call[Any], connection: AsyncConnection, proxy: str | None) -> AsyncConnection:
         with _translating(call, proxy):
@@ -155,12 +154,15 @@ class AsyncClient:
             raise call.refusal(time.time(), proxy=proxy)
         return connection
 
-    async def read(self, call: Call[Any], connection: Any) -> None:
+    async def read(self, call: Call[Any], connection: AsyncConnection) -> None:
         """Reads the body of an answer to its end, or the beginning of an error's."""
         with _translating(call):
-            call.begin_body()
             async with _until(call.clocks):
-                while (data := await connection.read()) is not None and call.received(data, time.monotonic()):
+                while (
+                    call.begin_body()
+                    and (data := await connection.read()) is not None
+                    and call.received(data, time.monotonic())
+                ):
                     pass
 
 
@@ -175,8 +177,8 @@ class Stream(Generic[D, T]):
         self._call = call
 
     def __enter__(self) -> Self:
-        connection, held = self._client.open(self._call)
-        with held:
+        with ExitStack() as held:
+            connection = self._client.open(self._call, held)
             with _translating(self._call):
                 self._call.begin_body()
             if not self._call.is_stream():
@@ -227,8 +229,8 @@ class AsyncStream(Generic[D, T]):
         self._call = call
 
     async def __aenter__(self) -> Self:
-        connection, held = await self._client.open(self._call)
-        async with held:
+        async with AsyncExitStack() as held:
+            connection = await self._client.open(self._call, held)
             with _translating(self._call):
                 self._call.begin_body()
             if not self._call.is_stream():

@@ -66,6 +66,13 @@ def translated(
         cause: Any = error.__cause__
         words = f"{cause.status} {cause.message}" if hasattr(cause, "status") else words  # as aiohttp has it
         return proxy_refusal(proxy, words)
+    if "PoolTimeout" in names:
+        full = APITimeoutError(
+            "No connection in time: every connection of the given client is in use. "
+            "Raise its limits (httpx.Limits(max_connections=...)), or lower max_concurrency."
+        )
+        full.may_have_taken_effect = False
+        return full
     lost = (
         APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
         if "ConnectTimeout" in names

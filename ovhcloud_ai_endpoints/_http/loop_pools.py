@@ -24,7 +24,7 @@ from ovhcloud_ai_endpoints._http.pools import (
 from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, Route
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._notices import warn_of_other_client
-from ovhcloud_ai_endpoints._process import after_fork
+from ovhcloud_ai_endpoints._process import after_fork, no_fork
 
 PLACE = "_ovhcloud_pools"  # a loop's attribute; pools refer to their loop, so a weak table would never drop it
 TURNS_TO_CLOSE = 5  # of a loop, until sockets are closed; TLS within a proxy's tunnel over aiohttp takes most
@@ -93,7 +93,10 @@ async def async_pool(settings: Settings) -> AsyncPool:
     """The running loop's pool for these settings, or one for the client that the user gave."""
     of_loop, given = await LoopPools.running(), settings.http_async_client
     if given is not None:
-        from ovhcloud_ai_endpoints._http.over_httpx import AsyncGivenConnection  # noqa: PLC0415 - it takes 40 to 290 ms
+        with no_fork():
+            from ovhcloud_ai_endpoints._http.over_httpx import (  # noqa: PLC0415 - it takes 40 to 290 ms
+                AsyncGivenConnection,
+            )
 
         return pool_of_given(given, of_loop.of_given, AsyncGivenConnection, asyncio.Semaphore)
     if settings.http_client is not None:
@@ -117,7 +120,8 @@ async def aclose(settings: Settings) -> None:
 
 def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], AsyncConnection]]:
     """Reads all files that the first awaited call needs."""
-    from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - as above
+    with no_fork():
+        from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - as above
 
     return route.resolved(), over_httpx.async_connection
 

@@ -24,9 +24,14 @@ T = TypeVar("T")
 SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(  # so that a dead peer is noticed within about 45 s
+    *(  # so that a dead peer is noticed within about 45 s, also if it died before it took the request
         (socket.IPPROTO_TCP, getattr(socket, option), value)
-        for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+        for option, value in (
+            ("TCP_KEEPIDLE", 30),
+            ("TCP_KEEPINTVL", 5),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", 45_000),
+        )
         if hasattr(socket, option)
     ),
 )
@@ -107,8 +112,12 @@ class BlockingNetwork:
     ) -> "BlockingStream":
         with self._failures.connecting():
             connected = self._connected(host, port, timeout)
-            for option in SOCKET_OPTIONS:
-                connected.setsockopt(*option)
+            try:
+                for option in SOCKET_OPTIONS:
+                    connected.setsockopt(*option)
+            except OSError:
+                connected.close()
+                raise
         return BlockingStream(connected, self._deadline, self._failures)
 
     def _connected(self, host: str, port: int, timeout: float | None) -> socket.socket:
@@ -203,7 +212,12 @@ class TLSInTLSStream:
         self._proxy.close()
 
     def get_extra_info(self, info: str) -> Any:
-        return self._tls if info == "ssl_object" else self._proxy.get_extra_info(info)
+        match info:
+            case "ssl_object":
+                return self._tls
+            case "is_readable" if self._tls.pending() or self._incoming.pending():
+                return True
+        return self._proxy.get_extra_info(info)
 
     def _until_done(self, step: Callable[[], T]) -> T:
         while True:
@@ -222,6 +236,8 @@ class TLSInTLSStream:
 
 def _has_something_to_read(connected: socket.socket) -> bool:
     """Whether an idle connection is no longer good: its peer has hung up, or sent something unasked."""
+    if isinstance(connected, ssl.SSLSocket) and connected.pending():
+        return True
     try:
         connected.settimeout(0)
         socket.socket.recv(connected, 1, socket.MSG_PEEK)  # a TLS socket's own `recv` can't peek
@@ -344,6 +360,9 @@ class LoopStream(asyncio.Protocol):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
     ) -> "LoopStream":
         plain = self._transport
+        if self._received:  # in the clear, perhaps by someone on the way; it must not pass for decrypted
+            plain.abort()
+            raise self._failures.connect("bytes came before the TLS handshake")
         try:
             with self._failures.connecting():
                 async with asyncio.timeout(timeout):

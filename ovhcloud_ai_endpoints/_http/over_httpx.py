@@ -23,7 +23,8 @@ import httpx
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.network import BlockingNetwork, Deadline, Failures, LoopNetwork, opened_socket
 from ovhcloud_ai_endpoints._http.request import Content
-from ovhcloud_ai_endpoints._http.routes import PORTS, ResolvedRoute, without_password
+from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, without_password
+from ovhcloud_ai_endpoints._http.settings import PORTS
 
 SLICE = 256 * 1024  # bytes of a body that are written at once
 
@@ -63,7 +64,8 @@ class Connection:
         data = next(self._chunks, None)
         if data is None:
             self._response.close()
-            self.is_free = True
+            del self._response, self._chunks  # they hold the request, with its key
+            self.is_free = not _has_surplus(self._transport._pool)  # noqa: SLF001 - our own class's
         return data
 
     def close(self) -> None:
@@ -100,7 +102,8 @@ class AsyncConnection:
         data = await anext(self._chunks, None)
         if data is None and self._response is not None:
             await self._response.aclose()
-            self.is_free = True
+            self._response, self._chunks = None, _nothing()  # they hold the request, with its key
+            self.is_free = not _has_surplus(getattr(self._transport, "_pool", None))
         return data
 
     async def aclose(self) -> None:
@@ -132,6 +135,13 @@ class AiohttpConnection(AsyncConnection):
     def _opened(self, address: tuple[Any, ...]) -> socket.socket:
         self._socket = opened_socket(address)
         return self._socket
+
+    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        try:
+            return await super().send(call)
+        except UnicodeError as error:  # httpx-aiohttp encodes the reason phrase as ASCII
+            raise httpx.RemoteProtocolError(f"the status line can't be read: {error}") from error
 
     def _request(self, call: Call[Any]) -> httpx.Request:
         request = _request(call, _sliced(call.content))
@@ -174,9 +184,12 @@ class GivenConnection:
     def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
         """Status and headers of the answer."""
         request = _built_by(self._client, call, _blocking_content(call.content))
-        self._response = self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            self._response = self._client.send(request, stream=True, follow_redirects=False)
+            self._chunks = self._response.iter_bytes()
+        except Exception as error:  # noqa: BLE001 - httpx and httpx2 share no class
+            self._response, self._chunks = _refused(error), iter(())
         _bound_body(self._response, call)
-        self._chunks = self._response.iter_bytes()
         return self._response.status_code, _headers(self._response)
 
     def read(self) -> bytes | None:
@@ -200,9 +213,12 @@ class AsyncGivenConnection:
     async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
         """Status and headers of the answer."""
         request = _built_by(self._client, call, _awaited_content(call.content))
-        self._response = await self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            self._response = await self._client.send(request, stream=True, follow_redirects=False)
+            self._chunks = self._response.aiter_bytes()
+        except Exception as error:  # noqa: BLE001 - httpx and httpx2 share no class
+            self._response, self._chunks = _refused(error), _nothing()
         _bound_body(self._response, call)
-        self._chunks = self._response.aiter_bytes()
         return self._response.status_code, _headers(self._response)
 
     async def read(self) -> bytes | None:
@@ -245,6 +261,14 @@ def _pool(route: ResolvedRoute, pools: tuple[Any, Any, Any], network: Any) -> An
     return proxied(**options, proxy_ssl_context=route.tls if parts.scheme == "https" else None)
 
 
+def _has_surplus(pool: Any) -> bool:
+    """Whether more came than the answer: it would pass for the answer to the connection's next request."""
+    connection = next(iter(getattr(pool, "connections", ())), None)
+    while connection is not None and not hasattr(connection, "_h11_state"):  # a proxy's connection holds another
+        connection = getattr(connection, "_connection", None)
+    return connection is not None and bool(connection._h11_state.trailing_data[0])  # noqa: SLF001 - httpcore has no other way
+
+
 def _request(call: Call[Any], content: Any) -> httpx.Request:
     timeout = {"connect": call.connect_timeout(time.monotonic())}
     return httpx.Request(
@@ -255,8 +279,16 @@ def _request(call: Call[Any], content: Any) -> httpx.Request:
 def _built_by(client: httpx.Client | httpx.AsyncClient, call: Call[Any], content: Any) -> httpx.Request:
     now = time.monotonic()
     connect, read = call.connect_timeout(now), call.read_timeout(now)
-    timeout = (connect, read, read, None)  # the form that httpx2 takes too
+    waits = [seconds for seconds in (read, client.timeout.pool) if seconds is not None]
+    timeout = (connect, read, read, min(waits, default=None))  # the form that httpx2 takes too
     return client.build_request(call.method, call.url, content=content, headers=call.headers, timeout=timeout)
+
+
+def _refused(error: Exception) -> Any:
+    """The answer for which a hook of the client raised, with its body closed; other exceptions are raised again."""
+    if type(error).__name__ == "HTTPStatusError" and hasattr(error, "response"):
+        return error.response
+    raise error
 
 
 def _bound_body(response: httpx.Response, call: Call[Any]) -> None:
@@ -291,7 +323,7 @@ def _sliced(content: Content) -> Any:
     body = content.body
     if not isinstance(body, bytes) or len(body) <= SLICE:
         return _awaited_content(content)
-    return _chunks(body[at : at + SLICE] for at in range(0, len(body), SLICE))
+    return _slices(body)
 
 
 def _proxy_headers(route: ResolvedRoute) -> dict[str, str]:
@@ -300,6 +332,17 @@ def _proxy_headers(route: ResolvedRoute) -> dict[str, str]:
         return {}
     words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"Proxy-Authorization": f"Basic {b64encode(words.encode()).decode()}"}
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+async def _slices(body: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), SLICE):
+        yield body[at : at + SLICE]
+        await asyncio.sleep(0)
 
 
 async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

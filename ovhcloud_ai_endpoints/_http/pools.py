@@ -182,7 +182,7 @@ class Pools(Generic[C, S]):
     def leave(self, route: Route, pool: Pool[C, S]) -> Pool[C, S] | None:
         """Counts one user less; returns the pool to close if there are now too many unused ones."""
         pool.users -= 1
-        if pool.users or self._used.get(route) is not pool:
+        if pool.users:
             return None
         self._unused[route] = self._used.pop(route)
         return self._unused.popitem(last=False)[1] if len(self._unused) > KEPT_ROUTES else None

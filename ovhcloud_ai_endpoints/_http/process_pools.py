@@ -21,7 +21,7 @@ from ovhcloud_ai_endpoints._http.reaper import Reaper
 from ovhcloud_ai_endpoints._http.routes import Route
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._notices import warn_of_other_client
-from ovhcloud_ai_endpoints._process import after_fork
+from ovhcloud_ai_endpoints._process import after_fork, no_fork
 
 
 class ProcessPools:
@@ -42,7 +42,8 @@ class ProcessPools:
 
 def blocking_pool(settings: Settings) -> BlockingPool:
     """The process's pool for these settings, or one for the client that the user gave."""
-    from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
+    with no_fork():
+        from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
 
     process, given = _process, settings.http_client
     if given is not None:

@@ -79,7 +79,7 @@ class Whole:
         """The day of the answer by the service's clock, as YYYY-MM-DD; None if it did not say."""
         try:
             return parsedate_to_datetime(self.headers["date"]).date().isoformat()
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 

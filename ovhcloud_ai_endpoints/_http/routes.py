@@ -4,17 +4,15 @@ It reads the environment and files of certificates; it opens no connection.
 """
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ovhcloud_ai_endpoints._errors import APIConnectionError
-from ovhcloud_ai_endpoints._http.settings import HTTPBackend, Settings
+from ovhcloud_ai_endpoints._http.settings import PORTS, HTTPBackend, Settings, checked_proxy
 from ovhcloud_ai_endpoints._http.tls import Verify, tls_context
-
-PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Route:
     host: str
     port: int
     verify: Verify
-    proxy: str | None
+    proxy: str | None = field(repr=False)
     trust_env: bool
     http_backend: HTTPBackend
 
@@ -49,9 +47,12 @@ class Route:
             APIConnectionError: the certificates can't be read, or the kind of proxy can't be used.
         """
         proxy = self.proxy or self._proxy_of_environment()
+        if proxy is not None:
+            try:
+                proxy = checked_proxy(proxy)
+            except ValueError as error:
+                raise APIConnectionError(f"The proxy {without_password(proxy)} can't be used: {error}.") from error
         scheme = urlsplit(proxy or "").scheme
-        if proxy is not None and scheme not in PORTS:
-            raise APIConnectionError(f"The proxy {without_password(proxy)} must be an http, https or socks5 URL.")
         if scheme.startswith("socks") and self.http_backend == "aiohttp":
             raise APIConnectionError(
                 f'The proxy {without_password(proxy or "")} can\'t be used with http_backend="aiohttp", '
@@ -84,12 +85,15 @@ class ResolvedRoute:
 
     http_backend: HTTPBackend
     tls: ssl.SSLContext
-    proxy: str | None
+    proxy: str | None = field(repr=False)
 
 
 def without_password(url: str) -> str:
     """A URL without user name and password, for messages."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 

@@ -25,6 +25,7 @@ BASE_URL = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
 CHAT_CONCURRENCY = 256
 EMBEDDING_CONCURRENCY = 8
 
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}  # of servers and proxies that name none
 HEADERS = {
     "User-Agent": f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}",
     "Accept": "application/json",
@@ -124,8 +125,29 @@ def environment_key() -> SecretStr | None:
 
 
 def environment_base_url() -> str:
-    """The base URL that the environment holds, else the service's own."""
-    return os.environ.get(BASE_URL_VARIABLE) or BASE_URL
+    """The base URL that the environment holds, else the service's own.
+
+    Raises:
+        ValueError: as `checked_base_url`.
+    """
+    return checked_base_url(os.environ.get(BASE_URL_VARIABLE) or BASE_URL, BASE_URL_VARIABLE)
+
+
+def checked_proxy(url: str) -> str:
+    """The URL of a proxy, its host name in ASCII.
+
+    Raises:
+        ValueError: it isn't an http, https or socks5 URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        is_good = parts.scheme in PORTS and host and parts.port != 0
+    except ValueError:  # of its port or its host
+        is_good = False
+    if not is_good:
+        raise ValueError("proxy must be an http, https or socks5 URL such as http://proxy.example:3128")
+    return url if url.isascii() else url.replace(str(parts.hostname), host)
 
 
 def is_in_the_clear(url: str) -> bool:
@@ -139,7 +161,7 @@ def is_in_the_clear(url: str) -> bool:
     return parts.scheme == "http" and not is_here
 
 
-def checked_base_url(url: str) -> str:
+def checked_base_url(url: str, name: str = "base_url") -> str:
     """The URL without a trailing slash, `/chat/completions` or `/embeddings`.
 
     Raises:
@@ -152,7 +174,7 @@ def checked_base_url(url: str) -> str:
     except ValueError:  # of its port or its host
         is_good = False
     if not is_good:
-        raise ValueError(f"base_url must be an http(s) URL such as {BASE_URL}")
+        raise ValueError(f"{name} must be an http(s) URL such as {BASE_URL}")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("base_url must have no user name, query or fragment; pass keys as api_key=")
+        raise ValueError(f"{name} must have no user name, query or fragment; pass keys as api_key=")
     return url.removesuffix("/chat/completions").removesuffix("/embeddings")

@@ -24,6 +24,8 @@ class StreamedCall(Call[T], Generic[D, T]):
         is_over: whether no more bytes come.
     """
 
+    encodings = frozenset({"", "identity"})  # a compressed kilobyte can be a megabyte of blank lines, parsed at once
+
     def __init__(self, settings: Settings, request: StreamedRequest[D, T]) -> None:
         super().__init__(settings, request)
         self.is_over = False
@@ -32,6 +34,10 @@ class StreamedCall(Call[T], Generic[D, T]):
         self._pending: Iterator[D] = iter(())
         self._given: float | None = None
         self._paused = 0.0  # seconds that the consumer took since the last bytes came
+
+    def _authenticate(self) -> None:
+        super()._authenticate()
+        self.headers["Accept-Encoding"] = "identity"
 
     def body_timeout(self, now: float) -> float | None:
         """Seconds for a single read: the longer of the wait for the first event and the silence between two."""

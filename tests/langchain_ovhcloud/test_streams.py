@@ -1,7 +1,6 @@
 """Streams that are left, cancelled or traced."""
 
 import asyncio
-import gzip
 import json
 from contextlib import aclosing, closing
 from typing import Any
@@ -85,14 +84,6 @@ def test_silence_is_cores_timeout_too(slow: LocalEndpoints) -> None:
 
     with pytest.raises(APITimeoutError, match="silent"):
         list(model.stream("Hello"))
-
-
-def test_compressed_stream_is_read(server: LocalEndpoints, model: ChatOVHCloud) -> None:
-    events = [TEXT, {"choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]}]
-    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
-    server.reply(events=[gzip.compress(body.encode())], headers={"Content-Encoding": "gzip"})
-
-    assert "".join(chunk.text for chunk in model.stream("Hello")) == "Hello"
 
 
 class TestHandlers:

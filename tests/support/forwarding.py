@@ -6,6 +6,8 @@ import ssl
 import threading
 from contextlib import suppress
 
+READ = 65536  # bytes that HTTP libraries read at once
+
 
 class Forwarder(socketserver.ThreadingTCPServer):
     """In front of the local server: ends TLS, or is a proxy for CONNECT, which then knows who came."""
@@ -13,9 +15,10 @@ class Forwarder(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, to: int, tls: ssl.SSLContext | None, *, refusal: bytes = b"") -> None:
+    def __init__(self, to: int, tls: ssl.SSLContext | None, *, refusal: bytes = b"", surplus: bytes = b"") -> None:
         super().__init__(("127.0.0.1", 0), Tunnel)
         self.refusal = refusal
+        self.surplus = surplus  # sent in the clear, behind an answer to CONNECT that fills a whole read
         self.tunnels: list[str] = []
         self.to = to
         self.tls = tls
@@ -41,8 +44,15 @@ class Tunnel(socketserver.BaseRequestHandler):
                 if self.server.refusal:
                     self.request.sendall(self.server.refusal)
                     return
-                self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                self.request.sendall(self.welcome())
                 self.join(self.request, int(target.rpartition(":")[2]))
+
+    def welcome(self) -> bytes:
+        start, end = b"HTTP/1.1 200 Connected\r\n", b"\r\n\r\n"
+        if not self.server.surplus:
+            return start + b"\r\n"
+        start += b"X-Padding: "
+        return start.ljust(READ - len(end), b"x") + end + self.server.surplus
 
     def join(self, here: socket.socket, port: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as there:

@@ -53,6 +53,12 @@ def test_first_calls_are_answered_when_the_program_ends(server: LocalEndpoints, 
     ]
 
 
+@pytest.mark.timeout(90)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_child_forked_during_the_first_call_makes_calls(server: LocalEndpoints) -> None:
+    assert run(server, "forks_at_first.py") == ["0"]
+
+
 @contextmanager
 def held(lock: Any) -> Iterator[None]:
     """Another thread holds a lock, which a forked child does not have."""

@@ -1,6 +1,7 @@
 """Servers that mean harm, beyond the table of faults: memory stays bounded, and an error comes soon."""
 
 import asyncio
+import gzip
 import json
 import tracemalloc
 import zlib
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints import APITimeoutError, InvalidResponseError, OVHCloudError, Timeouts
+from ovhcloud_ai_endpoints import APITimeoutError, InternalServerError, InvalidResponseError, OVHCloudError, Timeouts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.request import LARGEST_ANSWER, ChatRequest
@@ -97,13 +98,42 @@ def test_encodings_that_were_not_asked_for_are_not_undone(server: LocalEndpoints
 
     with pytest.raises(InvalidResponseError, match=f"encoded as {encoding}, which was not asked for"):
         ask()
+
+
+@pytest.mark.parametrize("ask", ["chat", "achat", "achat over aiohttp"], indirect=True)
+def test_whole_answers_may_be_compressed(server: LocalEndpoints, ask: Ask) -> None:
+    ask()
+
     assert server.requests[-1].headers["accept-encoding"] == "gzip, deflate"
 
 
-def test_stream_that_is_a_bomb_is_not_unpacked(server: LocalEndpoints, ask: Ask) -> None:
+@pytest.mark.parametrize("ask", ["stream", "astream", "astream over aiohttp"], indirect=True)
+def test_streams_may_not_be_compressed(server: LocalEndpoints, ask: Ask) -> None:
+    """58 KB of compressed blank lines are 60 MB, at which a loop would look for a minute."""
     server.reply(events=[BOMB], headers={"Content-Encoding": "gzip"})
 
-    with at_most(ONE_READ + LARGEST_ANSWER // MB), pytest.raises(InvalidResponseError):
+    with at_most(20), pytest.raises(InvalidResponseError, match="encoded as gzip, which was not asked for"):
+        ask()
+    assert server.requests[-1].headers["accept-encoding"] == "identity"
+
+
+def test_error_packed_twice_is_not_unpacked(server: LocalEndpoints, ask: Ask) -> None:
+    body = gzip.compress(BOMB)
+    server.reply(status=503, body=body, headers={"Content-Encoding": "gzip, gzip", "Content-Type": "application/json"})
+
+    with at_most(20), pytest.raises(InternalServerError) as caught:
+        ask()
+    assert caught.value.status == 503
+
+
+def test_date_that_no_calendar_has_is_no_date() -> None:
+    assert Whole(200, {"date": f"Mon, 01 Jan {10**20} 00:00:00 GMT"}, b"", EXCHANGE).day is None
+
+
+def test_status_line_that_is_not_ascii_is_an_error_of_ours(server: LocalEndpoints, ask: Ask) -> None:
+    server.reply(raw=[b"HTTP/1.1 503 \xff\xfe\r\nContent-Length: 0\r\n\r\n"])
+
+    with pytest.raises(OVHCloudError):
         ask()
 
 

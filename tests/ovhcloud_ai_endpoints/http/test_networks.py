@@ -15,15 +15,25 @@ import pytest
 import trustme
 from forwarding import Forwarder
 
-from ovhcloud_ai_endpoints import APIConnectionError, InvalidResponseError
+from ovhcloud_ai_endpoints import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidResponseError,
+    NotFoundError,
+    OVHCloudError,
+    Timeouts,
+)
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
 from ovhcloud_ai_endpoints._http.retry import Retry
+from ovhcloud_ai_endpoints._http.routes import Route
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 REQUEST = ChatRequest({"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]})
+
+STREAMED = ChatRequest({"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}], "stream": True})
 
 Ask = Callable[[Settings], Any]
 
@@ -178,10 +188,48 @@ class TestProxies:
                 ask(replace(settings, base_url="https://elsewhere.invalid/v1", proxy=url, retry=Retry(backoff=0)))
         assert len(proxy.tunnels) == 1
 
-    @pytest.mark.parametrize("url", ["ftp://proxy.example:21", "socks5://proxy.example:1080"])
-    def test_of_a_kind_that_can_not_be_used_are_told_of(self, settings: Settings, ask: Ask, url: str) -> None:
-        with pytest.raises(APIConnectionError, match=r"must be an http, https or socks5 URL|needs a package|can't be"):
-            ask(replace(settings, proxy=url))
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "ftp://proxy.example:21",
+            "socks5://proxy.example:1080",
+            "http://someone:pass-word@proxy.example:99999",
+            "http://someone:pass-word@[::1",
+            "http://someone:pass-word@",
+            f"http://someone:pass-word@{'x' * 70}.example",
+        ],
+    )
+    def test_that_can_not_be_used_are_told_of_without_their_password(
+        self, settings: Settings, ask: Ask, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        for chosen in (replace(settings, proxy=url), replace(settings, base_url="http://elsewhere.invalid/v1")):
+            with pytest.raises(
+                APIConnectionError, match=r"must be an http, https or socks5 URL|needs a package|can't be"
+            ) as caught:
+                ask(chosen)
+            assert "pass-word" not in f"{caught.value!r}{caught.value}"
+
+    def test_may_have_names_that_are_not_ascii(self, settings: Settings, ask: Ask) -> None:
+        with pytest.raises(APIConnectionError, match=r"No answer|No connection"):
+            ask(replace(settings, proxy="http://prüfung.invalid:3128"))
+
+    def test_can_not_put_an_answer_of_their_own_before_the_handshake(
+        self, settings: Settings, secure: str, certificate: str, ask: Ask
+    ) -> None:
+        """What came in the clear must not pass for what TLS decrypted."""
+        body = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"forged"},"finish_reason":"stop"}]}'
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with Forwarder(0, None, surplus=head + body) as proxy:
+            url = f"http://127.0.0.1:{proxy.port}"
+            with pytest.raises(OVHCloudError):
+                ask(replace(settings, base_url=secure, verify=certificate, proxy=url))
+            assert len(proxy.tunnels) == 1
+
+    def test_keep_their_password_out_of_what_is_printed(self) -> None:
+        route = Route.of(Settings(proxy="http://someone:pass-word@127.0.0.1:3128"))
+
+        assert "pass-word" not in f"{route!r}{route.resolved()!r}"
 
     def test_that_can_not_be_reached_are_an_error(self, settings: Settings, secure: str, ask: Ask) -> None:
         with pytest.raises(APIConnectionError, match="proxy"):
@@ -215,6 +263,41 @@ class TestGivenClients:
         with pytest.warns(UserWarning, match="pass http_client too"):
             Client(replace(settings, http_async_client=given_async)).send(REQUEST)
         asyncio.run(given_async.aclose())
+
+    @pytest.mark.parametrize("library", ["httpx", "httpx2"])
+    @pytest.mark.parametrize("own", [None, 0.2])
+    def test_whose_pool_is_full_are_given_up_in_time(self, settings: Settings, library: str, own: float | None) -> None:
+        module = importlib.import_module(library)
+        timeouts = Timeouts(first_event=0.4, idle=5, total=5)
+        with module.Client(limits=module.Limits(max_connections=1), timeout=module.Timeout(5, pool=own)) as given:
+            settled = replace(settings, http_client=given, timeouts=timeouts)
+            with Client(settled).stream(STREAMED) as deltas:
+                next(deltas)
+                with pytest.raises(APITimeoutError, match="every connection of the given client is in use"):
+                    Client(settled).send(REQUEST)
+
+    @pytest.mark.parametrize("library", ["httpx", "httpx2"])
+    def test_whose_hooks_raise_for_a_status_change_no_error(
+        self, server: LocalEndpoints, settings: Settings, library: str
+    ) -> None:
+        module = importlib.import_module(library)
+        request = ChatRequest({"model": "no-such-model", "messages": [{"role": "user", "content": "Hello"}]})
+
+        async def hook(answer: Any) -> None:
+            answer.raise_for_status()
+
+        async def main() -> None:
+            async with module.AsyncClient(event_hooks={"response": [hook]}) as awaited:
+                await AsyncClient(replace(settings, retry=Retry(), http_async_client=awaited)).send(request)
+
+        with (
+            module.Client(event_hooks={"response": [lambda answer: answer.raise_for_status()]}) as given,
+            pytest.raises(NotFoundError),
+        ):
+            Client(replace(settings, retry=Retry(), http_client=given)).send(request)
+        with pytest.raises(NotFoundError):
+            asyncio.run(main())
+        assert len(server.requests) == 2
 
 
 class TestKeys:
