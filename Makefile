@@ -34,7 +34,7 @@ bench:  ## time of calls beside other packages, in an environment of its own
 	.venv-bench/bin/python -m pip install --quiet --editable ".[aiohttp,langchain]" --group bench
 	.venv-bench/bin/python tests/benchmarks/calls.py
 
-pythons:  ## first calls and last ones on each Python from 3.12 on that can be found
+pythons:  ## every test on each Python from 3.12 on that can be found
 	for python in $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python) $(shell command -v python3.12 python3.13 python3.14); do \
 		rm -rf .venv-pythons && $$python -m venv .venv-pythons && \
 		.venv-pythons/bin/python -m pip install --quiet --editable ".[all]" --group dev && \

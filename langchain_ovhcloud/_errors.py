@@ -29,9 +29,15 @@ class _ModelError(service.OVHCloudError):
     is_retryable: bool
 
     @property
-    def response(self) -> Response | None:
-        """The failed answer, if there was one."""
-        return None if self.status is None else Response(self.status, self.headers, self.body)
+    def response(self) -> Response:
+        """The failed answer.
+
+        Raises:
+            AttributeError: there was none; core looks at nothing else to know.
+        """
+        if self.status is None:
+            raise AttributeError("response")
+        return Response(self.status, self.headers, self.body)
 
 
 class OVHCloudError(_ModelError, service.OVHCloudError, core.ModelError):

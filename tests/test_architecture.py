@@ -5,6 +5,8 @@ import importlib
 import json
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +52,15 @@ def imports(path: Path) -> Iterator[str]:
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            yield node.module or ""
+            module = node.module or ""
+            yield module
+            place = ROOT / module.replace(".", "/")
+            face = getattr(importlib.import_module(module), "__all__", ()) if place.is_dir() else ()
+            yield from (
+                f"{module}.{name.name}"
+                for name in node.names
+                if (place / f"{name.name}.py").exists() and name.name not in face
+            )
 
 
 def of(package: str) -> list[Path]:
@@ -136,7 +146,7 @@ def test_one_module_imports_the_http_library() -> None:
 
 def test_only_drivers_ask_the_time_and_none_sleeps() -> None:
     """The local server has a clock of its own; a client waits for an event."""
-    clocks = {"time", "sched", "datetime", "asyncio", "threading"}
+    clocks = {"time", "sched", "datetime", "asyncio", "threading", "random", "select", "concurrent"}
     users = {
         name(path) for path in MODULES if "testing" not in path.parts for module in imports(path) if module in clocks
     }
@@ -204,3 +214,24 @@ def test_floors_are_those_of_the_distribution() -> None:
     wanted = [project[extra][0].partition(",")[0].replace(">=", "==") for extra in ("langchain", "llama-index")]
 
     assert (ROOT / "tests" / "floors.txt").read_text("utf-8").splitlines()[1:] == wanted
+
+
+@pytest.mark.parametrize(
+    ("package", "framework", "extra"),
+    [(LANGCHAIN, "langchain_core", "langchain"), (LLAMA_INDEX, "llama_index", "llama-index")],
+)
+def test_package_without_its_framework_says_what_to_install(package: str, framework: str, extra: str) -> None:
+    script = f"""
+import sys
+
+class Without:
+    def find_spec(self, name, *_):
+        if name == {framework!r}:
+            raise ModuleNotFoundError(name=name)
+
+sys.meta_path.insert(0, Without())
+import {package}
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.stderr.splitlines()[-1].endswith(f'is not installed: pip install "ovhcloud-ai-endpoints[{extra}]"')

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 
 from langchain_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
+GREY = "\033[90m{}\033[0m" if sys.stdout.isatty() else "{}"
 QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 
@@ -60,7 +61,7 @@ def main(folder: Path) -> None:
     print(f"LangChain, {model.model} and {embeddings.model} at {model.base_url}, {who}")
 
     with step("Read and embed"):
-        files = sorted(folder.glob("*.md")) + sorted(folder.glob("[!.]*/**/*.md"))
+        files = markdown(folder)
         pages = [
             Document(path.read_text("utf-8"), metadata={"source": str(path.relative_to(folder))}) for path in files
         ]
@@ -87,13 +88,20 @@ def main(folder: Path) -> None:
         print(repr(model.with_structured_output(Ticket).invoke(NOTE)))
 
 
+def markdown(folder: Path) -> list[Path]:
+    """The Markdown files in a folder, without those of hidden folders and virtual environments."""
+    environments = {path.parent for path in folder.glob("*/pyvenv.cfg")}
+    found = sorted(folder.glob("*.md")) + sorted(folder.glob("[!.]*/**/*.md"))
+    return [path for path in found if not environments & set(path.parents)]
+
+
 def show(chunks: Iterator[AIMessageChunk]) -> None:
     """Prints an answer as it comes, its reasoning in grey on a line of its own."""
     is_thinking = False
     for chunk in chunks:
         for block in chunk.content_blocks:
             if block["type"] == "reasoning":
-                print(f"\033[90m{block['reasoning']}\033[0m", end="", flush=True)
+                print(GREY.format(block["reasoning"]), end="", flush=True)
                 is_thinking = True
             elif block["type"] == "text":
                 print(f"\n{block['text']}" if is_thinking else block["text"], end="", flush=True)

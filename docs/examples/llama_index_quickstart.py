@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from llama_index_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
+GREY = "\033[90m{}\033[0m" if sys.stdout.isatty() else "{}"
 QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 
@@ -61,7 +62,7 @@ def main(folder: Path) -> None:
     print(f"LlamaIndex, {llm.model} and {embeddings.model_name} at {llm.base_url}, {who}")
 
     with step("Read and embed"):
-        files = sorted(folder.glob("*.md")) + sorted(folder.glob("[!.]*/**/*.md"))
+        files = markdown(folder)
         pages = [
             Document(text=path.read_text("utf-8"), metadata={"source": str(path.relative_to(folder))}) for path in files
         ]
@@ -92,12 +93,19 @@ async def call_a_tool(llm: ChatOVHCloud) -> None:
     print(await run)
 
 
+def markdown(folder: Path) -> list[Path]:
+    """The Markdown files in a folder, without those of hidden folders and virtual environments."""
+    environments = {path.parent for path in folder.glob("*/pyvenv.cfg")}
+    found = sorted(folder.glob("*.md")) + sorted(folder.glob("[!.]*/**/*.md"))
+    return [path for path in found if not environments & set(path.parents)]
+
+
 def show(responses: Iterator[ChatResponse]) -> None:
     """Prints an answer as it comes, its reasoning in grey on a line of its own."""
     is_thinking = False
     for response in responses:
         if thinking := response.additional_kwargs.get("thinking_delta"):
-            print(f"\033[90m{thinking}\033[0m", end="", flush=True)
+            print(GREY.format(thinking), end="", flush=True)
             is_thinking = True
         if response.delta:
             print(f"\n{response.delta}" if is_thinking else response.delta, end="", flush=True)

@@ -160,7 +160,10 @@ def check_parameters(parameters: Iterable[str]) -> None:
         if name not in PARAMETERS:
             near = difflib.get_close_matches(name, PARAMETERS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"The service does not accept {name!r}.{hint} For servers that do, use extra_body=.")
+            way = "For servers that do, use extra_body=."
+            if name == "extra_headers":
+                way = "Pass headers as default_headers= when creating the model."
+            raise TypeError(f"The service does not accept {name!r}.{hint} {way}")
 
 
 def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:

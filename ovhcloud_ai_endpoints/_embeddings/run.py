@@ -59,7 +59,7 @@ def batches(
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             kind = type(text).__name__
-            raise TypeError(f"Texts must be strings; number {start + position}, counting from 0, is of type {kind}.")
+            raise TypeError(f"texts must be strings; texts[{start + position}] is of type {kind}")
     left = ((position, text) for position, text in enumerate(texts) if position not in known)
     return _packed(left, Capacity(size), instruction)
 
@@ -121,7 +121,8 @@ class EmbeddingRun:
         self.vectors = dict(known or {})
         if isinstance(texts, str) or not hasattr(texts, "__len__"):
             kind = type(texts).__name__
-            raise TypeError(f"texts must be a list of strings; got a {kind}. LangChain's embed_iter takes iterators")
+            hint = "For one text, pass [text]" if isinstance(texts, str) else "LangChain's embed_iter takes iterators"
+            raise TypeError(f"texts must be a list of strings; got a {kind}. {hint}")
         self.total, self.known = len(texts), len(self.vectors)
         self._server = (base_url, model)
         self._instruction = instruction

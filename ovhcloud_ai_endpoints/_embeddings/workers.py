@@ -18,7 +18,7 @@ from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 from ovhcloud_ai_endpoints._embeddings.request import batch_size
 from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._http import AsyncClient, Client, Settings
+from ovhcloud_ai_endpoints._http import AsyncClient, Client, Settings, running_loop
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 T = TypeVar("T")
@@ -67,10 +67,11 @@ async def aembed(
     keep: Callable[[Mapping[int, list[float]]], Awaitable[object]] | None = None,
 ) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
+    loop = running_loop()
     abandoned, turn = asyncio.Event(), asyncio.Lock()
     client = AsyncClient(_settings(options, run), abandoned)
     with _progress(run, shown=options.show_progress or show_progress), _stopping(run, abandoned):
-        tasks = [asyncio.create_task(_awork(client, run, abandoned, turn, acquire, keep)) for _ in range(run.workers)]
+        tasks = [loop.create_task(_awork(client, run, abandoned, turn, acquire, keep)) for _ in range(run.workers)]
         try:
             await asyncio.gather(*tasks)
         finally:

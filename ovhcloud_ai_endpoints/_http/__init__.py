@@ -1,7 +1,7 @@
 """Sends, times, retries and reads one call over HTTP. Knows no endpoint: a request knows how to read its answer."""
 
 from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
-from ovhcloud_ai_endpoints._http.loop_pools import aclose
+from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
 from ovhcloud_ai_endpoints._http.process_pools import close
 from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
 from ovhcloud_ai_endpoints._http.request import Content, Reader, Request, StreamedRequest, Whole, json_content
@@ -15,6 +15,7 @@ from ovhcloud_ai_endpoints._http.settings import (
     Settings,
     Timeouts,
     checked_base_url,
+    checked_proxy,
     environment_base_url,
     environment_key,
     is_in_the_clear,
@@ -44,6 +45,7 @@ __all__ = [
     "Whole",
     "aclose",
     "checked_base_url",
+    "checked_proxy",
     "close",
     "environment_base_url",
     "environment_key",
@@ -52,4 +54,5 @@ __all__ = [
     "is_in_the_clear",
     "json_content",
     "message_in",
+    "running_loop",
 ]

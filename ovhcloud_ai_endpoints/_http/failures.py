@@ -73,6 +73,10 @@ def translated(
         )
         full.may_have_taken_effect = False
         return full
+    if proxy and names & NOT_CONNECTED and "SSL" not in words and "TLS" not in words:
+        unreached = APIConnectionError(f"The proxy {proxy} can't be reached: {words}. Check proxy= and HTTPS_PROXY.")
+        unreached.is_transient, unreached.may_have_taken_effect = True, False
+        return unreached
     lost = (
         APITimeoutError(f"No connection to {place} in time; is a proxy needed (proxy=, HTTPS_PROXY)?")
         if "ConnectTimeout" in names

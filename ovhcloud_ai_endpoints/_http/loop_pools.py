@@ -48,15 +48,9 @@ class LoopPools:
         """The pools of the running loop.
 
         Raises:
-            RuntimeError: no asyncio loop is running, as under trio.
+            RuntimeError: as `running_loop`.
         """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise RuntimeError(
-                "Awaited calls need a running asyncio event loop, and there is none. Under trio, make blocking calls "
-                "on a thread: await trio.to_thread.run_sync(model.invoke, text)"
-            ) from None
+        loop = running_loop()
         found: LoopPools | None = vars(loop).get(PLACE)
         if found is None or found.process != os.getpid():
             found = vars(loop)[PLACE] = cls(loop)
@@ -87,6 +81,21 @@ class LoopPools:
                     self._timer.cancel()
                 self.pools.close()
                 await _turns(TURNS_TO_CLOSE)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running loop.
+
+    Raises:
+        RuntimeError: no asyncio loop is running, as under trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "Awaited calls need a running asyncio event loop, and there is none. Under trio, make blocking calls "
+            "on a thread: await trio.to_thread.run_sync(model.invoke, text)"
+        ) from None
 
 
 async def async_pool(settings: Settings) -> AsyncPool:

@@ -215,7 +215,7 @@ class TLSInTLSStream:
         match info:
             case "ssl_object":
                 return self._tls
-            case "is_readable" if self._tls.pending() or self._incoming.pending():
+            case "is_readable" if self._tls.pending() or self._incoming.pending:
                 return True
         return self._proxy.get_extra_info(info)
 

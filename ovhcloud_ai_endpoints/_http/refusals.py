@@ -29,6 +29,7 @@ from ovhcloud_ai_endpoints._wordings import says
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
 SHOWN_CHARACTERS = 500
 PAGE_CHARACTERS = 2000
+PAGE_ADVICE = "Something between you and the service has answered; check base_url and the proxy."
 
 _BY_STATUS: dict[int, type[OVHCloudError]] = {
     401: AuthenticationError,
@@ -65,7 +66,8 @@ def status_error(
     if kind is BadRequestError and says(words, "context overflow"):
         kind = ContextOverflowError
     wait = retry_after(status, headers, now)
-    help_ = advice(kind, words, model=model, url=url, sent=sent, wait=wait)
+    is_page = body.lstrip()[:1] == b"<" and kind in {AuthenticationError, PermissionDeniedError, BadRequestError}
+    help_ = PAGE_ADVICE if is_page else advice(kind, words, model=model, url=url, sent=sent, wait=wait)
     text = body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
     error = kind(f"{words.rstrip('.')}. {help_}".rstrip(), status=status, headers=headers, body=text)
     error.is_transient = status in TRANSIENT_STATUSES or status >= 500

@@ -68,6 +68,8 @@ class Timeouts:
             case Timeouts():
                 return timeout
             case int() | float():
+                if not timeout > 0:
+                    raise ValueError(f"timeout must be a positive number of seconds, or None; got {timeout:g}")
                 return cls(min(10.0, timeout), timeout, timeout)
             case dict():
                 return cls(**timeout)

@@ -20,6 +20,7 @@ from ovhcloud_ai_endpoints._http import (
     Timeouts,
     Verify,
     checked_base_url,
+    checked_proxy,
     environment_base_url,
     environment_key,
     is_in_the_clear,
@@ -54,6 +55,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         "async_http_client": "http_async_client",
         "model_kwargs": "extra_body",
         "additional_kwargs": "extra_body",
+        "openai_proxy": "proxy",
     }
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "api_version": "the version is part of base_url",
@@ -98,8 +100,11 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         read = cls._ovhcloud_renamed(values, known)
         for name in read:
             if name not in known:
+                if name.endswith(("_api_key", "_api_token")):
+                    raise TypeError(f"{cls.__name__} takes no {name!r}; pass a key of OVHcloud as api_key=")
                 near = difflib.get_close_matches(name, [*known, *cls._ovhcloud_aliases], n=1, cutoff=0.7)
                 hint = f"did you mean {near[0]!r}?" if near else "pass fields of other servers in extra_body="
+                hint = "did you mean 'proxy'?" if name == "proxies" else hint
                 raise TypeError(f"{cls.__name__} has no argument {name!r}; {hint}")
         return read
 
@@ -142,21 +147,19 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     def _ovhcloud_http_client(cls, client: Any) -> Any:
         if hasattr(client, "aclose") and not hasattr(client, "close"):
             raise TypeError("http_client must be a blocking client; pass an asynchronous one as http_async_client=")
-        return client
+        return _client(client, "http_client must be an httpx.Client")
 
     @field_validator("http_async_client")
     @classmethod
     def _ovhcloud_http_async_client(cls, client: Any) -> Any:
         if hasattr(client, "close") and not hasattr(client, "aclose"):
             raise TypeError("http_async_client must be an asynchronous client; pass a blocking one as http_client=")
-        return client
+        return _client(client, "http_async_client must be an httpx.AsyncClient")
 
     @field_validator("proxy")
     @classmethod
     def _ovhcloud_proxy(cls, proxy: str | None) -> str | None:
-        if proxy is not None and "://" not in proxy:
-            raise ValueError("proxy must be a URL such as http://proxy.example:3128")
-        return proxy
+        return None if proxy is None else checked_proxy(proxy)
 
     @field_validator("default_headers", mode="before")
     @classmethod
@@ -217,3 +220,9 @@ class ConnectionOptions(ClosesConnections, BaseModel):
             http_client=self.http_client,
             http_async_client=self.http_async_client,
         )
+
+
+def _client(client: Any, problem: str) -> Any:
+    if client is not None and not hasattr(client, "build_request"):
+        raise TypeError(f"{problem}; got {type(client).__name__}")
+    return client

@@ -26,11 +26,12 @@ SHARED = (
 )
 
 SECRET = ("default_headers", "proxy")  # they may hold one
+KEY_LEFT_OUT = "<key that was not pickled>"  # a text, since a pickle outlives the names of this package's modules
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
 
 def key_that_was_not_pickled() -> str:
-    """Takes the place of a key in a pickle.
+    """Takes the place of a key in an object from a pickle, if the environment has none.
 
     Raises:
         AuthenticationError: always, so that no call is made anonymously instead.
@@ -44,13 +45,13 @@ def picklable(model: BaseModel, *, has_key: bool) -> dict[str, Any]:
     """An object's state without its secrets, and with defaults for what can't be pickled; the object is unchanged.
 
     Args:
-        has_key: whether it has a key, which `key_that_was_not_pickled` then replaces.
+        has_key: whether it has a key, which `KEY_LEFT_OUT` then replaces.
     """
     state = BaseModel.__getstate__(model)
     fields = type(model).model_fields
     values = {name: value for name, value in state["__dict__"].items() if name in fields}  # and nothing that was cached
     if has_key:
-        values["api_key"] = key_that_was_not_pickled
+        values["api_key"] = KEY_LEFT_OUT
     for name, value in values.items():
         if (name in SECRET and value) or not _can_be_pickled(value):
             log.warning("%s of %s is not pickled", name, type(model).__name__)
@@ -60,9 +61,9 @@ def picklable(model: BaseModel, *, has_key: bool) -> dict[str, Any]:
 
 def restored(state: dict[str, Any]) -> dict[str, Any]:
     """The state from a pickle, with the environment's key in place of the one that was not pickled."""
-    values, key = state["__dict__"], environment_key()
-    if values.get("api_key") is key_that_was_not_pickled and key is not None:
-        return {**state, "__dict__": {**values, "api_key": key}}
+    values = state["__dict__"]
+    if values.get("api_key") == KEY_LEFT_OUT:
+        return {**state, "__dict__": {**values, "api_key": environment_key() or key_that_was_not_pickled}}
     return state
 
 

@@ -121,7 +121,12 @@ class LocalEndpoints:
             raw: everything on the connection, status line included: bytes, `Pause`, `CUT`, `RESET`.
             pause: seconds of silence before anything is sent.
             until: called repeatedly; nothing is sent before it returns true.
+
+        Raises:
+            TypeError: the status is not a number.
         """
+        if not isinstance(status, int):
+            raise TypeError(f"status must be an int; got {status!r}")
         headers = dict(headers or {})
         hold = Hold(pause, until)
         scripted: Said | Scripted

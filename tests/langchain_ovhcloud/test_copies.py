@@ -29,6 +29,15 @@ def model(request: pytest.FixtureRequest, server: LocalEndpoints) -> ChatOVHClou
     return model
 
 
+@pytest.mark.parametrize("kind", [ChatOVHCloud, OVHCloudEmbeddings])
+def test_pickle_names_no_private_module(kind: Any) -> None:
+    """It may be loaded by a later version, in which they have other names."""
+    saved = pickle.dumps(kind(model="bge-m3", api_key="key", timeout=Timeouts(idle=5)))
+
+    assert b"ovhcloud_ai_endpoints" in saved
+    assert b"ovhcloud_ai_endpoints._" not in saved
+
+
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copy_is_equal_and_works(model: ChatOVHCloud, copied: Any) -> None:
     again = copied(model)

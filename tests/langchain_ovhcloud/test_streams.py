@@ -16,7 +16,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from waiting import eventually
 
 from langchain_ovhcloud import ChatOVHCloud
-from ovhcloud_ai_endpoints import APITimeoutError, RateLimitError, Timeouts
+from ovhcloud_ai_endpoints import APIConnectionError, APITimeoutError, RateLimitError, Timeouts
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
 
 pytestmark = [
@@ -97,6 +97,19 @@ class TestHandlers:
 
         def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
             self.errors.append(error)
+
+    def test_are_shown_no_answer_where_there_was_none(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        seen: list[Any] = []
+
+        class Seen(BaseCallbackHandler):
+            def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+                seen.append(kwargs["response"].generations)
+
+        server.fail("reset", times=10)
+        with pytest.raises(APIConnectionError):
+            model.invoke("Hello", config={"callbacks": [Seen()]})
+
+        assert seen == [[[]]]
 
     def test_of_version_3_are_told_each_token_once(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
         handler = self.Handler()

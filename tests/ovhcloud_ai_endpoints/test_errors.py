@@ -482,3 +482,12 @@ def test_image_that_is_refused_is_told_as_one() -> None:
     message = status_error(400, {}, b"no image here", model="gpt-oss-120b").message
 
     assert message.startswith("no image here. Models that see images: Qwen3.8-27B, Qwen3.6-27B, ")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405])
+def test_page_of_someone_on_the_way_is_not_blamed_on_the_key(status: int) -> None:
+    error = status_error(status, {}, b"<html><title>Blocked by corp proxy</title></html>")
+
+    assert str(error).startswith(
+        "An HTML page, not the API: Blocked by corp proxy. Something between you and the service has answered; "
+    )

@@ -87,13 +87,19 @@ def test_choice_of_no_tool_names_those_there_are(choice: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("temprature", " Did you mean 'temperature'?"), ("tool", " Did you mean 'tools'?"), ("zzz", "")]
+    ("name", "hint"),
+    [
+        ("temprature", "Did you mean 'temperature'? For servers that do, use extra_body=."),
+        ("tool", "Did you mean 'tools'? For servers that do, use extra_body=."),
+        ("zzz", "For servers that do, use extra_body=."),
+        ("extra_headers", "Pass headers as default_headers= when creating the model."),
+    ],
 )
 def test_unknown_parameter_names_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(TypeError) as caught:
         body(**{name: 1})
 
-    assert str(caught.value) == f"The service does not accept {name!r}.{hint} For servers that do, use extra_body=."
+    assert str(caught.value) == f"The service does not accept {name!r}. {hint}"
 
 
 @pytest.mark.parametrize("tool", ["search", {"type": "web_search"}, {"type": "function", "name": "f"}])

@@ -67,7 +67,7 @@ def test_text_that_is_too_large_alone_is_sent_alone() -> None:
 
 
 def test_tokens_are_no_text() -> None:
-    with pytest.raises(TypeError, match="number 1, counting from 0, is of type list"):
+    with pytest.raises(TypeError, match=r"texts\[1\] is of type list"):
         list(batches(["a", [1, 2]], size=25))  # type: ignore[list-item]
 
 
@@ -276,18 +276,24 @@ def test_tokens_are_what_the_service_counted() -> None:
     assert read_vectors({"data": [item(1)]}, b"", count=1) == Vectors([[1.0]], 0)
 
 
-@pytest.mark.parametrize(("texts", "kind"), [("text", "str"), (iter(["a"]), "list_iterator")])
-def test_what_is_no_list_is_told_with_its_type(texts: Any, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("texts", "kind", "hint"),
+    [
+        ("text", "str", "For one text, pass [text]"),
+        (iter(["a"]), "list_iterator", "LangChain's embed_iter takes iterators"),
+    ],
+)
+def test_what_is_no_list_is_told_with_its_type(texts: Any, kind: str, hint: str) -> None:
     with pytest.raises(TypeError) as caught:
         EmbeddingRun(texts, model="m", base_url="http://h")
 
-    assert str(caught.value) == f"texts must be a list of strings; got a {kind}. LangChain's embed_iter takes iterators"
+    assert str(caught.value) == f"texts must be a list of strings; got a {kind}. {hint}"
 
 
 def test_part_of_a_longer_input_says_where_it_is() -> None:
-    with pytest.raises(TypeError, match="number 100, counting from 0, is of type int"):
+    with pytest.raises(TypeError, match=r"texts\[100\] is of type int"):
         EmbeddingRun([5], model="m", base_url="http://h", start=100)  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="number 0, counting from 0, is of type int"):
+    with pytest.raises(TypeError, match=r"texts\[0\] is of type int"):
         EmbeddingRun([5], model="m", base_url="http://h")  # type: ignore[list-item]
 
     embedding = run(2, start=100)

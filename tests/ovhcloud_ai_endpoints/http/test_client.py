@@ -30,6 +30,7 @@ from ovhcloud_ai_endpoints import (
     Timeouts,
 )
 from ovhcloud_ai_endpoints._chat.request import ChatRequest, chat_request
+from ovhcloud_ai_endpoints._embeddings import EmbeddingOptions, EmbeddingRun, aembed
 from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
 from ovhcloud_ai_endpoints._http.retry import Retry
 from ovhcloud_ai_endpoints._http.settings import BASE_URL, Settings
@@ -608,6 +609,14 @@ def test_waiting_for_a_slot_counts_against_no_clock(server: LocalEndpoints) -> N
     asyncio.run(main())
 
     assert len(server.requests) == 3
+
+
+def test_trio_is_told_that_embedding_needs_asyncio() -> None:
+    options = EmbeddingOptions(base_url="http://127.0.0.1:9/v1")
+    run = EmbeddingRun(["text"], model="bge-m3", base_url=options.base_url)
+
+    with pytest.raises(RuntimeError, match="Under trio, make blocking calls"):
+        trio.run(aembed, run, options)
 
 
 def test_trio_is_told_that_asyncio_is_needed(server: LocalEndpoints) -> None:

@@ -217,7 +217,9 @@ class TestTLSInTLS:
 
         assert isinstance(inner, TLSInTLSStream)
         inner.write(b"hello")
-        assert inner.read(100) == b"hello"
+        assert inner.read(2) == b"he"
+        assert inner.get_extra_info("is_readable") is True  # though the socket has nothing more
+        assert inner.read(100) == b"llo"
         assert inner.read(100) == b""
         assert inner.get_extra_info("ssl_object") is not None
         inner.close()

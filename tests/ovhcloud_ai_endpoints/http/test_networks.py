@@ -6,6 +6,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ class TestProxies:
             assert "pass-word" not in f"{caught.value!r}{caught.value}"
 
     def test_may_have_names_that_are_not_ascii(self, settings: Settings, ask: Ask) -> None:
-        with pytest.raises(APIConnectionError, match=r"No answer|No connection"):
+        with pytest.raises(APIConnectionError, match="xn--prfung-4ya"):
             ask(replace(settings, proxy="http://prüfung.invalid:3128"))
 
     def test_can_not_put_an_answer_of_their_own_before_the_handshake(
@@ -222,8 +223,10 @@ class TestProxies:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         with Forwarder(0, None, surplus=head + body) as proxy:
             url = f"http://127.0.0.1:{proxy.port}"
-            with pytest.raises(OVHCloudError):
-                ask(replace(settings, base_url=secure, verify=certificate, proxy=url))
+            answered = ""
+            with suppress(OVHCloudError):  # unless the head came in two reads, and the surplus is dropped
+                answered = ask(replace(settings, base_url=secure, verify=certificate, proxy=url)).messages[0].text
+            assert answered != "forged"
             assert len(proxy.tunnels) == 1
 
     def test_keep_their_password_out_of_what_is_printed(self) -> None:

@@ -120,5 +120,5 @@ def test_other_timeouts_are_an_error(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [True, 0, -1, {"idle": "5"}, float("nan")])
 def test_clock_that_can_not_run_is_an_error(given: Any) -> None:
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match=r"must be (a )?positive"):
         Timeouts.of(given)

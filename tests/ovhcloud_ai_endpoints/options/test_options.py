@@ -49,6 +49,37 @@ def test_misspelt_argument_names_the_nearest(wrong: str, right: str) -> None:
         ChatOptions(model="m", **{wrong: 1})
 
 
+@pytest.mark.parametrize("name", ["openai_api_key", "mistral_api_key", "huggingfacehub_api_token"])
+def test_key_of_another_provider_is_not_to_be_sent(name: str) -> None:
+    with pytest.raises(TypeError, match=f"takes no '{name}'; pass a key of OVHcloud as api_key=$"):
+        ChatOptions(model="m", **{name: "secret"})
+
+
+def test_proxies_of_older_clients_are_told_of_proxy() -> None:
+    with pytest.raises(TypeError, match="did you mean 'proxy'"):
+        ChatOptions(model="m", proxies={})
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "nonsense", "ftp://example.com"])
+def test_base_url_of_the_environment_is_checked(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("OVHCLOUD_API_BASE", url)
+
+    with pytest.raises(ValueError, match=r"OVHCLOUD_API_BASE must be an http\(s\) URL"):
+        ChatOptions(model="m")
+
+
+@pytest.mark.parametrize("name", ["http_client", "http_async_client"])
+def test_client_that_is_none_is_an_error(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be an httpx"):
+        ChatOptions(model="m", **{name: "x"})
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example:3128", "ftp://proxy.example", "http://proxy.example:99999"])
+def test_proxy_that_can_not_be_used_is_an_error(proxy: str) -> None:
+    with pytest.raises(ValidationError, match="proxy must be an http, https or socks5 URL"):
+        ChatOptions(model="m", proxy=proxy)
+
+
 @pytest.mark.parametrize("name", ["normalize", "use_responses_api", "openai_organization"])
 def test_argument_that_is_like_no_other_names_none(name: str) -> None:
     with pytest.raises(TypeError, match="extra_body="):
