@@ -55,7 +55,6 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         "async_http_client": "http_async_client",
         "model_kwargs": "extra_body",
         "additional_kwargs": "extra_body",
-        "openai_proxy": "proxy",
     }
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "api_version": "the version is part of base_url",
@@ -104,7 +103,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
                     raise TypeError(f"{cls.__name__} takes no {name!r}; pass a key of OVHcloud as api_key=")
                 near = difflib.get_close_matches(name, [*known, *cls._ovhcloud_aliases], n=1, cutoff=0.7)
                 hint = f"did you mean {near[0]!r}?" if near else "pass fields of other servers in extra_body="
-                hint = "did you mean 'proxy'?" if name == "proxies" else hint
+                hint = "did you mean 'proxy'?" if name in {"proxies", "openai_proxy"} else hint
                 raise TypeError(f"{cls.__name__} has no argument {name!r}; {hint}")
         return read
 

@@ -55,9 +55,10 @@ def test_key_of_another_provider_is_not_to_be_sent(name: str) -> None:
         ChatOptions(model="m", **{name: "secret"})
 
 
-def test_proxies_of_older_clients_are_told_of_proxy() -> None:
+@pytest.mark.parametrize("name", ["proxies", "openai_proxy"])
+def test_proxy_by_other_names_is_told_of_ours(name: str) -> None:
     with pytest.raises(TypeError, match="did you mean 'proxy'"):
-        ChatOptions(model="m", proxies={})
+        ChatOptions(model="m", **{name: "http://proxy.example:3128"})
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "nonsense", "ftp://example.com"])
