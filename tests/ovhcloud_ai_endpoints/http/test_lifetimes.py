@@ -617,7 +617,7 @@ def test_nothing_blocks_a_loop(server: LocalEndpoints) -> None:
     """In a process of its own, so that the local server's loop is not looked at."""
     script = Path(__file__).parents[2] / "scripts" / "blocking.py"
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", script],
+        [sys.executable, script],
         env=os.environ | server.environ,
         capture_output=True,
         text=True,
