@@ -31,7 +31,7 @@ NOT_CALLERS = frozenset(
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
-_told: Table[tuple[str, str], bool] = Table(4096)
+_told: Table[tuple[str, str], object] = Table(4096)
 
 
 class ModelDeprecationWarning(FutureWarning):
@@ -109,9 +109,8 @@ def _tell(kind: type[Warning], about: str, text: str) -> None:
 
 
 def _is_new(what: str, about: str) -> bool:
-    is_new = _told.get((what, about)) is None
-    _told.setdefault((what, about), lambda: True)
-    return is_new
+    ours = object()
+    return _told.setdefault((what, about), lambda: ours) is ours
 
 
 def frames_to_the_caller() -> int:

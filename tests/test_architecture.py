@@ -24,7 +24,8 @@ HTTP_LIBRARIES = {"httpx", "httpcore", "httpx2", "httpcore2", "httpx_aiohttp", "
 OVER_HTTPX = f"{SERVICE}/_http/over_httpx.py"
 DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/client.py",
-    f"{SERVICE}/_http/network.py",
+    f"{SERVICE}/_http/blocking_network.py",
+    f"{SERVICE}/_http/loop_network.py",
     OVER_HTTPX,
     f"{SERVICE}/_http/loop_pools.py",
     f"{SERVICE}/_http/pools.py",

@@ -93,9 +93,9 @@ class Client:
     def read(self, call: Call[Any], connection: Connection) -> None:
         """Reads the body of an answer to its end, or the beginning of an error's."""
         with _translating(call):
-            while (
-                call.begin_body() and (data := connection.read()) is not None and call.received(data, time.monotonic())
-            ):
+            if not call.begin_body():
+                return
+            while (data := connection.read()) is not None and call.received(data, time.monotonic()):
                 pass
 
 
@@ -157,12 +157,10 @@ class AsyncClient:
     async def read(self, call: Call[Any], connection: AsyncConnection) -> None:
         """Reads the body of an answer to its end, or the beginning of an error's."""
         with _translating(call):
+            if not call.begin_body():
+                return
             async with _until(call.clocks):
-                while (
-                    call.begin_body()
-                    and (data := await connection.read()) is not None
-                    and call.received(data, time.monotonic())
-                ):
+                while (data := await connection.read()) is not None and call.received(data, time.monotonic()):
                     pass
 
 

@@ -20,11 +20,13 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 import httpx
 
+from ovhcloud_ai_endpoints._http.blocking_network import BlockingNetwork, Deadline
 from ovhcloud_ai_endpoints._http.call import Call
-from ovhcloud_ai_endpoints._http.network import BlockingNetwork, Deadline, Failures, LoopNetwork, opened_socket
+from ovhcloud_ai_endpoints._http.loop_network import LoopNetwork
 from ovhcloud_ai_endpoints._http.request import Content
 from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, without_password
 from ovhcloud_ai_endpoints._http.settings import PORTS
+from ovhcloud_ai_endpoints._http.sockets import Failures, opened_socket
 
 SLICE = 256 * 1024  # bytes of a body that are written at once
 
@@ -38,7 +40,7 @@ class Connection:
         is_free: whether its last answer has been read to the end, so that it can serve another call.
     """
 
-    _response: httpx.Response
+    _response: httpx.Response | None = None
     _chunks: Iterator[bytes]
 
     def __init__(self, route: ResolvedRoute) -> None:
@@ -52,19 +54,16 @@ class Connection:
         self._deadline.clocks = call.clocks
         self._response = self._transport.handle_request(_request(call, _blocking_content(call.content)))
         headers = _headers(self._response)
-        self._chunks = self._response.iter_bytes() if "content-encoding" in headers else iter(self._stream())
+        stream = cast("Iterable[bytes]", self._response.stream)  # half the cost of httpx's iterators round it
+        self._chunks = self._response.iter_bytes() if "content-encoding" in headers else iter(stream)
         return self._response.status_code, headers
-
-    def _stream(self) -> Iterable[bytes]:
-        """The bytes as they come, which costs half of what httpx's iterators do round them."""
-        return cast("Iterable[bytes]", self._response.stream)
 
     def read(self) -> bytes | None:
         """The next piece of the answer, decompressed; None at its end."""
         data = next(self._chunks, None)
-        if data is None:
+        if data is None and self._response is not None:
             self._response.close()
-            del self._response, self._chunks  # they hold the request, with its key
+            self._response, self._chunks = None, iter(())  # they hold the request, with its key
             self.is_free = not _has_surplus(self._transport._pool)  # noqa: SLF001 - our own class's
         return data
 
@@ -278,9 +277,8 @@ def _request(call: Call[Any], content: Any) -> httpx.Request:
 
 def _built_by(client: httpx.Client | httpx.AsyncClient, call: Call[Any], content: Any) -> httpx.Request:
     now = time.monotonic()
-    connect, read = call.connect_timeout(now), call.read_timeout(now)
-    waits = [seconds for seconds in (read, client.timeout.pool) if seconds is not None]
-    timeout = (connect, read, read, min(waits, default=None))  # the form that httpx2 takes too
+    connect, left = call.connect_timeout(now), call.read_timeout(now)
+    timeout = (connect, left, left, left)  # the form that httpx2 takes too
     return client.build_request(call.method, call.url, content=content, headers=call.headers, timeout=timeout)
 
 

@@ -72,10 +72,12 @@ class Reaper:
         now = time.monotonic()
         expiry = self._sweep(now)
         wait = LINGER_SECONDS if expiry == math.inf else max(0.0, expiry - now)
-        with suppress(Empty):
-            self._jobs.get(timeout=wait)()
-            return False
-        return expiry == math.inf and self._has_ended()
+        try:
+            job = self._jobs.get(timeout=wait)
+        except Empty:
+            return expiry == math.inf and self._has_ended()
+        job()
+        return False
 
     def _has_ended(self) -> bool:
         with self._lock:

@@ -149,7 +149,10 @@ def checked_proxy(url: str) -> str:
         is_good = False
     if not is_good:
         raise ValueError("proxy must be an http, https or socks5 URL such as http://proxy.example:3128")
-    return url if url.isascii() else url.replace(str(parts.hostname), host)
+    if (parts.hostname or "").isascii():
+        return url
+    user, at, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}{host}{''.join(place.partition(':')[1:])}").geturl()
 
 
 def is_in_the_clear(url: str) -> bool:

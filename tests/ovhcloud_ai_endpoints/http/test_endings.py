@@ -1,15 +1,13 @@
 """Where threads, locks and loops are not what they usually are: gevent, forks, the end of the program."""
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts import run_script
 
 from ovhcloud_ai_endpoints import _process
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
@@ -21,34 +19,19 @@ from ovhcloud_ai_endpoints._http.limits import limiter
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 BODY: dict[str, Any] = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-def run(server: LocalEndpoints, script: str, *arguments: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", SCRIPTS / script, *arguments],
-        env=os.environ | server.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout.splitlines()
 
 
 @pytest.mark.timeout(90)
 def test_gevent_makes_calls_of_all_kinds(server: LocalEndpoints) -> None:
-    assert run(server, "greenlets.py") == ["I am ", "I am ", "I am ", "200", "1"]
+    assert run_script(server, "greenlets.py") == ["I am ", "I am ", "I am ", "200", "1"]
 
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("place", ["atexit", "thread"])
 def test_first_calls_are_answered_when_the_program_ends(server: LocalEndpoints, place: str, host: str) -> None:
-    assert run(server, "at_the_end.py", place, host) == [
+    assert run_script(server, "at_the_end.py", place, host) == [
         f"{way} I am " for way in ("invoke", "stream", "ainvoke", "astream")
     ]
 
@@ -56,7 +39,7 @@ def test_first_calls_are_answered_when_the_program_ends(server: LocalEndpoints, 
 @pytest.mark.timeout(90)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_child_forked_during_the_first_call_makes_calls(server: LocalEndpoints) -> None:
-    assert run(server, "forks_at_first.py") == ["0"]
+    assert run_script(server, "forks_at_first.py") == ["0"]
 
 
 @contextmanager

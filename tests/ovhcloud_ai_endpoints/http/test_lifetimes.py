@@ -5,8 +5,6 @@ import gc
 import importlib
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 import tracemalloc
@@ -15,7 +13,6 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -23,6 +20,7 @@ import httpx
 import pytest
 import uvloop
 from pydantic import SecretStr
+from scripts import run_script
 from waiting import eventually, sockets_to
 
 from ovhcloud_ai_endpoints import OVHCloudError, StreamInterruptedError
@@ -615,15 +613,4 @@ OURS = [
 
 def test_nothing_blocks_a_loop(server: LocalEndpoints) -> None:
     """In a process of its own, so that the local server's loop is not looked at."""
-    script = Path(__file__).parents[2] / "scripts" / "blocking.py"
-    done = subprocess.run(
-        [sys.executable, script],
-        env=os.environ | server.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "nothing blocked"
+    assert run_script(server, "blocking.py")[-1] == "nothing blocked"

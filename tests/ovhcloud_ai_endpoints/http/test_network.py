@@ -13,17 +13,10 @@ import pytest
 import trustme
 
 from ovhcloud_ai_endpoints import Timeouts
+from ovhcloud_ai_endpoints._http.blocking_network import BlockingNetwork, BlockingStream, Deadline, TLSInTLSStream
 from ovhcloud_ai_endpoints._http.clocks import Clocks
-from ovhcloud_ai_endpoints._http.network import (
-    READ_AHEAD,
-    BlockingNetwork,
-    BlockingStream,
-    Deadline,
-    Failures,
-    LoopNetwork,
-    LoopStream,
-    TLSInTLSStream,
-)
+from ovhcloud_ai_endpoints._http.loop_network import READ_AHEAD, LoopNetwork, LoopStream
+from ovhcloud_ai_endpoints._http.sockets import Failures
 
 
 class ConnectFailedError(Exception):
@@ -150,6 +143,30 @@ class TestIdleConnections:
         theirs.close()
         assert stream.get_extra_info("is_readable") is True
 
+    def test_one_that_was_closed_is_not_used(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        stream = BlockingStream(pair[0], Deadline(), FAILURES)
+        stream.close()
+
+        assert stream.get_extra_info("is_readable") is True
+
+    def test_decrypted_bytes_that_nobody_has_read_are_noticed(
+        self, pair: tuple[socket.socket, socket.socket], contexts: Any
+    ) -> None:
+        def speak() -> None:
+            with contexts[1].wrap_socket(pair[1], server_side=True) as tls:
+                tls.sendall(b"ab")
+                tls.recv(1)
+
+        thread = threading.Thread(target=speak, daemon=True)
+        thread.start()
+        stream = BlockingStream(pair[0], Deadline(), FAILURES).start_tls(contexts[0], "127.0.0.1")
+        assert isinstance(stream, BlockingStream)
+
+        assert stream.read(1) == b"a"
+        assert stream.get_extra_info("is_readable") is True  # though the socket has nothing more
+        stream.close()
+        thread.join(5)
+
     def test_addresses_and_socket_are_known(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             stream = BlockingNetwork(Deadline(), FAILURES).connect_tcp(*server.getsockname())
@@ -234,7 +251,7 @@ class TestTLSInTLS:
 
         with pytest.raises(ConnectTimedOutError):
             outer.start_tls(contexts[0], "127.0.0.1")
-        outer.close()
+        assert outer.get_extra_info("socket").fileno() == -1
 
 
 class TestLoops:
@@ -284,6 +301,27 @@ class TestLoops:
             assert stream.get_extra_info("is_readable")
             with pytest.raises(WriteFailedError):
                 await stream.write(b"hello")
+        finally:
+            network.abort()
+            server.close()
+
+    async def test_blocked_write_ends_with_the_connection(self) -> None:
+        peers: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda _, writer: peers.append(writer), "127.0.0.1", 0, limit=1)
+        network = LoopNetwork(FAILURES)
+        stream = await network.connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1])
+        try:
+            writing = asyncio.create_task(stream.write(b"x" * 50_000_000))
+            for _ in range(10_000):
+                if peers and stream._writer is not None:
+                    break
+                await asyncio.sleep(0)
+            assert not writing.done()  # it waits for a peer who reads nothing
+            peers[0].transport.abort()
+            with suppress(WriteFailedError):
+                await asyncio.wait_for(writing, 10)
+            with pytest.raises(WriteFailedError):
+                await stream.write(b"x")
         finally:
             network.abort()
             server.close()

@@ -211,9 +211,11 @@ class TestProxies:
                 ask(chosen)
             assert "pass-word" not in f"{caught.value!r}{caught.value}"
 
-    def test_may_have_names_that_are_not_ascii(self, settings: Settings, ask: Ask) -> None:
-        with pytest.raises(APIConnectionError, match="xn--prfung-4ya"):
-            ask(replace(settings, proxy="http://prüfung.invalid:3128"))
+    @pytest.mark.parametrize("user", ["", "prüfer:prüfung@"])
+    @pytest.mark.parametrize("host", ["prüfung.invalid", "PRÜFUNG.invalid"])
+    def test_may_have_names_that_are_not_ascii(self, settings: Settings, ask: Ask, host: str, user: str) -> None:
+        with pytest.raises(APIConnectionError, match=r"http://xn--prfung-4ya\.invalid:3128 "):
+            ask(replace(settings, proxy=f"http://{user}{host}:3128"))
 
     def test_can_not_put_an_answer_of_their_own_before_the_handshake(
         self, settings: Settings, secure: str, certificate: str, ask: Ask
@@ -363,3 +365,4 @@ def test_connections_are_kept_alive_so_that_a_dead_peer_is_noticed_within_a_minu
     )
     assert said[socket.SOL_SOCKET, socket.SO_KEEPALIVE] == 1
     assert idle + each * count < 60
+    assert said[socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT] < 60_000

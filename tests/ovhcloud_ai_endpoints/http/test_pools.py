@@ -21,6 +21,7 @@ from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
 from ovhcloud_ai_endpoints._http.pools import KEPT_CONNECTIONS, KEPT_ROUTES, KEPT_SECONDS, Pool, Pools
 from ovhcloud_ai_endpoints._http.reaper import Reaper
 from ovhcloud_ai_endpoints._http.retry import Retry
+from ovhcloud_ai_endpoints._http.routes import Route
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
 
@@ -122,6 +123,24 @@ class TestPools:
         assert used in some
         assert all(route in some for route in range(5, KEPT_ROUTES + 5))  # type: ignore[operator]
         assert not any(route in some for route in range(5))  # type: ignore[operator]
+
+    def test_are_closed_with_those_in_use(self) -> None:
+        all_of_them: Pools[Connected, threading.Semaphore] = Pools()
+        route = Route.of(Settings())
+        used = all_of_them.enter(route, pool)
+        with used.connection() as connected:
+            all_of_them.close()
+            assert not connected.is_closed
+
+        assert connected.is_closed
+
+
+async def test_child_that_goes_on_with_the_loop_of_its_parent_has_pools_of_its_own() -> None:
+    parents = await loop_pools.LoopPools.running()
+    assert await loop_pools.LoopPools.running() is parents
+    parents.process += 1  # as a forked child sees it
+
+    assert await loop_pools.LoopPools.running() is not parents
 
 
 @pytest.fixture
@@ -243,6 +262,20 @@ class TestIdleConnections:
 
 
 class TestReaper:
+    def test_goes_on_after_a_job_that_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        raised: list[Any] = []
+        monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_type))
+        reaper, closed = Reaper(lambda now: float("inf")), threading.Event()
+
+        def fail() -> None:
+            raise ValueError
+
+        reaper.close(fail)
+        assert eventually(lambda: raised == [ValueError])
+        reaper.close(closed.set)
+
+        assert closed.wait(10)
+
     def test_closes_what_it_is_given_and_ends(self) -> None:
         reaper = Reaper(lambda now: float("inf"))
         done = threading.Event()
