@@ -8,7 +8,7 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: help demo test matrix soak bench pythons live models floors peers lint format
+.PHONY: help demo test golden matrix soak bench pythons live models floors peers lint format
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 
 
 test: .venv/installed  ## every test that needs no network
 	$(BIN)/python -m pytest --numprocesses auto
+
+golden: .venv/installed  ## rewrites tests/golden/, whose differences are to be read
+	GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_architecture.py
 
 matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks
 	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py

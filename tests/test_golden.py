@@ -1,6 +1,6 @@
 """What is sent for each feature: one file for both frameworks, who must send the same.
 
-Rewritten by `GOLDEN=1 make test`; read the difference before you commit it.
+Rewritten by `make golden`; read the difference before you commit it.
 """
 
 import base64

@@ -5,6 +5,7 @@ Pure: wire messages and parameters in, the request out.
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -16,7 +17,7 @@ from ovhcloud_ai_endpoints._chat.histories import fitting
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints._chat.tools import called_names, plain_name, rename_tools, sent_names, settle_tools
-from ovhcloud_ai_endpoints._http import Content, Whole, json_content
+from ovhcloud_ai_endpoints._http import Content, Whole, json_content, too_large
 from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
 from ovhcloud_ai_endpoints._values import Answer
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body, WireMessage
@@ -82,7 +83,10 @@ class ChatRequest:
             BadRequestError: the body can't be encoded.
             PayloadTooLargeError: the body exceeds the service's size limit.
         """
-        return json_content(self.body, most=self.most_bytes)
+        content = json_content(self.body)
+        if self.most_bytes is not None and content.size > self.most_bytes:
+            raise too_large(content.size, self.most_bytes, _how_to_shrink(self.body))
+        return content
 
     def read(self, whole: Whole) -> Answer:
         """Reads the answer, and warns if it is nothing but reasoning.
@@ -212,6 +216,13 @@ def _make_schemas_readable(body: Body) -> None:
         case {"json_schema": {"schema": {} as schema} as named, **rest}:
             name = plain_name(str(named.get("name", ""))) or "answer"
             body["response_format"] = {**rest, "json_schema": {**named, "name": name, "schema": readable(schema)}}
+
+
+def _how_to_shrink(body: Body) -> str:
+    images = re.findall(r"data:[^;,\"']{1,80};base64,[A-Za-z0-9+/=]+", json.dumps(body))
+    if images:
+        return f"{len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB: send smaller or fewer of them."
+    return f"Send fewer than these {len(body['messages'])} messages, or shorter ones."
 
 
 def _readable_tool(tool: Mapping[str, Any]) -> dict[str, Any]:

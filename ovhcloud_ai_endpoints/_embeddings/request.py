@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ovhcloud_ai_endpoints._catalogue import is_ovhcloud, name_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
-from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content
+from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content, too_large
 from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body
 
 BATCH_SIZE = 25  # the limit of all three models in the catalogue
@@ -73,7 +73,10 @@ class EmbeddingRequest:
             BadRequestError: the body can't be encoded.
             PayloadTooLargeError: the body exceeds the service's size limit.
         """
-        return json_content(self.body, most=self.most_bytes)
+        content = json_content(self.body)
+        if self.most_bytes is not None and content.size > self.most_bytes:
+            raise too_large(content.size, self.most_bytes, f"Send fewer than these {self.count} texts at once.")
+        return content
 
     def read(self, whole: Whole) -> Vectors:
         """Reads the vectors.

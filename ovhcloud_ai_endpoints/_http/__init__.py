@@ -4,7 +4,15 @@ from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client,
 from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
 from ovhcloud_ai_endpoints._http.process_pools import close
 from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
-from ovhcloud_ai_endpoints._http.request import Content, Reader, Request, StreamedRequest, Whole, json_content
+from ovhcloud_ai_endpoints._http.request import (
+    Content,
+    Reader,
+    Request,
+    StreamedRequest,
+    Whole,
+    json_content,
+    too_large,
+)
 from ovhcloud_ai_endpoints._http.retry import Retry
 from ovhcloud_ai_endpoints._http.settings import (
     BASE_URL_VARIABLE,
@@ -55,4 +63,5 @@ __all__ = [
     "json_content",
     "message_in",
     "running_loop",
+    "too_large",
 ]

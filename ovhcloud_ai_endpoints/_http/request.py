@@ -4,7 +4,6 @@ Pure.
 """
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -169,36 +168,27 @@ class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
         """A fresh reader for one answer."""
 
 
-def json_content(body: Mapping[str, Any], *, most: int | None = None) -> Content:
+def json_content(body: Mapping[str, Any]) -> Content:
     """A body as JSON.
-
-    Args:
-        most: the largest body that the server takes, in bytes.
 
     Raises:
         BadRequestError: a text in it is not Unicode (half of a surrogate pair), or a number is not finite.
-        PayloadTooLargeError: it is larger than the server takes.
     """
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise BadRequestError(f"The request can't be written as JSON: {error}.") from error
-    if most is not None and len(text) > most:
-        raise too_large(body, len(text))
     return Content(text, "application/json")
 
 
-def too_large(body: Mapping[str, Any], size: int) -> PayloadTooLargeError:
+def too_large(size: int, most: int, advice: str) -> PayloadTooLargeError:
     """The error for a request that is not sent, because the service would refuse it.
 
     Args:
-        body: of the request.
-        size: of its JSON, in bytes.
+        size: of its body, in bytes.
+        most: that the service takes, in bytes.
+        advice: what to send instead, as a sentence.
     """
-    images = re.findall(r"data:[^;,\"']{1,80};base64,[A-Za-z0-9+/=]+", json.dumps(body))
-    shown = f"; {len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB" if images else ""
-    texts = body.get("input") or body.get("messages") or []
     return PayloadTooLargeError(
-        f"The request is {size / 1e6:.2f} MB, and the service takes 2 MB{shown}. It was not sent. "
-        f"Send smaller or fewer images, or fewer than these {len(texts)} texts or messages."
+        f"The request is {size / 1e6:.2f} MB, and the service takes {most / 1e6:.2f} MB. It was not sent. {advice}"
     )

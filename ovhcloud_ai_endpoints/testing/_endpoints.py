@@ -1,6 +1,6 @@
 """The endpoints of the local server: what each accepts, and what it answers.
 
-A new one is a line of the table, with a check of the gateway and an answer.
+A new one is a line of the table: a check, which may stand here, and an answer.
 """
 
 import json

@@ -17,7 +17,6 @@ from ovhcloud_ai_endpoints._http.refusals import (
     retry_after,
     status_error,
 )
-from ovhcloud_ai_endpoints._http.request import too_large
 
 FORBIDDEN = b'{"message":"Forbidden: authentication failed.  Please generate a new one"}'
 OVERFLOWS = [
@@ -229,18 +228,6 @@ def test_refusal_by_an_unknown_model_has_no_advice() -> None:
     assert str(status_error(400, {}, body, model="new")) == "no tools, no image, no reasoning effort. [HTTP 400]"
 
 
-def test_request_that_is_too_large_is_told_with_its_sizes() -> None:
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 2_000_000}}
-    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 500_000}, image]}]}
-
-    error = too_large(body, 2_500_100)
-
-    assert str(error) == (
-        "The request is 2.50 MB, and the service takes 2 MB; 1 image(s) make up 2.00 MB. It was not sent. "
-        "Send smaller or fewer images, or fewer than these 1 texts or messages."
-    )
-
-
 NO_MESSAGE = "The service answered with status 404 and no message."
 SLOW_DOWN = (
     "The limit is 400 requests a minute for each model with a key, and 2 without. "
@@ -389,14 +376,6 @@ def test_error_in_an_event_comes_with_what_is_known_of_the_model() -> None:
     error = event_error({"code": 404}, model="bge-m3")
 
     assert error.message == f"{NO_MESSAGE} bge-m3 was served on 2026-10-05; it may have been retired since."
-
-
-@pytest.mark.parametrize("name", ["input", "messages"])
-def test_request_that_is_too_large_is_told_with_its_number_of_texts(name: str) -> None:
-    assert str(too_large({name: ["a", "b"]}, 2_304_000)) == (
-        "The request is 2.30 MB, and the service takes 2 MB. It was not sent. "
-        "Send smaller or fewer images, or fewer than these 2 texts or messages."
-    )
 
 
 def test_secret_is_taken_out_of_every_text() -> None:

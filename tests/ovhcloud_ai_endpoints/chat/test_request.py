@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
+from ovhcloud_ai_endpoints import PayloadTooLargeError
 from ovhcloud_ai_endpoints._chat.parts import audio_part, content_of, image_part
 from ovhcloud_ai_endpoints._chat.request import chat_request, json_schema_format, with_schema
 from ovhcloud_ai_endpoints._chat.tools import tool_call, tool_choice_for
-from ovhcloud_ai_endpoints._wire import WireMessage
+from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, WireMessage
 
 USER: WireMessage = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
@@ -297,3 +298,30 @@ def test_format_is_strict_only_if_that_is_said() -> None:
         "json_schema": {"name": "a", "schema": {"type": "object"}},
     }
     assert json_schema_format({}, name="a", strict=False)["json_schema"] == {"name": "a", "schema": {}, "strict": False}
+
+
+OVHCLOUD = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
+
+
+def test_body_may_be_as_large_as_the_service_takes_and_no_larger() -> None:
+    def sized(text: str, base_url: str = OVHCLOUD) -> int:
+        return chat_request([{"role": "user", "content": text}], {}, model="m", base_url=base_url).content().size
+
+    room = MAX_REQUEST_BYTES - sized("")
+
+    assert sized("x" * room) == MAX_REQUEST_BYTES
+    assert sized("x" * (room + 1), "http://another/v1") == MAX_REQUEST_BYTES + 1
+    with pytest.raises(PayloadTooLargeError) as caught:
+        sized("x" * (room + 1))
+    assert str(caught.value) == (
+        "The request is 2.10 MB, and the service takes 2.10 MB. It was not sent. "
+        "Send fewer than these 1 messages, or shorter ones."
+    )
+
+
+def test_body_that_is_too_large_is_told_with_the_size_of_its_images() -> None:
+    image: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 2_000_000}}
+    message: Any = {"role": "user", "content": [{"type": "text", "text": "x" * 500_000}, image]}
+
+    with pytest.raises(PayloadTooLargeError, match=r"1 image\(s\) make up 2\.00 MB: send smaller or fewer of them\.$"):
+        chat_request([message], {}, model="m", base_url=OVHCLOUD).content()

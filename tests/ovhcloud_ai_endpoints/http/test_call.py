@@ -13,7 +13,6 @@ from ovhcloud_ai_endpoints import (
     BadRequestError,
     InternalServerError,
     InvalidResponseError,
-    PayloadTooLargeError,
     RateLimitError,
     Timeouts,
 )
@@ -35,14 +34,13 @@ class Asked:
     path: str = "/p"
     may_repeat: bool = True
     largest: int = 1000
-    most: int | None = None
 
     @property
     def model(self) -> str | None:
         return self.body.get("model")
 
     def content(self) -> Content:
-        return json_content(self.body, most=self.most) if self.method == "POST" else Content()
+        return json_content(self.body) if self.method == "POST" else Content()
 
     def read(self, whole: Whole) -> dict[str, Any]:
         return whole.json_object()
@@ -82,15 +80,6 @@ def test_request_without_a_body_asks_for_something() -> None:
 def test_what_json_can_not_say_is_an_error_before_it_is_sent(value: Any) -> None:
     with pytest.raises(BadRequestError, match=r"^The request can't be written as JSON: .+\.$"):
         begun({"a": value})
-
-
-def test_request_that_the_service_would_refuse_is_not_sent() -> None:
-    most = {"most": len('{"a":"xxxx"}')}
-
-    assert begun({"a": "xxxx"}, request=most).content.size == 12
-    with pytest.raises(PayloadTooLargeError):
-        begun({"a": "xxxxx"}, request=most)
-    begun({"a": "xxxxx"})  # another server may take it
 
 
 @pytest.mark.parametrize(
