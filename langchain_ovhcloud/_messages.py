@@ -18,10 +18,22 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
+from ovhcloud_ai_endpoints._chat import (
+    Role,
+    audio_part,
+    content_of,
+    data_url,
+    decoded,
+    image_part,
+    is_text,
+    note_on,
+    text_part,
+    tool_call,
+)
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
 PROVIDER = "ovhcloud"
+TEXT_FORMATS = frozenset({"csv", "html", "md", "txt"})  # of Bedrock's documents
 ROLES: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -122,67 +134,126 @@ def _wire_message(message: BaseMessage, at: int) -> WireMessage:
 def _of_role(role: Role, message: BaseMessage, at: int) -> WireMessage:
     if isinstance(message.content, str):
         return {"role": role, "content": message.content}
-    blocks = enumerate(message.content_blocks)
-    parts = [part for place, block in blocks for part in _parts(dict(block), role, at, place)]
+    blocks = enumerate(_blocks(message, role, at))
+    parts = [part for place, block in blocks for part in _parts_or_note(block, role, at, place)]
     return {"role": role, "content": content_of(parts, role)}
 
 
-def _parts(block: dict[str, Any], role: Role, at: int, place: int) -> list[Part]:
-    where = f"Block {place} of message {at}"
+def _blocks(message: BaseMessage, role: Role, at: int) -> list[dict[str, Any]]:
+    """The blocks of a message in core's standard form.
+
+    Raises:
+        ValueError: core can't read one of them; in a tool's result it stays as it is.
+    """
+    content = [_with_its_file(block) for block in message.content]
+    try:
+        return [dict(block) for block in message.model_copy(update={"content": content}).content_blocks]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of core, whose translators trust the blocks
+        if role != "tool":
+            raise ValueError(f"A block of message {at} can't be read by langchain-core: {error!r}") from error
+        if len(content) == 1:
+            return [{"type": "non_standard", "value": content[0]}]
+        alone = (message.model_copy(update={"content": [block]}) for block in content)
+        return [block for one in alone for block in _blocks(one, role, at)]
+
+
+def _with_its_file(block: Any) -> Any:
+    """A block in core's own form, if core would misread it: it takes any file of OpenAI's form for a PDF."""
+    match block:
+        case {"type": "file", "source_type": "text", "text": str(text)}:
+            return {"type": "text", "text": text}
+        case {"type": "file", "file": {"file_data": str(url)}} | {"type": "input_file", "file_data": str(url)} if (
+            url.startswith("data:") and ";base64," in url
+        ):
+            head, _, data = url.partition(";base64,")
+            return {"type": "file", "base64": data, "mime_type": head.removeprefix("data:")}
+    return block
+
+
+def _parts_or_note(block: dict[str, Any], role: Role, at: int, place: int) -> list[Part]:
+    """The parts of a block, or an error that names it; a note in a tool's result, whose author is not the user."""
+    try:
+        return _parts(block, role)
+    except ValueError as error:
+        if role == "tool":
+            return [text_part(note_on(block["value"] if block["type"] == "non_standard" else block))]
+        raise ValueError(f"Block {place} of message {at} {error}") from error
+
+
+def _parts(block: dict[str, Any], role: Role) -> list[Part]:
+    """The parts of a block.
+
+    Raises:
+        ValueError: it can't be sent; the text goes on after the block's name.
+    """
     match block:
         case {"type": "text" | "text-plain", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
-            return [{"type": "text", "text": text}] if text else []
+            return [text_part(text)] if text else []
         case {"type": "image", "base64": str(data), "mime_type": str(mime_type)}:
-            return [image_part(url=data_url(data, mime_type), detail=block.get("extras", {}).get("detail"))]
+            return [image_part(url=data_url(data, mime_type), detail=_detail(block))]
+        case {"type": "image", "data": str(data), "mimeType": str(mime_type)}:  # MCP's
+            return [image_part(url=data_url(data, mime_type))]
         case {"type": "image", "url": str(url)}:
-            return [image_part(url=url, detail=block.get("extras", {}).get("detail"))]
+            return [image_part(url=url, detail=_detail(block))]
         case {"type": "image", "base64": _}:
-            raise ValueError(f"{where} is an image without mime_type; set one, such as 'image/png'")
+            raise ValueError("is an image without mime_type; set one, such as 'image/png'")
         case {"type": "audio", "base64": str(data), "mime_type": str(mime_type)}:
             return [audio_part(data=data, mime_type=mime_type)]
-        case {"type": "text-plain" | "file", "base64": str(data), "mime_type": str(mime_type)} if mime_type.startswith(
-            "text/"
-        ):
-            return [{"type": "text", "text": base64.b64decode(data).decode()}]
+        case {"type": "text-plain" | "file", "base64": str(data), "mime_type": str(mime_type)} if is_text(mime_type):
+            return [text_part(decoded(base64.b64decode(data)))]
         case {"type": "file" | "video" | "audio" as kind}:
             raise ValueError(
-                f"{where} is of type {kind!r} ({block.get('mime_type', 'unknown')}), which no model here reads. "
+                f"is of type {kind!r} ({block.get('mime_type', 'unknown')}), which no model here reads. "
                 "Extract its text, or give its pages or frames as images."
             )
         case {"type": "non_standard", "value": dict(value)}:
-            return _foreign_parts(value, role, where)
+            return _foreign_parts(value, role)
         case {"type": kind} if role == "assistant" and kind in RECORDS:
             return []
-    raise ValueError(_unknown(block.get("type"), where))
+    raise ValueError(_unknown(block.get("type")))
 
 
-def _foreign_parts(value: dict[str, Any], role: Role, where: str) -> list[Part]:
+def _foreign_parts(value: dict[str, Any], role: Role) -> list[Part]:
     """The parts of a block that core leaves in its provider's form."""
     kind = value.get("type") or next(iter(value), "empty")
     match value:
         case {"type": "input_text" | "output_text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
-            return [{"type": "text", "text": text}]
+            return [text_part(text)]
         case {"type": "image_url" | "input_image", "image_url": str(url)}:
-            return [image_part(url=url, detail=value.get("detail"))]
+            return [image_part(url=url, detail=_detail(value))]
         case {"type": "compaction", "content": str(text)} | {"guard_content": {"text": str(text)}}:
-            return [{"type": "text", "text": text}]
+            return [text_part(text)]
         case {"guardContent": {"text": {"text": str(text)}}} | {"guard_content": {"text": {"text": str(text)}}}:
-            return [{"type": "text", "text": text}]
+            return [text_part(text)]
         case {"type": "search_result", "content": list(content)}:
-            return [part for inner in content for part in _foreign_parts(inner, role, where)]
-        case {"type": "text", "text": str(text)}:
-            return [{"type": "text", "text": text}]
+            return [part for inner in content for part in _foreign_parts(inner, role)]
+        case {"type": "document", "source": {"type": "content", "content": list(content)}}:
+            return [part for inner in content for part in _foreign_parts(inner, role)]
+        case {"type": "text", "text": str(text)} | {"type": "resource", "resource": {"text": str(text)}}:
+            return [text_part(text)]
         case {"type": "media", "mime_type": str(mime_type), "data": str(data)} if mime_type.startswith("image/"):
             return [image_part(url=data_url(data, mime_type))]
+        case {"type": "media", "mime_type": str(mime_type), "data": str(data)} if is_text(mime_type):
+            return [text_part(decoded(base64.b64decode(data)))]
+        case {"document": {"format": str(ending), "source": {"bytes": bytes(raw)}}} if ending in TEXT_FORMATS:
+            return [text_part(decoded(raw))]
         case {"json": content}:
-            return [{"type": "text", "text": json.dumps(content, ensure_ascii=False)}]
+            return [text_part(json.dumps(content, ensure_ascii=False))]
     if kind == "cachePoint" or (role == "assistant" and kind in RECORDS):
         return []
-    raise ValueError(_unknown(kind, where))
+    raise ValueError(_unknown(kind))
 
 
-def _unknown(kind: Any, where: str) -> str:
-    return f"{where} is of type {kind!r}, which is unknown here or lacks its content. Give text or image blocks."
+def _detail(block: Mapping[str, Any]) -> str | None:
+    """How closely to look at an image, if the user said so."""
+    match block:
+        case {"detail": str(detail)} | {"extras": {"detail": str(detail)}}:
+            return detail
+    return None
+
+
+def _unknown(kind: Any) -> str:
+    return f"is of type {kind!r}, which is unknown here or lacks its content. Give text or image blocks."
 
 
 def _reasoning(message: AIMessage) -> str:

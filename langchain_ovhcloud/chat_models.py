@@ -307,7 +307,7 @@ def _profile(facts: Model) -> ModelProfile | None:
         text_inputs=True,
         image_inputs=facts.image_inputs,
         image_url_inputs=False,
-        image_tool_message=facts.image_inputs,
+        image_tool_message=facts.image_inputs and facts.family != "mistral",
         **({} if facts.tool_calling else {"structured_output": facts.structured_output}),
         pdf_inputs=False,
         audio_inputs=False,

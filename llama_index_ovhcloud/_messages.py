@@ -26,10 +26,21 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.tools import ToolMetadata
 
-from ovhcloud_ai_endpoints._chat import Role, audio_part, content_of, data_url, image_part, tool_call
+from ovhcloud_ai_endpoints._chat import (
+    Role,
+    audio_part,
+    content_of,
+    data_url,
+    decoded,
+    image_part,
+    is_text,
+    note,
+    size_of,
+    text_part,
+    tool_call,
+)
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
-TEXTUAL = ("json", "xml", "yaml", "toml", "javascript")  # endings of MIME types of text that isn't text/*
 UNTITLED = "input_document"  # LlamaIndex's own title for a document that was given none
 ROLES: Mapping[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -60,7 +71,7 @@ def wire_tool(metadata: ToolMetadata) -> dict[str, Any]:
 
 def _wire_message(message: ChatMessage, at: int) -> WireMessage:
     role = ROLES[message.role]
-    parts = [part for place, block in enumerate(message.blocks) for part in _parts(block, at, place)]
+    parts = [part for place, block in enumerate(message.blocks) for part in _parts_or_note(block, role, at, place)]
     wire: WireMessage = {"role": role, "content": content_of(parts, role)}
     match role:
         case "tool":
@@ -76,64 +87,83 @@ def _wire_message(message: ChatMessage, at: int) -> WireMessage:
     return wire
 
 
-def _parts(block: Any, at: int, place: int) -> list[Part]:
-    where = f"Block {place} of message {at}"
+def _parts_or_note(block: Any, role: Role, at: int, place: int) -> list[Part]:
+    """The parts of a block, or an error that names it; a note in a tool's result, whose author is not the user."""
+    try:
+        return _parts(block)
+    except (ValueError, OSError) as error:
+        if role == "tool":
+            return [text_part(_note_on(block))]
+        if isinstance(error, OSError):
+            raise
+        raise ValueError(f"Block {place} of message {at}{error}") from error
+
+
+def _note_on(block: Any) -> str:
+    kinds = (getattr(block, name, None) for name in ("image_mimetype", "document_mimetype", "video_mimetype", "format"))
+    kind = next((str(kind) for kind in kinds if kind), "")
+    place = str(getattr(block, "url", None) or getattr(block, "path", None) or "")
+    content = next((data for name in ("data", "image", "audio", "video") if (data := getattr(block, name, None))), None)
+    size = size_of(content.decode("latin-1")) if isinstance(content, bytes) else 0  # which LlamaIndex keeps as base64
+    place = "" if place.startswith("data:") else place
+    return note(str(getattr(block, "block_type", type(block).__name__)), kind, place, size=size)
+
+
+def _parts(block: Any) -> list[Part]:
+    """The parts of a block.
+
+    Raises:
+        ValueError: it can't be sent; the text goes on after the block's name.
+    """
     match block:
         case TextBlock():
-            return [_text(block.text)] if block.text else []
+            return [text_part(block.text)] if block.text else []
         case ImageBlock(url=url) if url is not None:
             return [image_part(url=str(url), detail=block.detail)]
         case ImageBlock():
-            raw = _raw(block.image, block.path, None, f"{where}, an image,")
+            raw = _raw(block.image, block.path, None, ", an image,")
             kind = block.image_mimetype or filetype.guess_mime(raw)
             if not kind:
-                raise ValueError(f"{where} is an image of an unknown type; set image_mimetype")
+                raise ValueError(" is an image of an unknown type; set image_mimetype")
             return [image_part(url=data_url(_base64(raw), kind), detail=block.detail)]
         case AudioBlock():
-            raw = _raw(block.audio, block.path, block.url, f"{where}, a sound,")
+            raw = _raw(block.audio, block.path, block.url, ", a sound,")
             return [audio_part(data=_base64(raw), mime_type=f"audio/{block.format or 'wav'}")]
         case DocumentBlock():
-            return [_text(_document(block, f"{where}, a document,"))]
+            return [text_part(_document(block))]
         case CitableBlock():
-            header = _text(f"{block.title} ({block.source})")
-            return [header, *(part for inner in block.content for part in _parts(inner, at, place))]
+            header = text_part(f"{block.title} ({block.source})")
+            return [header, *(part for inner in block.content for part in _parts(inner))]
         case CitationBlock(cited_content=TextBlock(text=cited)):
-            return [_text(f'\n["{cited}", {block.title}, {block.source}]')]
+            return [text_part(f'\n["{cited}", {block.title}, {block.source}]')]
         case CitationBlock():
-            return [_text(f"\n[{block.title}, {block.source}]"), *_parts(block.cited_content, at, place)]
+            return [text_part(f"\n[{block.title}, {block.source}]"), *_parts(block.cited_content)]
         case ThinkingBlock() | ToolCallBlock():
             return []  # sent in fields of the message, not in its content
         case CachePoint():
             return []  # a hint for other services; no model reads it
-    raise ValueError(
-        f"{where} is a {type(block).__name__}, which no model here reads. Give text or image blocks instead."
-    )
+    raise ValueError(f" is a {type(block).__name__}, which no model here reads. Give text or image blocks instead.")
 
 
-def _text(text: str) -> Part:
-    return {"type": "text", "text": text}
-
-
-def _document(block: DocumentBlock, where: str) -> str:
+def _document(block: DocumentBlock) -> str:
     """The text of a document, under its title if it has one."""
-    raw = _raw(block.data, block.path, block.url, where)
+    raw = _raw(block.data, block.path, block.url, ", a document,")
     kind = block.document_mimetype or mimetypes.guess_type(str(block.path or block.url or ""))[0]
-    is_text = kind is None or kind.startswith("text/") or kind.endswith(TEXTUAL)
     try:
-        text = raw.decode("utf-8-sig") if is_text else None
-    except UnicodeDecodeError as error:
+        text = decoded(raw, is_known_text=kind is not None) if kind is None or is_text(kind) else None
+    except ValueError as error:
         if kind is not None:
-            raise ValueError(f"{where} is not UTF-8 text; convert it to UTF-8") from error
+            raise ValueError(f", a document, {error}") from error
         text = None
-    if text is None or (kind is None and "\0" in text):
+    if text is None:
         raise ValueError(
-            f"{where} is of {kind or 'an unknown type'}, which no model here reads. "
+            f", a document, is of {kind or 'an unknown type'}, which no model here reads. "
             "Extract its text, or give its pages as images."
         )
     return text if block.title in {None, UNTITLED} else f"{block.title}\n{text}"
 
 
-def _raw(data: bytes | IOBase | None, path: Any, url: Any, where: str) -> bytes:
+def _raw(data: bytes | IOBase | None, path: Any, url: Any, what: str) -> bytes:
     """The bytes of a block: from its data, an open file, a path or a data URL."""
     if isinstance(data, bytes):  # which LlamaIndex keeps as base64
         return base64.b64decode(data)
@@ -147,9 +177,9 @@ def _raw(data: bytes | IOBase | None, path: Any, url: Any, where: str) -> bytes:
         case (head, _, encoded) if head.startswith("data:") and encoded:
             return base64.b64decode(encoded)
         case ("", _, _):
-            raise ValueError(f"{where} has neither data nor a path; set one of them")
+            raise ValueError(f"{what} has neither data nor a path; set one of them")
         case _:
-            raise ValueError(f"{where} is at {url}, and nothing is fetched here. Download it, and give its bytes.")
+            raise ValueError(f"{what} is at {url}, and nothing is fetched here. Download it, and give its bytes.")
 
 
 def _base64(raw: bytes) -> str:

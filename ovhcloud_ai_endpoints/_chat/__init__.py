@@ -2,7 +2,19 @@
 
 from ovhcloud_ai_endpoints._chat.objects import best_method, read_json, texts_with_object
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
-from ovhcloud_ai_endpoints._chat.parts import Role, audio_part, content_of, data_url, image_part
+from ovhcloud_ai_endpoints._chat.parts import (
+    Role,
+    audio_part,
+    content_of,
+    data_url,
+    decoded,
+    image_part,
+    is_text,
+    note,
+    note_on,
+    size_of,
+    text_part,
+)
 from ovhcloud_ai_endpoints._chat.request import ChatRequest, json_schema_format, with_schema
 from ovhcloud_ai_endpoints._chat.tools import tool_call, tool_choice_for, tool_names
 
@@ -14,9 +26,15 @@ __all__ = [
     "best_method",
     "content_of",
     "data_url",
+    "decoded",
     "image_part",
+    "is_text",
     "json_schema_format",
+    "note",
+    "note_on",
     "read_json",
+    "size_of",
+    "text_part",
     "texts_with_object",
     "tool_call",
     "tool_choice_for",

@@ -1,14 +1,26 @@
-"""The parts of a message: texts, images and sounds in the API's form.
+"""The parts of a message: texts, images and sounds in the API's form, and notes in place of what can't be sent.
 
 Pure.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+import json
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._wire import Part
 
 Role = Literal["system", "user", "assistant", "tool"]
+TEXTUAL = ("json", "xml", "yaml", "toml", "javascript", "csv")  # endings of MIME types of text that isn't text/*
+BOMS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
+LONGEST_NOTE = 2_000  # characters of a block that is shown as JSON
+
+# Where blocks of LangChain, MCP and the providers keep what a note tells.
+KINDS_OF_MEDIA = ("mime_type", "mimeType", "media_type")
+PLACES = ("url", "uri", "file_id", "file_uri")
+NAMES = ("filename", "title", "name")
+CONTENTS = ("base64", "data", "blob", "bytes", "file_data")
+
 AUDIO_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}
 
 
@@ -20,6 +32,10 @@ def content_of(parts: Sequence[Part], role: Role) -> str | list[Part]:
     texts = [part["text"] for part in parts if part["type"] == "text"]
     separator = "" if role == "assistant" else "\n"
     return separator.join(texts) if len(texts) == len(parts) else list(parts)
+
+
+def as_parts(content: str | list[Part]) -> list[Part]:
+    return [text_part(content)] if isinstance(content, str) else content
 
 
 def image_part(*, url: str, detail: str | None = None) -> Part:
@@ -36,3 +52,86 @@ def audio_part(*, data: str, mime_type: str) -> Part:
 def data_url(data: str, mime_type: str) -> str:
     """A data URL for data that is already base64."""
     return f"data:{mime_type};base64,{data}"
+
+
+def text_part(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def is_text(mime_type: str) -> bool:
+    """Whether files of this MIME type are text."""
+    kind = mime_type.partition(";")[0].strip().lower()
+    return kind.startswith("text/") or kind.endswith(TEXTUAL)
+
+
+def decoded(raw: bytes, *, is_known_text: bool = True) -> str:
+    """The text of a file: UTF-8 or UTF-16, or else Windows-1252, which text editors and spreadsheets still write.
+
+    Args:
+        is_known_text: whether the file is said to be text; if not, only UTF-8 and byte order marks prove that it is.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    encodings = [encoding for mark, encoding in BOMS.items() if raw.startswith(mark)] or ["utf-8"]
+    if is_known_text and encodings == ["utf-8"]:
+        # Latin letters in UTF-16 without a mark have a zero in every second byte.
+        encodings += [
+            name for name, high in (("utf-16-le", 1), ("utf-16-be", 0)) if raw[high::2].count(0) > len(raw) // 4
+        ]
+        encodings.append("cp1252")
+    for encoding in encodings:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise ValueError("is not text in UTF-8, UTF-16 or Windows-1252; convert it to UTF-8")
+
+
+def note(kind: str, *facts: str, size: int = 0) -> str:
+    """What to send in place of something that can't be sent, since a tool's result must not end a conversation.
+
+    Args:
+        facts: what is known of it, such as its MIME type and URI; empty ones are left out.
+        size: in bytes.
+    """
+    known = ", ".join(fact for fact in (*facts, f"{size:,} bytes" if size else "") if fact)
+    return f"[{kind}{f' ({known})' if known else ''}: can't be shown to the model]"
+
+
+def note_on(block: Mapping[str, Any]) -> str:
+    """A note on a block of an unknown kind: its MIME type, place and size, or else all of it as JSON."""
+    found = dict(_leaves(block))
+    texts = [
+        next((shortened(found[name]) for name in names if isinstance(found.get(name), str)), "")
+        for names in (KINDS_OF_MEDIA, PLACES)
+    ]
+    content = next((found[name] for name in CONTENTS if isinstance(found.get(name), str | bytes)), "")
+    kind = str(block.get("type") or next(iter(block), "block"))
+    if content or any(texts):
+        names = [shortened(found[name]) for name in NAMES if isinstance(found.get(name), str)][:1]
+        size = len(content) if isinstance(content, bytes) else size_of(content)
+        return note(kind, *texts, *names, size=size)
+    try:
+        return shortened(json.dumps(block, ensure_ascii=False, default=str))
+    except (ValueError, RecursionError, TypeError):  # circular, too deep, or with keys that aren't text
+        return note(kind)
+
+
+def size_of(encoded: str) -> int:
+    """How many bytes base64 encodes."""
+    return len(encoded.rstrip("=")) * 3 // 4
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_NOTE else f"{text[:LONGEST_NOTE]}… ({len(text):,} characters)"
+
+
+def _leaves(block: Mapping[str, Any], depth: int = 2) -> Iterator[tuple[str, Any]]:
+    """The entries of a block and of the objects in it, outer ones last, so that they count."""
+    for value in block.values():
+        if isinstance(value, Mapping) and depth:
+            yield from _leaves(value, depth - 1)
+    yield from block.items()

@@ -5,7 +5,7 @@ Pure.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ovhcloud_ai_endpoints._values import ToolCall
@@ -91,8 +91,10 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:LONGEST_NAME]
 
 
-def called_names(messages: Iterable[WireMessage]) -> list[str]:
-    return [call["function"]["name"] for message in messages for call in message.get("tool_calls", [])]
+def called_names(messages: Sequence[WireMessage]) -> list[str]:
+    """The names of tools in earlier calls and in their results."""
+    calls = [call["function"]["name"] for message in messages for call in message.get("tool_calls", [])]
+    return calls + [message["name"] for message in messages if message["role"] == "tool" and "name" in message]
 
 
 def sent_names(names: Sequence[str]) -> dict[str, str]:
@@ -111,7 +113,7 @@ def sent_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def rename_tools(body: Body, sent: Mapping[str, str]) -> None:
-    """Renames the tools, the choice and earlier calls for the gateway; the caller's objects are not modified."""
+    """Renames the tools, the choice, earlier calls and their results; the caller's objects are not modified."""
 
     def renamed(value: Any) -> Any:
         function = value["function"]
@@ -124,6 +126,8 @@ def rename_tools(body: Body, sent: Mapping[str, str]) -> None:
     body["messages"] = [
         {**message, "tool_calls": [renamed(call) for call in message["tool_calls"]]}
         if message.get("tool_calls")
+        else {**message, "name": sent[message["name"]]}
+        if message["role"] == "tool" and message.get("name") in sent
         else message
         for message in body["messages"]
     ]

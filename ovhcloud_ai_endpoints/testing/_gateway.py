@@ -6,7 +6,6 @@ Pure: a request and the time in, a refusal or None out.
 import base64
 import binascii
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +23,7 @@ from ovhcloud_ai_endpoints.testing._schemas import (
     ImagePart,
     NamedChoice,
 )
+from ovhcloud_ai_endpoints.testing._templates import refused_by_template
 
 EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
 
@@ -168,7 +168,7 @@ def _refused_by_model(chat: Chat, model: Model) -> str | None:
         return f"tool_choice names {chat.tool_choice.function.name}, which is not among the tools"
     if chat.response_format and chat.response_format.type != "text" and not model.structured_output:
         return f"{model.id} does not support response_format"
-    if problem := _refused_by_template(chat, model):
+    if problem := refused_by_template(chat, model):
         return problem
     for message in chat.messages:
         for call in message.tool_calls or []:
@@ -177,20 +177,8 @@ def _refused_by_model(chat: Chat, model: Model) -> str | None:
     return _refused_images(chat, model) or _overflow(chat, model)
 
 
-def _refused_by_template(chat: Chat, model: Model) -> str | None:
-    calls = [message.tool_calls or [] for message in chat.messages]
-    ids = [call.id for made in calls for call in made]
-    ids += [message.tool_call_id for message in chat.messages if message.tool_call_id]
-    wrong = [id_ for id_ in ids if not re.fullmatch("[a-zA-Z0-9]{9}", id_)]
-    if model.family == "mistral" and wrong:
-        return f"Tool call id was {wrong[0]} but must be a-z, A-Z, 0-9, with a length of 9."
-    if model.family == "llama" and any(len(made) > 1 for made in calls):
-        return "This model only supports single tool-calls at once!"
-    return None
-
-
 def _refused_images(chat: Chat, model: Model) -> str | None:
-    parts = [part for message in chat.messages if isinstance(message.content, list) for part in message.content]
+    parts = [part for message in chat.messages for part in message.parts]
     images = [part for part in parts if isinstance(part, ImagePart)]
     if images and not model.image_inputs:
         return f"{model.id} is not a multimodal model"

@@ -59,6 +59,11 @@ class Message(Strict):
     reasoning: str | None = None
     reasoning_content: str | None = None
 
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of a content that is a list."""
+        return self.content if isinstance(self.content, list) else []
+
 
 class ToolFunction(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")

@@ -67,6 +67,22 @@ class TestAgents:
             "Noon in Paris",
         ]
 
+    def test_go_on_after_a_result_that_can_not_be_sent(self, model: ChatOVHCloud, run: Any) -> None:
+        def report() -> list[dict[str, str]]:
+            """Reads a report."""
+            return [
+                {"type": "text", "text": "see"},
+                {"type": "file", "url": "demo://report/1", "mime_type": "application/pdf"},
+            ]
+
+        agent = create_agent(model, tools=[report])
+        first = run(agent, {"messages": [HumanMessage("Call report")]})["messages"]
+        second = run(agent, {"messages": [*first, HumanMessage("Go on")]})["messages"]
+
+        said = "[file (application/pdf, demo://report/1): can't be shown to the model]"
+        assert first[-1].text == f"The tool says: see\n{said}"
+        assert isinstance(second[-1], AIMessage)
+
     def test_give_objects_by_a_tool(self, server: LocalEndpoints, model: ChatOVHCloud, run: Any) -> None:
         server.reply(tool_calls=[("get_weather", {"city": "Paris"})])
         server.reply(tool_calls=[("Report", {"city": "Paris", "sunny": True})])

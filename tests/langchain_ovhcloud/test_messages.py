@@ -1,7 +1,10 @@
 import base64
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -13,6 +16,7 @@ from langchain_core.messages import (
 )
 
 from langchain_ovhcloud._messages import wire_messages
+from ovhcloud_ai_endpoints.testing._schemas import Message
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()
 URL = f"data:image/png;base64,{PNG}"
@@ -133,6 +137,124 @@ def test_block_that_no_model_reads_is_an_error_with_its_position(block: dict[str
 
     with pytest.raises(ValueError, match=f"Block 1 of message 1.*{said}"):
         wire_messages(messages)
+
+
+CSV = "größe;1\n"
+LEGACY = base64.b64encode(CSV.encode("cp1252")).decode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mime_type", ["text/csv", "application/json", "text/plain; charset=x"])
+@pytest.mark.parametrize("kind", [HumanMessage, ToolMessage])
+def test_text_file_in_every_encoding_is_text(encoding: str, mime_type: str, kind: Any) -> None:
+    rest = {"tool_call_id": "1"} if kind is ToolMessage else {}
+    data = base64.b64encode(CSV.encode(encoding)).decode()
+
+    assert content({"type": "file", "base64": data, "mime_type": mime_type}, kind=kind, **rest) == CSV
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "file", "source_type": "base64", "data": LEGACY, "mime_type": "text/csv"},
+        {"type": "file", "source_type": "text", "text": CSV, "mime_type": "text/csv"},
+        {"type": "file", "file": {"file_data": f"data:text/csv;base64,{LEGACY}", "filename": "a.csv"}},
+        {"type": "input_file", "file_data": f"data:text/csv;base64,{LEGACY}", "filename": "a.csv"},
+        {"type": "text-plain", "base64": LEGACY, "mime_type": "text/plain"},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": CSV}},
+        {"type": "document", "source": {"type": "base64", "media_type": "text/csv", "data": LEGACY}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": CSV}]}},
+        {"type": "media", "mime_type": "text/csv", "data": LEGACY},
+        {"document": {"format": "csv", "name": "a", "source": {"bytes": CSV.encode("cp1252")}}},
+        {"type": "resource", "resource": {"uri": "a://b", "mimeType": "text/csv", "text": CSV}},
+    ],
+)
+@pytest.mark.parametrize("kind", [HumanMessage, ToolMessage])
+def test_text_file_in_every_form_is_text(block: dict[str, Any], kind: Any) -> None:
+    rest = {"tool_call_id": "1"} if kind is ToolMessage else {}
+
+    assert content(block, kind=kind, **rest) == CSV
+
+
+@pytest.mark.parametrize("raw", [b"a\x81", b"\xff\xfe\x00", b"a\x00b"])
+def test_file_that_is_not_text_is_an_error_with_its_position(raw: bytes) -> None:
+    block = {"type": "file", "base64": base64.b64encode(raw).decode(), "mime_type": "text/plain"}
+
+    with pytest.raises(ValueError, match=r"^Block 0 of message 0 is not text in UTF-8.*convert it to UTF-8"):
+        content(block)
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (
+            {"type": "file", "url": "demo://report/1", "mime_type": "application/pdf"},
+            "[file (application/pdf, demo://report/1): can't be shown to the model]",
+        ),
+        (
+            {"type": "file", "base64": PNG, "mime_type": "application/pdf"},
+            "[file (application/pdf, 15 bytes): can't be shown to the model]",
+        ),
+        (
+            {"type": "resource_link", "uri": "a://b", "name": "n", "mimeType": "video/mp4"},
+            "[resource_link (video/mp4, a://b, n): can't be shown to the model]",
+        ),
+        (
+            {"type": "file", "base64": "gQ==", "mime_type": "text/plain"},
+            "[file (text/plain, 1 bytes): can't be shown to the model]",
+        ),
+        (
+            {"document": {"format": "pdf", "name": "n", "source": {"bytes": b"%PDF"}}},
+            "[file (application/pdf, n, 4 bytes): can't be shown to the model]",
+        ),
+        ({"type": "tool_use", "name": "n", "input": {"a": 1}}, '{"type": "tool_use", "name": "n", "input": {"a": 1}}'),
+        ({"rows": [[1, "é"]]}, '{"rows": [[1, "é"]]}'),
+        ({"type": "text"}, '{"type": "text"}'),
+        ({}, "{}"),
+    ],
+)
+def test_what_can_not_be_sent_of_a_result_is_a_note(block: dict[str, Any], said: str) -> None:
+    text = {"type": "text", "text": "see"}
+
+    assert content(text, block, kind=ToolMessage, tool_call_id="1") == f"see\n{said}"
+
+
+def test_notes_are_short() -> None:
+    rows = {"rows": "x" * 3000}
+    circular: dict[str, Any] = {"rows": []}
+    circular["rows"].append(circular)
+
+    said = content(rows, kind=ToolMessage, tool_call_id="1")
+    assert len(said) < 2100
+    assert said.endswith("… (3,012 characters)")
+    message = ToolMessage.model_construct(content=[circular], tool_call_id="1", type="tool", name=None)
+    assert wire_messages([message])[0]["content"] == "[rows: can't be shown to the model]"
+
+
+NAMES = ("type", "text", "url", "base64", "data", "mime_type", "source", "file", "image_url", "id", "extras", "detail")
+VALUES = ("file", "image", "text", "document", "media", "audio", "image_url", "text/plain", "AA")
+INNER = st.dictionaries(st.sampled_from(["type", "data", "url", "file_data"]), st.sampled_from(["base64", "AA"]))
+BLOCK = st.dictionaries(
+    st.sampled_from(NAMES), st.one_of(st.sampled_from(VALUES), st.none(), st.integers(), st.lists(INNER), INNER)
+)
+
+
+@given(st.lists(BLOCK, max_size=2))
+def test_no_block_of_a_result_is_an_error(blocks: list[Any]) -> None:
+    (wire,) = wire_messages([ToolMessage.model_construct(content=blocks, tool_call_id="1", type="tool", name=None)])
+
+    assert Message.model_validate(wire).role == "tool"
+
+
+@given(BLOCK)
+def test_any_block_of_a_user_is_sent_or_named(block: Any) -> None:
+    problem = ""
+    try:
+        Message.model_validate(wire_messages([HumanMessage([block])])[0])
+    except ValueError as error:
+        problem = str(error)
+
+    assert re.match("(Block 0 of|A block of) message 0|$", problem)
 
 
 class TestAssistants:

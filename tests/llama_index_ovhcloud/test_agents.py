@@ -78,6 +78,26 @@ class TestFunctionAgent:
         assert str(answer) == "The tool says: noon"
         assert server.requests[-1].json["messages"][-2]["tool_calls"][0]["function"]["arguments"] == "{}"
 
+    def test_gives_results_in_the_order_of_the_calls(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        rome_is_known = asyncio.Event()
+
+        async def slow() -> str:
+            """A tool that ends last."""
+            await rome_is_known.wait()
+            return "Paris"
+
+        async def fast() -> str:
+            """A tool that ends first."""
+            rome_is_known.set()
+            return "Rome"
+
+        server.reply(tool_calls=[("slow", {}, "a"), ("fast", {}, "b")])
+        server.reply("Paris, then Rome")
+        run(FunctionAgent(tools=[slow, fast], llm=llm), "Where?")
+
+        results = [message["content"] for message in server.requests[-1].json["messages"] if message["role"] == "tool"]
+        assert results == ["Paris", "Rome"]
+
     def test_calls_several_tools_at_once(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply(tool_calls=[("get_weather", {"city": "Rome"}, "a"), ("now", {}, "b")])
         server.reply("Sunny, at noon")

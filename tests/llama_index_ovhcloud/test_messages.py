@@ -145,7 +145,8 @@ def test_nothing_is_fetched(kind: Any) -> None:
     ("block", "said"),
     [
         (ImageBlock(), "neither data nor a path"),
-        (DocumentBlock(data="é".encode("latin-1"), document_mimetype="text/plain"), "not UTF-8 text"),
+        (DocumentBlock(data=b"a\x81", document_mimetype="text/plain"), "a document, is not text in UTF-8"),
+        (DocumentBlock(data="é".encode("latin-1")), "an unknown type"),
         (DocumentBlock(data=b"a\x00b"), "an unknown type"),
         (DocumentBlock(data=b"\xff\xfe\x80"), "an unknown type"),
         (VideoBlock(video=b"x", video_mimetype="video/mp4"), "VideoBlock"),
@@ -227,3 +228,37 @@ class TestReasoning:
         signed = ThinkingBlock(content="hm", additional_information={"signature": "s"})
 
         assert "reasoning" not in wire_messages([ChatMessage(role="assistant", blocks=[signed])])[0]
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (
+            DocumentBlock(data=b"%PDF-1.7", document_mimetype="application/pdf"),
+            "[document (application/pdf, 8 bytes): can't be shown to the model]",
+        ),
+        (ImageBlock(), "[image: can't be shown to the model]"),
+        (DocumentBlock(path="/not/there.txt"), "[document (/not/there.txt): can't be shown to the model]"),
+        (
+            DocumentBlock(url="https://h/report.pdf", document_mimetype="application/pdf"),
+            "[document (application/pdf, https://h/report.pdf): can't be shown to the model]",
+        ),
+        (
+            VideoBlock(video=b"x", video_mimetype="video/mp4"),
+            "[video (video/mp4, 1 bytes): can't be shown to the model]",
+        ),
+    ],
+)
+def test_what_can_not_be_sent_of_a_result_is_a_note(block: Any, said: str) -> None:
+    message = ChatMessage(role="tool", blocks=[TextBlock(text="see"), block])
+
+    assert wire_messages([message])[0]["content"] == f"see\n{said}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_text_file_in_every_encoding_is_text(encoding: str, kind: str, role: str) -> None:
+    block = DocumentBlock(data="größe;1".encode(encoding), document_mimetype=kind)
+
+    assert wire_messages([ChatMessage(role=role, blocks=[block])])[0]["content"] == "größe;1"
