@@ -100,7 +100,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
                 return self.inner.parse_result(result, partial=True)
             return None
         content, arguments, reasoning = _said(result, self.name)
-        if self.is_of_tool and (_finish_reason(result) == "length" or _has_invalid_calls(result)):
+        if self.is_of_tool and not arguments and (_finish_reason(result) == "length" or _invalid_calls(result)):
             raise _failure(result, "The model called a tool with arguments that can't be read")
         problem: Exception | None = None
         is_cut = _finish_reason(result) in INCOMPLETE
@@ -163,9 +163,11 @@ def _said(result: list[Generation], name: str) -> tuple[str, list[str], str]:
     return str(message.text), arguments, str(message.additional_kwargs.get("reasoning_content", ""))
 
 
-def _has_invalid_calls(result: list[Generation]) -> bool:
+def _invalid_calls(result: list[Generation]) -> str:
+    """The calls of an answer whose arguments can't be read, as the model wrote them."""
     message = result[0].message if isinstance(result[0], ChatGeneration) else None
-    return isinstance(message, AIMessage) and bool(message.invalid_tool_calls)
+    calls = message.invalid_tool_calls if isinstance(message, AIMessage) else []
+    return ", ".join(f"{call['name']}({call['args']})" for call in calls)
 
 
 def _finish_reason(result: list[Generation]) -> str | None:
@@ -177,5 +179,5 @@ def _finish_reason(result: list[Generation]) -> str | None:
 def _failure(result: list[Generation], problem: str) -> OutputParserException:
     if _finish_reason(result) == "length":
         problem += f", because {CUT_ANSWER}"
-    text = result[0].text
+    text = " ".join(filter(None, (result[0].text, _invalid_calls(result))))
     return OutputParserException(f"{problem}. The model said: {text!r}", llm_output=text)

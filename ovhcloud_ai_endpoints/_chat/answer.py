@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
 from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
+from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames
 from ovhcloud_ai_endpoints._http import event_error, invalid_response
+from ovhcloud_ai_endpoints._surrogates import well_formed
 from ovhcloud_ai_endpoints._values import Answer, Exchange, Message, ToolCall
 from ovhcloud_ai_endpoints._wire import Body, Usage
 
@@ -57,16 +59,17 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> A
 
 def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     fields = choice["message"]
+    names = OfferedNames(request.tool_schemas, request.tool_names)
     tool_calls: list[ToolCall] = []
     for tool_call in fields.get("tool_calls") or []:
         function = tool_call.get("function") or {}
-        name = read_tool_name(function, request)
+        name = names.called(read_text(function.get("name")))
         arguments = Arguments(request.tool_schemas.get(name))
         text = arguments.feed(read_arguments(function.get("arguments"))) + arguments.end()
         id_ = read_text(tool_call.get("id"))
         is_new = id_ and all(id_ != other.id for other in tool_calls)
         tool_calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
-    text, reasoning = read_content(fields.get("content")), read_reasoning(fields)
+    text, reasoning = well_formed(read_content(fields.get("content"))), well_formed(read_reasoning(fields))
     if not reasoning:
         tags = ThinkTags()
         (text, reasoning), (more_text, more_reasoning) = tags.feed(text), tags.end()
@@ -74,7 +77,7 @@ def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     return Message(
         text=text,
         reasoning=reasoning,
-        refusal=read_text(fields.get("refusal")),
+        refusal=well_formed(read_text(fields.get("refusal"))),
         tool_calls=tuple(tool_calls[:1] if request.one_call else tool_calls),
         finish_reason=optional_text(choice.get("finish_reason")),
         logprobs=read_logprobs(choice.get("logprobs")),
@@ -92,12 +95,6 @@ def read_content(content: Any) -> str:
 def read_reasoning(fields: Mapping[str, Any]) -> str:
     """The field `reasoning`, or else `reasoning_content`, its older name, which some engines still use."""
     return read_text(fields.get("reasoning")) or read_text(fields.get("reasoning_content"))
-
-
-def read_tool_name(function: Mapping[str, Any], request: Asked) -> str:
-    """The name of the called tool as the caller knows it, even if it was sent under another one."""
-    name = read_text(function.get("name"))
-    return request.tool_names.get(name, name)
 
 
 def read_arguments(value: Any) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._catalogue import Model, names_of
+from ovhcloud_ai_endpoints._surrogates import well_formed_json
 
 ObjectMethod = Literal["json_schema", "function_calling"]
 _FENCED = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
@@ -64,12 +65,12 @@ def _fenced(text: str) -> list[str]:
 
 
 def read_json(text: str) -> Any:
-    """Parses JSON; its strings may hold raw line breaks, since models write them.
+    """Parses JSON; its strings may hold raw line breaks and halves of surrogate pairs, since models write them.
 
     Raises:
         ValueError: the text is not JSON, or is nested too deeply.
     """
     try:
-        return json.loads(text, strict=False)
+        return json.loads(well_formed_json(text), strict=False)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

@@ -17,14 +17,15 @@ from ovhcloud_ai_endpoints._chat.answer import (
     read_logprobs,
     read_reasoning,
     read_text,
-    read_tool_name,
     read_usage,
 )
 from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
 from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
+from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames
 from ovhcloud_ai_endpoints._errors import InvalidResponseError, StreamInterruptedError
 from ovhcloud_ai_endpoints._http import Decoder, event_error, invalid_response
 from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
+from ovhcloud_ai_endpoints._surrogates import Halves
 from ovhcloud_ai_endpoints._values import Answer, Delta, Exchange, Message, ToolCall, ToolCallDelta
 from ovhcloud_ai_endpoints._wire import Event, Usage
 
@@ -33,18 +34,26 @@ from ovhcloud_ai_endpoints._wire import Event, Usage
 class _GrowingToolCall:
     id: str
     index: int | None = None
+    raw_name: str = ""  # as it came
     name: str = ""
-    arguments: str = ""
+    is_named: bool = False  # whether the name is in a delta
     is_begun: bool = False  # whether a piece of its arguments has arrived
     reader: Arguments = field(default_factory=Arguments)
-    sent: int = 0  # how many characters of the arguments are in deltas
+    is_clear: bool = False  # whether the arguments can't be the `null` that some models send for none
+    pieces: list[str] = field(default_factory=list)
 
-    def unsent(self) -> str:
-        """The arguments not yet in a delta; holds back `null`, which some models send for no arguments."""
-        if "null".startswith(self.arguments.strip()):
-            return ""
-        start, self.sent = self.sent, len(self.arguments)
-        return self.arguments[start:]
+    @property
+    def arguments(self) -> str:
+        return _joined(self.pieces)
+
+    def add(self, text: str) -> str:
+        """Adds to the arguments, and returns what can be sent of them; `null` is held back."""
+        if text:
+            self.pieces.append(text)
+        if self.is_clear:
+            return text
+        self.is_clear = not "null".startswith(self.arguments.strip())
+        return self.arguments if self.is_clear else ""
 
     def is_complete(self) -> bool:
         return bool(self.arguments) and ToolCall(self.id, self.name, self.arguments).parsed() is not None
@@ -71,7 +80,9 @@ class Reply:
         self._request = request
         self.model: str | None = None
         self._system_fingerprint: str | None = None
+        self._names = OfferedNames(request.tool_schemas, request.tool_names)
         self._tags = ThinkTags()
+        self._halves = {name: Halves() for name in ("text", "reasoning", "refusal")}
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
@@ -173,12 +184,13 @@ class Reply:
             return Delta()
         self._finish_reason = optional_text(choice.get("finish_reason")) or self._finish_reason
         fields = choice.get("delta") or choice.get("message") or {}
-        text, reasoning = read_content(fields.get("content")), read_reasoning(fields)
+        text = self._halves["text"].feed(read_content(fields.get("content")))
+        reasoning = self._halves["reasoning"].feed(read_reasoning(fields))
         if reasoning:
             text = self._tags.off() + text
         else:
             text, reasoning = self._tags.feed(text)
-        refusal = read_text(fields.get("refusal"))
+        refusal = self._halves["refusal"].feed(read_text(fields.get("refusal")))
         logprobs = read_logprobs(choice.get("logprobs"))
         self._keep(text, reasoning, refusal)
         if logprobs:
@@ -189,14 +201,19 @@ class Reply:
 
     def _held_back(self) -> Delta:
         """The delta of what was held back until the end of the stream."""
-        text, reasoning = self._tags.end()
-        self._keep(text, reasoning, "")
+        text, reasoning = self._tags.feed(self._halves["text"].end())
+        more_text, more_reasoning = self._tags.end()
+        text, reasoning = text + more_text, reasoning + more_reasoning + self._halves["reasoning"].end()
+        refusal = self._halves["refusal"].end()
+        self._keep(text, reasoning, refusal)
         pieces = []
         for place, tool_call in enumerate(self._tool_calls[: self._kept]):
-            tool_call.arguments += tool_call.reader.end()
-            if unsent := tool_call.unsent():
-                pieces.append(ToolCallDelta(place, None, None, unsent))
-        return Delta(text, reasoning, tool_calls=tuple(pieces), answer_id=self.id)
+            unsent = tool_call.add(tool_call.reader.end())
+            name = None if tool_call.is_named else tool_call.name
+            tool_call.is_named = True
+            if unsent or name:
+                pieces.append(ToolCallDelta(place, None, name, unsent))
+        return Delta(text, reasoning, refusal, tuple(pieces), answer_id=self.id)
 
     def _keep(self, text: str, reasoning: str, refusal: str) -> None:
         for pieces, piece in ((self._text, text), (self._reasoning, reasoning), (self._refusal, refusal)):
@@ -209,7 +226,7 @@ class Reply:
 
     def _tool_call(self, piece: Mapping[str, Any]) -> ToolCallDelta:
         function = piece.get("function") or {}
-        id_, index, name = read_text(piece.get("id")), piece.get("index"), read_tool_name(function, self._request)
+        id_, index, name = read_text(piece.get("id")), piece.get("index"), read_text(function.get("name"))
         arguments = read_arguments(function.get("arguments"))
         place = self._place(id_, index, name, arguments)
         new = place is None
@@ -222,15 +239,30 @@ class Reply:
             self._by_id[id_] = place
         if index is not None:
             self._by_index[index] = place
-        named = name if name and not tool_call.name else None
-        if named:
-            tool_call.name = name
-            tool_call.reader = (
-                tool_call.reader if tool_call.is_begun else Arguments(self._request.tool_schemas.get(name))
-            )
-        tool_call.is_begun = tool_call.is_begun or bool(arguments)
-        tool_call.arguments += tool_call.reader.feed(arguments)
-        return ToolCallDelta(place, tool_call.id if new else None, named, tool_call.unsent())
+        named = self._named(tool_call, name, is_whole=bool(arguments))
+        if arguments:
+            tool_call.is_begun = True
+        return ToolCallDelta(
+            place, tool_call.id if new else None, named, tool_call.add(tool_call.reader.feed(arguments))
+        )
+
+    def _named(self, tool_call: _GrowingToolCall, piece: str, *, is_whole: bool) -> str | None:
+        """Adds a piece to the name of a call; returns the name once, when it is known to be whole."""
+        if piece and self._continues(tool_call, piece):
+            tool_call.raw_name += piece
+            tool_call.name = tool_call.name if tool_call.is_named else self._names.called(tool_call.raw_name)
+        if tool_call.is_named or not tool_call.name:
+            return None
+        if not is_whole and self._names.may_grow(tool_call.raw_name):
+            return None
+        tool_call.is_named = True
+        if not tool_call.is_begun:
+            tool_call.reader = Arguments(self._request.tool_schemas.get(tool_call.name))
+        return tool_call.name
+
+    def _continues(self, tool_call: _GrowingToolCall, name: str) -> bool:
+        raw = tool_call.raw_name
+        return not raw or (not tool_call.is_begun and raw != name and self._names.continues(raw, name))
 
     def _place(self, id_: str, index: int | None, name: str, arguments: str) -> int | None:
         """Which call a piece belongs to: by its id, then its index, then the last one; None if it begins a new one."""
@@ -243,10 +275,13 @@ class Reply:
         if place < 0:
             return None
         tool_call = self._tool_calls[place]
-        if not name or not tool_call.name:
+        if not name or not tool_call.name or self._continues(tool_call, name):
             return place
-        if name != tool_call.name or (id_ and not arguments and not tool_call.arguments):
+        is_other = self._names.called(name) != tool_call.name
+        if is_other or (id_ and not arguments and not tool_call.arguments):
             return None
+        if index is not None and not id_ and tool_call.reader.repeats(arguments):
+            return place
         return None if tool_call.is_complete() and (id_ or arguments) else place
 
 

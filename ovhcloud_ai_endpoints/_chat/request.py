@@ -16,7 +16,8 @@ from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.histories import fitting
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
-from ovhcloud_ai_endpoints._chat.tools import called_names, plain_name, rename_tools, sent_names, settle_tools
+from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames, called_names, plain_name, rename_tools, sent_names
+from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._http import Content, Whole, json_content, too_large
 from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
 from ovhcloud_ai_endpoints._values import Answer
@@ -145,10 +146,13 @@ def chat_request(
             body["stream_options"] = {"include_usage": True}
     _make_schemas_readable(body)
     tools = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in body.get("tools", [])}
-    sent = sent_names([*tools, *called_names(messages)])
+    offered = OfferedNames(tools, {})
+    garbled = {name: meant for name in called_names(messages) if (meant := offered.called(name)) != name}
+    sent = sent_names([*tools, *(name for name in called_names(messages) if name not in garbled)])
+    names = {short: name for name, short in sent.items()}
+    sent |= {name: sent.get(meant, meant) for name, meant in garbled.items()}
     if sent:
         rename_tools(body, sent)
-    names = {short: name for name, short in sent.items()}
     body |= _unfolded(extra_body or {}, stream=stream)
     most = MAX_REQUEST_BYTES if is_ovhcloud(base_url) else None
     return ChatRequest(body, one_call=one_call, tool_names=names, tool_schemas=tools, most_bytes=most)

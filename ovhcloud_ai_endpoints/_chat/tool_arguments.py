@@ -1,19 +1,26 @@
-r"""Undoes double encoding in streamed tool arguments: an object or array that the model wrote as a string.
+r"""Corrects what open models do to the arguments of tool calls, in the text as it streams.
 
-Pure. Some models write `{"place": "{\"city\": \"Rome\"}"}` where the schema says that `place` is an object. This is
-undone only where the schema wants an object or array and does not also allow a string.
+Pure. Some models write `{"place": "{\"city\": \"Rome\"}"}` where the schema says that `place` is an object; that is
+undone only where the schema wants an object or array and does not also allow a string. Some engines send the whole
+arguments once more at the end.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ovhcloud_ai_endpoints._chat.schema import DEFINITIONS, definition
+from ovhcloud_ai_endpoints._surrogates import Escapes, Halves, well_formed_json
 
 Schema = Mapping[str, Any]
 KINDS: Mapping[str, type] = {"object": dict, "array": list, "null": type(None)}
 DEEPEST = 8  # levels of options within options
+DEEPEST_ARGUMENTS = 100  # levels; more are no arguments, and parsers of JSON fail at a thousand or crash
+
+_OUTSIDE = re.compile(r'["{}\[\]:,]')
+_INSIDE = re.compile(r'["\\]')
 
 
 @dataclass(slots=True)
@@ -43,65 +50,113 @@ class Arguments:
 
     Args:
         schema: the schema of the tool's parameters; without it nothing is undone.
+
+    Attributes:
+        is_closed: whether the object or array that they are has ended.
     """
 
     def __init__(self, schema: Schema | None = None) -> None:
+        self.is_closed = False
         self._root: Schema = schema or {}
+        self._halves, self._escapes = Halves(), Escapes()
         self._open: list[_Container] = []
+        self._raw: list[str] = []  # as it came, until it was closed
+        self._after: list[str] = []  # what came after that
         self._text: list[str] = []  # of the string being read, if it is a key or held back
         self._in_string = False
         self._is_escaped = False
         self._is_held = False  # whether that string may be double-encoded, and so is held back until its end
+        self._is_too_deep = False
 
     def feed(self, piece: str) -> str:
         """The part of the text so far that can be passed on and has not been yet."""
-        return "".join(self._character(letter) for letter in piece)
+        return self._read(self._escapes.feed(self._halves.feed(piece)))
 
     def end(self) -> str:
         """The text that was held back, once the arguments have ended."""
+        found = self._read(self._escapes.feed(self._halves.end()) + self._escapes.end())
         held = "".join(self._text) if self._is_held else ""
         self._text.clear()
-        return held
+        return found + held + self._not_repeated()
 
-    def _character(self, letter: str) -> str:
+    def repeats(self, piece: str) -> bool:
+        """Whether a piece is the whole of the arguments once more."""
+        return self.is_closed and piece.strip() == "".join(self._raw).strip()
+
+    def _not_repeated(self) -> str:
+        """What came after the arguments, unless it is the same once more."""
+        after, whole = "".join(self._after), "".join(self._raw).strip()
+        self._after.clear()
+        rest = after.strip()
+        while rest and whole and rest.startswith(whole):
+            rest = rest.removeprefix(whole).lstrip()
+        return after if rest else ""
+
+    def _read(self, piece: str) -> str:
+        found: list[str] = []
+        at = 0
+        while at < len(piece) and not self.is_closed and not self._is_too_deep:
+            start = at
+            match = (_INSIDE if self._in_string else _OUTSIDE).search(piece, at)
+            if self._is_escaped:
+                self._is_escaped, at = False, at + 1
+                found.append(self._passed(piece[start:at]))
+            elif match is None:
+                at = len(piece)
+                found.append(self._passed(piece[start:]))
+            else:
+                at = match.end()
+                found.append(self._passed(piece[start : match.start()]) + self._mark(match[0]))
+        self._raw.append(piece[:at])
+        if self.is_closed and at < len(piece):
+            self._after.append(piece[at:])
+        return "".join(found)
+
+    def _passed(self, text: str) -> str:
+        """A text without marks: it is passed on, unless the string that it is part of is held back."""
+        if not self._in_string:
+            return text
+        if self._is_held or self._expects_key:
+            self._text.append(text)
+        return "" if self._is_held else text
+
+    def _mark(self, mark: str) -> str:
+        if self._in_string and mark == "\\":
+            self._is_escaped = True
+            return self._passed(mark)
         if self._in_string:
-            return self._in_text(letter)
-        match letter:
+            return self._string_ended(mark)
+        match mark:
             case '"':
-                self._in_string, self._text = True, [letter]
                 self._is_held = not self._expects_key and _is_structure(_types(self._wanted(), self._root))
-                return "" if self._is_held else letter
+                self._in_string = True
+                self._text.clear()
+                return self._passed(mark)
+            case "{" | "[" if len(self._open) == DEEPEST_ARGUMENTS:
+                self._is_too_deep = True
+                return ""
             case "{" | "[":
-                self._open.append(_Container(self._wanted(), letter == "{", expects_key=letter == "{"))
+                self._open.append(_Container(self._wanted(), mark == "{", expects_key=mark == "{"))
             case "}" | "]" if self._open:
                 self._open.pop()
+                self.is_closed = not self._open
             case "," if self._open:
                 self._open[-1].expects_key = self._open[-1].is_object
             case ":" if self._open:
                 self._open[-1].expects_key = False
             case _:
                 pass
-        return letter
+        return mark
 
-    def _in_text(self, letter: str) -> str:
-        if self._is_held or self._expects_key:
-            self._text.append(letter)
-        if self._is_escaped:
-            self._is_escaped = False
-        elif letter == "\\":
-            self._is_escaped = True
-        elif letter == '"':
-            return self._string_ended(letter)
-        return "" if self._is_held else letter
-
-    def _string_ended(self, letter: str) -> str:
+    def _string_ended(self, mark: str) -> str:
+        self._text.append(mark)
         text, self._in_string = "".join(self._text), False
         self._text.clear()
         if self._expects_key:
             self._open[-1].key = _decoded(text)
-            return letter
+            return mark
         if not self._is_held:
-            return letter
+            return mark
         self._is_held = False
         return undone(text, self._wanted(), self._root)
 
@@ -116,7 +171,7 @@ class Arguments:
 
 def undone(text: str, schema: Schema, root: Schema) -> str:
     """The value encoded in a JSON string, if the schema wants its type; else the string itself."""
-    inner = _decoded(text)
+    inner = well_formed_json(_decoded(text))
     try:
         value = json.loads(inner, strict=False)
     except (ValueError, RecursionError):

@@ -1,18 +1,16 @@
-"""Tools in the wire's form: choices, names, and calls of earlier turns.
+"""Tools in the wire's form: choices, and calls of earlier turns.
 
 Pure.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ovhcloud_ai_endpoints._values import ToolCall
-from ovhcloud_ai_endpoints._wire import Body, WireMessage, WireToolCall
+from ovhcloud_ai_endpoints._wire import Body, WireToolCall
 
 TOOL_CHOICES = frozenset({"auto", "none", "required"})
-LONGEST_NAME = 64  # of a tool or schema; the gateway answers a longer one with status 400
 
 
 def tool_choice_for(
@@ -84,50 +82,3 @@ def settle_tools(body: Body) -> None:
         body["tool_choice"] = choice
     if not tools or body.get("parallel_tool_calls") is False:  # the gateway refuses false
         body.pop("parallel_tool_calls", None)
-
-
-def plain_name(name: str) -> str:
-    """The nearest name that the gateway accepts: at most 64 letters, digits, _ and -."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:LONGEST_NAME]
-
-
-def called_names(messages: Sequence[WireMessage]) -> list[str]:
-    """The names of tools in earlier calls and in their results."""
-    calls = [call["function"]["name"] for message in messages for call in message.get("tool_calls", [])]
-    return calls + [message["name"] for message in messages if message["role"] == "tool" and "name" in message]
-
-
-def sent_names(names: Sequence[str]) -> dict[str, str]:
-    """A unique substitute for each name that the gateway would refuse."""
-    taken = {name for name in names if name == plain_name(name)}
-    sent: dict[str, str] = {}
-    for name in names:
-        if name in taken or name in sent:
-            continue
-        number, short = 1, plain_name(name)
-        while short in taken or short in sent.values():
-            number += 1
-            short = f"{plain_name(name)[: LONGEST_NAME - 5]}_{number}"
-        sent[name] = short
-    return sent
-
-
-def rename_tools(body: Body, sent: Mapping[str, str]) -> None:
-    """Renames the tools, the choice, earlier calls and their results; the caller's objects are not modified."""
-
-    def renamed(value: Any) -> Any:
-        function = value["function"]
-        return {**value, "function": {**function, "name": sent.get(function["name"], function["name"])}}
-
-    if "tools" in body:
-        body["tools"] = [renamed(tool) for tool in body["tools"]]
-    if isinstance(body.get("tool_choice"), Mapping):
-        body["tool_choice"] = renamed(body["tool_choice"])
-    body["messages"] = [
-        {**message, "tool_calls": [renamed(call) for call in message["tool_calls"]]}
-        if message.get("tool_calls")
-        else {**message, "name": sent[message["name"]]}
-        if message["role"] == "tool" and message.get("name") in sent
-        else message
-        for message in body["messages"]
-    ]

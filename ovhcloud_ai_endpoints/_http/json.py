@@ -3,6 +3,8 @@
 Pure.
 """
 
+import json
+import re
 from typing import Any
 
 from pydantic_core import from_json
@@ -12,12 +14,23 @@ from pydantic_core import from_json
 MOST_CONTAINERS = 1_000_000
 
 
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # the escape of half a surrogate pair, which pydantic refuses
+
+
 def parsed_json(text: bytes) -> Any:
-    """The value of a JSON text.
+    """The value of a JSON text, in whose strings halves of surrogate pairs stay as they are.
 
     Raises:
         ValueError: it is not JSON, or holds more than a million objects and arrays.
     """
     if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
         raise ValueError(f"it holds more than {MOST_CONTAINERS:,} objects and arrays")
-    return from_json(text, cache_strings="keys")  # a cache of values would outlive them
+    try:
+        return from_json(text, cache_strings="keys")  # a cache of values would outlive them
+    except ValueError:
+        if not _HALF.search(text):
+            raise
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

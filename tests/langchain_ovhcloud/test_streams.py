@@ -214,3 +214,68 @@ def test_history_survives_saving_and_a_change_of_version(server: LocalEndpoints,
 
     assert sent[0] == sent[1] == sent[2]
     assert sent[0]["reasoning"] == "Tools help."
+
+
+class TestGarbledCalls:
+    """What open models and engines do to calls, as an agent and a reader of chunks meet it."""
+
+    @pytest.fixture
+    def bound(self, model: ChatOVHCloud) -> Any:
+        def get_weather(city: str) -> str:
+            """The weather in a city."""
+            return f"Sunny in {city}"
+
+        def query_dataset(city: str) -> str:
+            """Data of a city."""
+            return f"Data of {city}"
+
+        return model.bind_tools([get_weather, query_dataset])
+
+    @staticmethod
+    def asked(bound: Any, way: str) -> Any:
+        if way == "whole":
+            return bound.invoke("Hello")
+        if way == "awaited":
+            return asyncio.run(bound.ainvoke("Hello"))
+        found = None
+        for chunk in bound.stream("Hello"):
+            found = chunk if found is None else found + chunk
+        return found
+
+    @pytest.mark.parametrize("way", ["whole", "awaited", "streamed"])
+    @pytest.mark.parametrize("name", ["query_dataset<|channel|>commentary", "functions.query_dataset"])
+    def test_offered_tool_is_called(self, server: LocalEndpoints, bound: Any, way: str, name: str) -> None:
+        server.reply(tool_calls=[(name, {"city": "Rome"}, "a")])
+
+        (call,) = self.asked(bound, way).tool_calls
+
+        assert (call["name"], call["args"], call["id"]) == ("query_dataset", {"city": "Rome"}, "a")
+
+    def test_history_names_the_tool_that_was_meant(self, server: LocalEndpoints, bound: Any) -> None:
+        call = {"id": "a", "name": "get_weather<|channel|>commentary", "args": {}}
+
+        bound.invoke([HumanMessage("Hi"), AIMessage("", tool_calls=[call]), ToolMessage("Sunny", tool_call_id="a")])
+
+        (sent,) = server.requests[0].json["messages"][1]["tool_calls"]
+        assert sent["function"]["name"] == "get_weather"
+
+    def test_name_in_pieces_is_one_call(self, server: LocalEndpoints, bound: Any) -> None:
+        pieces = [{"id": "a", "index": 0, "function": {"name": "get_"}}, {"index": 0, "function": {"name": "weather"}}]
+        last = {"index": 0, "function": {"arguments": '{"city": "Rome"}'}}
+        events = [{"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]} for piece in [*pieces, last, last]]
+        server.reply(events=[*events, "[DONE]"])
+
+        (call,) = self.asked(bound, "streamed").tool_calls
+
+        assert (call["name"], call["args"]) == ("get_weather", {"city": "Rome"})
+
+    @pytest.mark.parametrize("way", ["whole", "awaited", "streamed"])
+    def test_arguments_that_are_nested_too_deeply_are_invalid(
+        self, server: LocalEndpoints, bound: Any, way: str
+    ) -> None:
+        server.reply(tool_calls=[("get_weather", "[" * 1200, "a")])
+
+        message = self.asked(bound, way)
+
+        assert message.tool_calls == []
+        assert message.invalid_tool_calls[0]["name"] == "get_weather"

@@ -129,11 +129,51 @@ def test_call_that_does_not_fit_the_class_is_a_parsers_error(
         model.with_structured_output(schema, method="function_calling").invoke(NOTE)
 
 
-def test_call_after_one_that_was_cut_is_not_taken_for_it(server: LocalEndpoints, model: ChatOVHCloud) -> None:
-    server.reply(tool_calls=[("Ticket", '{"subject":"x"'), ("Ticket", {"subject": "y", "priority": 1})])
+GOOD = ("Ticket", {"subject": "y", "priority": 1})
+BROKEN = ("Ticket", '{"subject":"x"')
 
-    with pytest.raises(OutputParserException, match="can't be read"):
-        model.with_structured_output(Ticket, method="function_calling").invoke(NOTE)
+
+@pytest.mark.parametrize("calls", [[GOOD, BROKEN], [BROKEN, GOOD]])
+@pytest.mark.parametrize("finish_reason", ["tool_calls", "length"])
+def test_good_call_beside_a_broken_one_is_the_object(
+    server: LocalEndpoints, model: ChatOVHCloud, calls: Any, finish_reason: str
+) -> None:
+    server.reply(tool_calls=calls, finish_reason=finish_reason, times=2)
+    asking = model.with_structured_output(Ticket, method="function_calling")
+
+    assert asking.invoke(NOTE) == Ticket(subject="y", priority=1)
+    assert list(asking.stream(NOTE))[-1] == Ticket(subject="y", priority=1)
+
+
+def test_error_shows_the_raw_arguments(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply(tool_calls=[BROKEN], times=2)
+    asking = model.with_structured_output(Ticket, method="function_calling")
+
+    with pytest.raises(OutputParserException, match="can't be read") as caught:
+        asking.invoke(NOTE)
+    assert caught.value.llm_output == 'Ticket({"subject":"x")'
+    with pytest.raises(OutputParserException, match="can't be read") as caught:
+        list(asking.stream(NOTE))
+    assert 'Ticket({"subject":"x"' in str(caught.value.llm_output)
+
+
+@pytest.mark.parametrize("name", ["Ticket<|channel|>commentary", "functions.Ticket"])
+def test_name_of_a_call_may_be_garbled(server: LocalEndpoints, model: ChatOVHCloud, name: str) -> None:
+    server.reply(tool_calls=[(name, WANTED)], times=2)
+    asking = model.with_structured_output(Ticket, method="function_calling")
+
+    assert asking.invoke(NOTE) == list(asking.stream(NOTE))[-1] == Ticket(**WANTED)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_half_of_a_surrogate_pair_in_an_object_is_replaced(
+    server: LocalEndpoints, model: ChatOVHCloud, method: Any
+) -> None:
+    said = r'{"subject": "\ud83d", "priority": 1}'
+    server.reply(**({"text": said} if method == "json_schema" else {"tool_calls": [("Ticket", said)]}), times=2)
+    asking = model.with_structured_output(Ticket, method=method)
+
+    assert asking.invoke(NOTE).subject == list(asking.stream(NOTE))[-1].subject == "\ufffd"
 
 
 @pytest.mark.parametrize("strict", [None, True, False])

@@ -98,6 +98,19 @@ class TestFunctionAgent:
         results = [message["content"] for message in server.requests[-1].json["messages"] if message["role"] == "tool"]
         assert results == ["Paris", "Rome"]
 
+    @pytest.mark.parametrize("name", ["get_weather<|channel|>commentary", "functions.get_weather"])
+    @pytest.mark.parametrize("streaming", [True, False])
+    def test_calls_the_tool_that_is_meant(
+        self, server: LocalEndpoints, llm: ChatOVHCloud, name: str, streaming: bool
+    ) -> None:
+        server.reply(tool_calls=[(name, {"city": "Rome"}, "a")])
+
+        answer, _ = run(FunctionAgent(tools=[get_weather], llm=llm, streaming=streaming), "Weather?")
+
+        assert str(answer) == "The tool says: Sunny in Rome"
+        (sent,) = server.requests[-1].json["messages"][-2]["tool_calls"]
+        assert sent["function"]["name"] == "get_weather"
+
     def test_calls_several_tools_at_once(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         server.reply(tool_calls=[("get_weather", {"city": "Rome"}, "a"), ("now", {}, "b")])
         server.reply("Sunny, at noon")

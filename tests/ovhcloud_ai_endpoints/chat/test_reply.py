@@ -676,3 +676,152 @@ class TestWhatIsKnown:
         pieces = [call(text, id=id_, name=name, index=index) for text, id_, name, index in events]
 
         assert calls(*pieces) == wanted
+
+
+OFFERED = ("query_dataset", "get_weather", "weather", "get", "edit_existing_file")
+
+
+def called(*pieces: tuple[Any, ...]) -> list[tuple[str, str]]:
+    """The calls that a model made of tools that were offered, from (name, arguments, id) of each delta."""
+    reply = Reply(ChatRequest({}, tool_schemas={name: {} for name in OFFERED}))
+    for name, arguments, *id_ in pieces:
+        data = call(arguments, name=name, id=id_[0] if id_ else None)
+        list(reply.feed(data))
+    (*_, last) = [*reply.feed(DONE), *reply.end()]
+    assert isinstance(last, Delta)
+    return [(tool_call.name, tool_call.arguments) for tool_call in reply.message.tool_calls]
+
+
+class TestNamesOfTools:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "query_dataset",
+            "query_dataset<|channel|>commentary",
+            "query_dataset<|channel|>commentary json",
+            "query_dataset<|constrain|>json",
+            "functions.query_dataset",
+            "functions.query_dataset<|channel|>commentary",
+            "commentary to=functions.query_dataset",
+            "query_dataset<|cha",
+        ],
+    )
+    def test_name_that_a_model_garbles_is_that_of_the_tool(self, name: str) -> None:
+        assert called((name, "{}")) == [("query_dataset", "{}")]
+        fields: dict[str, Any] = {"tool_calls": [{"id": "a", "function": {"name": name, "arguments": "{}"}}]}
+        body = {"choices": [{"message": fields}]}
+        answer = read_answer(body, b"", Exchange(), ChatRequest({}, tool_schemas={key: {} for key in OFFERED}))
+        assert answer.messages[0].tool_calls[0].name == "query_dataset"
+
+    @pytest.mark.parametrize("name", ["other", "get<|x|>weather", "functions.other", "query_dataset2", ""])
+    def test_name_of_no_tool_is_passed_on(self, name: str) -> None:
+        assert called((name, "{}")) == [(name, "{}")]
+
+    @pytest.mark.parametrize(
+        ("pieces", "name"),
+        [
+            (["edit_ex", "isting_file"], "edit_existing_file"),
+            (["get_", "weather"], "get_weather"),
+            (["get", "_weather"], "get_weather"),
+            (["get"], "get"),
+            (["get_", "we", "at", "her"], "get_weather"),
+            (["functions", ".", "get"], "get"),
+            (["query_dataset", "<|channel|>", "commentary"], "query_dataset"),
+            (["query", "_dataset", "<|channel|>commentary"], "query_dataset"),
+            (["get_weather"] * 3, "get_weather"),
+        ],
+    )
+    @pytest.mark.parametrize("id_", [None, "a"])
+    @pytest.mark.parametrize("end", [(None, '{"x": 1}'), ("", '{"x": 1}')])
+    def test_name_in_pieces_is_that_of_one_call(self, pieces: list[str], name: str, id_: str | None, end: Any) -> None:
+        assert called(*((piece, "", id_) for piece in pieces), (*end, id_)) == [(name, '{"x": 1}')]
+
+    def test_name_is_in_one_delta_and_whole(self) -> None:
+        reply = Reply(ChatRequest({}, tool_schemas={name: {} for name in OFFERED}))
+        events = [
+            call("", name="get", id="a"),
+            call("", name="_weather"),
+            call("{}"),
+            call("", name="get", id="b", index=1),
+        ]
+
+        deltas = [delta for data in events for delta in reply.feed(data)] + list(reply.feed(DONE)) + list(reply.end())
+
+        names = [(piece.index, piece.name) for delta in deltas for piece in delta.tool_calls if piece.name]
+        assert names == [(0, "get_weather"), (1, "get")]
+
+    def test_names_of_two_calls_stay_apart(self) -> None:
+        assert called(("get", "{}", "a"), ("weather", "{}", "b")) == [("get", "{}"), ("weather", "{}")]
+        assert called(("weather", "", "a"), ("get", "{}", "b")) == [("weather", ""), ("get", "{}")]
+
+    def test_name_that_was_sent_under_another_is_found_in_pieces(self) -> None:
+        reply = Reply(ChatRequest({}, tool_names={"m_t_o": "météo"}, tool_schemas={"météo": {}}))
+
+        for data in (call("", name="m_t"), call("{}", name="_o"), DONE):
+            list(reply.feed(data))
+
+        assert reply.message.tool_calls[0].name == "météo"
+
+
+class TestArgumentsThatComeAgain:
+    @pytest.mark.parametrize(
+        "again", [['{"x": 1}'], ['{"x"', ": 1}"], [' {"x": 1}\n'], ['{"x": 1}', '{"x": 1}'], ["\n"]]
+    )
+    def test_whole_arguments_at_the_end_count_once(self, again: list[str]) -> None:
+        assert calls(call('{"x"', id="a", name="f"), call(": 1}"), *map(call, again)) == [("f", '{"x": 1}')]
+
+    def test_whole_arguments_with_name_and_index_count_once(self) -> None:
+        assert calls(call('{"x": 1}', id="a", name="f"), call('{"x": 1}', name="f")) == [("f", '{"x": 1}')]
+
+    def test_other_arguments_at_the_end_make_the_call_invalid(self) -> None:
+        ((name, arguments),) = calls(call('{"x": 1}', id="a", name="f"), call('{"x": 2}'))
+
+        assert (name, arguments) == ("f", '{"x": 1}{"x": 2}')
+        assert ToolCall("a", name, arguments).parsed() is None
+
+    def test_whole_answer_may_have_them_twice(self) -> None:
+        fields = {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": '{"x": 1}{"x": 1}'}}]}
+        answer = read_answer({"choices": [{"message": fields}]}, b"", Exchange(), ChatRequest({}))
+
+        assert answer.messages[0].tool_calls[0].arguments == '{"x": 1}'
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning", "refusal"])
+def test_halves_of_a_pair_in_two_events_are_joined(field: str) -> None:
+    def said(*pieces: str) -> str:
+        events = [f'data: {{"choices": [{{"delta": {{"{field}": "{piece}"}}}}]}}\n\n'.encode() for piece in pieces]
+        message = read(*events, DONE)[1]
+        return message.text + message.reasoning + message.refusal
+
+    assert said(r"a\ud83d", r"\ude00b") == "a😀b"
+    assert said(r"a\ud83d", "b") == "a\ufffdb"
+    assert said("a", r"\ud83d") == "a\ufffd"
+    assert said(r"\ude00") == "\ufffd"
+
+
+def test_half_of_a_pair_in_a_whole_answer_is_replaced() -> None:
+    fields = {
+        "content": "a\ud83d",
+        "reasoning": "\ude00",
+        "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": r'{"x": "\ud83d", "y": "\ud83d\ude00"}'}}],
+    }
+    (message,) = read_answer({"choices": [{"message": fields}]}, b"", Exchange(), ChatRequest({})).messages
+
+    assert (message.text, message.reasoning) == ("a\ufffd", "\ufffd")
+    assert message.tool_calls[0].parsed() == {"x": "\ufffd", "y": "😀"}
+
+
+def test_halves_in_arguments_are_joined() -> None:
+    ((_, arguments),) = calls(call(r'{"x": "\ud8', id="a", name="f"), call(r'3d\ude00", "y": "\ud83d"}'))
+
+    assert json.loads(arguments) == {"x": "😀", "y": "\ufffd"}
+
+
+@pytest.mark.parametrize("text", ["[" * 1200, '{"a":' * 1200, '{"x": ' + "[" * 1200 + "]" * 1200 + "}"])
+def test_arguments_that_are_nested_too_deeply_are_invalid(text: str) -> None:
+    ((name, arguments),) = calls(call(text[:500], id="a", name="f"), call(text[500:]))
+
+    assert name == "f"
+    assert ToolCall("a", "f", arguments).parsed() is None
+    assert arguments.startswith(text[:100])
+    assert len(arguments) < 600
