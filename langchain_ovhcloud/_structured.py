@@ -54,13 +54,13 @@ def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
 def pydantic_parser(schema: Any) -> BaseOutputParser[Any]:
     """Parses text into instances of a pydantic class."""
     text: BaseOutputParser[Any] = PydanticOutputParser(pydantic_object=schema)
-    return _Whole(inner=text, text=text, name=schema.__name__)
+    return _Whole(inner=text, text=text, name=schema.__name__, json_schema=json_schema_of(schema))
 
 
 def json_parser(schema: Mapping[str, Any]) -> BaseOutputParser[Any]:
     """Parses text into dicts with all keys that a JSON schema requires."""
     name, required = str(schema.get("title", "")), tuple(schema.get("required", ()))
-    return _Whole(inner=JsonOutputParser(), name=name, required=required)
+    return _Whole(inner=JsonOutputParser(), name=name, required=required, json_schema=schema)
 
 
 def pydantic_tool_parser(schema: Any) -> BaseOutputParser[Any]:
@@ -92,6 +92,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
     text: Any = None
     name: str
     required: tuple[str, ...] = ()
+    json_schema: Mapping[str, Any] | None = None  # the schema of an object that is not a tool's arguments
     is_of_tool: bool = False
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
@@ -116,7 +117,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
     def _object(self, text: str) -> Any:
         """The object in a text. A part of one is an error: core would complete it, even if a number was cut."""
         try:
-            found = read_json(text)
+            found = read_json(text, self.json_schema)
         except ValueError as error:
             raise ValueError("The answer is not JSON") from error
         if self.text is None and not isinstance(found, dict):

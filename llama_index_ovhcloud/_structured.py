@@ -85,10 +85,11 @@ class StructuredOutput(Generic[Model]):
         reasoning = "".join(block.content or "" for block in blocks if isinstance(block, ThinkingBlock))
         is_call, is_cut = self._method == "function_calling", finish_reason(response) in INCOMPLETE
         content = response.message.content or ""
+        schema = self._output_cls.model_json_schema()
         problem: ValueError | None = None
         for text in texts_with_object(content, arguments, reasoning, is_call=is_call, is_cut=is_cut):
             try:
-                return self._output_cls.model_validate_json(json.dumps(read_json(text)))
+                return self._output_cls.model_validate_json(json.dumps(read_json(text, schema)))
             except ValueError as error:  # pydantic's ValidationError is one
                 problem = problem or error
         why = CUT_ANSWER if finish_reason(response) == "length" else str(problem or "it is empty")

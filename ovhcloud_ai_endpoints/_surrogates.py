@@ -73,8 +73,9 @@ class Escapes:
         return _ESCAPE.sub(_replaced, text.removesuffix(held))
 
     def end(self) -> str:
+        """What was held back; it is the end of a text that was cut within a string."""
         held, self._held = self._held, ""
-        return _ESCAPE.sub(_replaced, held)
+        return held
 
 
 def _replaced(escape: re.Match[str]) -> str:

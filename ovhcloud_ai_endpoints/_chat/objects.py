@@ -5,10 +5,11 @@ Pure; the frameworks validate what is found.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from ovhcloud_ai_endpoints._catalogue import Model, names_of
+from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
 from ovhcloud_ai_endpoints._surrogates import well_formed_json
 
 ObjectMethod = Literal["json_schema", "function_calling"]
@@ -64,12 +65,18 @@ def _fenced(text: str) -> list[str]:
     return [found.strip() for found in reversed(_FENCED.findall(text))]
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str, schema: Mapping[str, Any] | None = None) -> Any:
     """Parses JSON; its strings may hold raw line breaks and halves of surrogate pairs, since models write them.
+
+    Args:
+        schema: what it should follow; an object that the model wrote as a string where this wants one is undone.
 
     Raises:
         ValueError: the text is not JSON, or is nested too deeply.
     """
+    if schema:
+        arguments = Arguments(schema)
+        text = arguments.feed(text) + arguments.end()
     try:
         return json.loads(well_formed_json(text), strict=False)
     except RecursionError as error:

@@ -4,8 +4,11 @@ Pure. Templates of open models print a tool's schema unchanged, or walk its `pro
 model does not see what they leave out.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
+from urllib.parse import unquote
 
 MAX_NODES = 2_000  # with references inlined; a larger schema keeps them, so that it can't explode
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
@@ -26,6 +29,7 @@ NESTED = frozenset(
     }
 )
 
+ROOT = "#"
 DEFINITIONS = ("$defs", "definitions")
 BESIDE = frozenset({"description", "default", "title", "examples", "deprecated"})  # keywords that restrict nothing
 COMBINING = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "$ref"})
@@ -34,13 +38,15 @@ COMBINING = frozenset({"anyOf", "oneOf", "allOf", "not", "if", "$ref"})
 def readable(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema for a model to read: local references inlined, `X or null` as one type, no `title` keywords.
 
-    A reference that leads back to itself stays, as do all references in a schema that would become too large. The
-    input is not modified.
+    A reference that leads back to itself stays, as do all references in a schema that would become too large. A schema
+    that is nested too deeply stays as it is. The input is not modified.
     """
-    try:
-        return _Reading(schema).root()
-    except _TooLargeError:
-        return _Reading(schema, inlines=False).root()
+    for inlines in (True, False):
+        try:
+            return _Reading(schema, inlines=inlines).root()
+        except (_TooLargeError, RecursionError):
+            continue
+    return dict(schema)
 
 
 class _TooLargeError(Exception):
@@ -53,8 +59,8 @@ class _Reading:
     def __init__(self, schema: Mapping[str, Any], *, inlines: bool = True) -> None:
         self._schema = schema
         self._inlines = inlines
-        self._kept: set[str] = set()
-        self._open: list[str] = []
+        self._kept: dict[str, str] = {ROOT: ROOT}  # references that stay, and as what
+        self._open: list[str] = [ROOT]
         self._nodes = 0
 
     def root(self) -> dict[str, Any]:
@@ -63,17 +69,29 @@ class _Reading:
         root = {name: value for name, value in self._schema.items() if name not in DEFINITIONS}
         found = dict(self._node(root))
         definitions: dict[str, dict[str, Any]] = {}
-        done: set[str] = set()
-        while waiting := sorted(self._kept - done):
+        done = {ROOT}
+        while waiting := sorted(self._kept.keys() - done):
             for reference in waiting:
                 done.add(reference)
-                home, _, name = reference.removeprefix("#/").partition("/")
+                home, _, name = self._kept[reference].removeprefix("#/").partition("/")
                 self._open.append(reference)
-                definitions.setdefault(home, {})[name] = self._node(definition(self._schema, reference) or {})
+                definitions.setdefault(home, {})[_key(name)] = self._node(definition(self._schema, reference) or {})
                 self._open.pop()
-        if not _references(found | definitions) <= done:  # some point into definitions, or elsewhere
-            definitions |= {home: self._schema[home] for home in DEFINITIONS if home in self._schema}
+        if not _references(found | definitions) <= set(self._kept.values()):  # some point elsewhere, or are no schemas'
+            for home in DEFINITIONS:
+                if home in self._schema:
+                    definitions[home] = {**self._schema[home], **definitions.get(home, {})}
         return found | definitions
+
+    def _kept_as(self, reference: str) -> str:
+        """The reference to what is kept of another one: a definition, since what it pointed into may be rewritten."""
+        *path, name = reference.split("/")
+        if path not in (["#", home] for home in DEFINITIONS):
+            own = {*self._schema.get("$defs", {}), *(kept.rpartition("/")[2] for kept in self._kept.values())}
+            plain = re.sub(r"\W", "_", name)
+            name = next(one for number in count(1) if (one := plain if number == 1 else f"{plain}_{number}") not in own)
+            reference = f"#/$defs/{name}"
+        return reference
 
     def _node(self, node: Any) -> Any:
         if not isinstance(node, Mapping):
@@ -90,7 +108,9 @@ class _Reading:
                 inlined = self._node(_restricted(target, rest))
                 self._open.pop()
                 return inlined
-            self._kept.add(reference)
+            if reference not in self._kept:
+                self._kept[reference] = self._kept_as(reference)
+            node = {**node, "$ref": self._kept[reference]}
         return _as_one_type(
             {name: self._value(name, value) for name, value in node.items() if not _says_nothing(name, value)}
         )
@@ -114,14 +134,24 @@ def _restricted(target: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str,
 
 
 def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] | None:
-    """The definition that a local reference points to; None if it points to none."""
-    match reference.split("/"):
-        case ["#", ("$defs" | "definitions") as home, name]:
-            definitions = schema.get(home)
-            found = definitions.get(name) if isinstance(definitions, Mapping) else None
-            return found if isinstance(found, Mapping) else None
-        case _:
+    """What a local reference points to, by its JSON pointer (RFC 6901); None if that is no schema."""
+    if not reference.startswith(ROOT) or (reference != ROOT and reference[1] != "/"):
+        return None
+    found: Any = schema
+    for key in map(_key, reference.split("/")[1:]):
+        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        elif isinstance(found, Mapping):
+            found = found.get(key)
+        else:
             return None
+    is_schema = isinstance(found, Mapping) and found.get("$ref") != reference
+    return found if is_schema else None
+
+
+def _key(token: str) -> str:
+    """The key that a token of a JSON pointer stands for."""
+    return unquote(token).replace("~1", "/").replace("~0", "~")
 
 
 def _references(node: Any) -> set[str]:

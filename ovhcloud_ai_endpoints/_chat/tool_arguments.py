@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ovhcloud_ai_endpoints._chat.schema import DEFINITIONS, definition
+from ovhcloud_ai_endpoints._chat.schema import definition
 from ovhcloud_ai_endpoints._surrogates import Escapes, Halves, well_formed_json
 
 Schema = Mapping[str, Any]
@@ -50,14 +50,16 @@ class Arguments:
 
     Args:
         schema: the schema of the tool's parameters; without it nothing is undone.
+        root: the schema that its references point into, if it is a part of another.
 
     Attributes:
         is_closed: whether the object or array that they are has ended.
     """
 
-    def __init__(self, schema: Schema | None = None) -> None:
+    def __init__(self, schema: Schema | None = None, root: Schema | None = None) -> None:
         self.is_closed = False
-        self._root: Schema = schema or {}
+        self._schema: Schema = schema or {}
+        self._root = self._schema if root is None else root
         self._halves, self._escapes = Halves(), Escapes()
         self._open: list[_Container] = []
         self._raw: list[str] = []  # as it came, until it was closed
@@ -166,7 +168,7 @@ class Arguments:
 
     def _wanted(self) -> Schema:
         """The schema of the value that begins here."""
-        return self._open[-1].schema_of_value(self._root) if self._open else _resolved(self._root, self._root)
+        return self._open[-1].schema_of_value(self._root) if self._open else _resolved(self._schema, self._root)
 
 
 def undone(text: str, schema: Schema, root: Schema) -> str:
@@ -179,7 +181,7 @@ def undone(text: str, schema: Schema, root: Schema) -> str:
     kind = next((name for name, type_ in KINDS.items() if isinstance(value, type_)), "")
     if kind not in _types(schema, root):
         return text
-    arguments = Arguments({**_option(schema, kind, root), **{name: root[name] for name in DEFINITIONS if name in root}})
+    arguments = Arguments(_option(schema, kind, root), root)
     return arguments.feed(inner) + arguments.end()
 
 

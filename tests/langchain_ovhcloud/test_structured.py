@@ -157,6 +157,45 @@ def test_error_shows_the_raw_arguments(server: LocalEndpoints, model: ChatOVHClo
     assert 'Ticket({"subject":"x"' in str(caught.value.llm_output)
 
 
+STREET = {"type": "object", "properties": {"street": {"type": "string"}}, "required": ["street"]}
+ORDER = {
+    "title": "Order",
+    "type": "object",
+    "properties": {"billing": STREET, "shipping": {"$ref": "#/properties/billing"}},
+    "required": ["billing", "shipping"],
+}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_pointer_in_a_schema_is_followed(server: LocalEndpoints, model: ChatOVHCloud, method: Any) -> None:
+    """Models don't follow it, and write an object as a string where they don't see its schema."""
+    said = '{"billing": {"street": "a"}, "shipping": "{\\"street\\": \\"b\\"}"}'
+    by_call = method == "function_calling"
+    server.reply(**({"tool_calls": [("Order", said)]} if by_call else {"text": said}), times=2)  # type: ignore[arg-type]
+    asking = model.with_structured_output(ORDER, method=method)
+
+    wanted = {"billing": {"street": "a"}, "shipping": {"street": "b"}}
+    assert asking.invoke(NOTE) == list(asking.stream(NOTE))[-1] == wanted
+    if method != "json_mode":
+        sent = server.requests[0].json
+        shown = (
+            sent["tools"][0]["function"]["parameters"] if by_call else sent["response_format"]["json_schema"]["schema"]
+        )
+        assert shown["properties"]["shipping"] == STREET
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_schema_may_be_nested_deeply(server: LocalEndpoints, model: ChatOVHCloud, method: Any) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(300):
+        schema = {"type": "object", "properties": {"x": schema}}
+    schema["title"] = "Deep"
+    said: Any = {"tool_calls": [("Deep", {"x": {}})]} if method == "function_calling" else {"text": '{"x": {}}'}
+    server.reply(**said)
+
+    assert model.with_structured_output(schema, method=method).invoke(NOTE) == {"x": {}}
+
+
 @pytest.mark.parametrize("name", ["Ticket<|channel|>commentary", "functions.Ticket"])
 def test_name_of_a_call_may_be_garbled(server: LocalEndpoints, model: ChatOVHCloud, name: str) -> None:
     server.reply(tool_calls=[(name, WANTED)], times=2)

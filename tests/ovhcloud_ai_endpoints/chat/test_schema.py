@@ -131,13 +131,76 @@ def test_discriminator_that_refers_to_what_was_inlined_is_left_out() -> None:
     assert readable(schema) == {}
 
 
-@pytest.mark.parametrize("reference", ["#/definitions/A/properties/x", "#/$defs/p~1q"])
-def test_definitions_stay_with_references_into_them(reference: str) -> None:
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "#/definitions/A/properties/x",
+        "#/$defs/p~1q",
+        "#/$defs/t~0u",
+        "#/$defs/a%20b",
+        "#/properties/b",
+        "#/properties/c/anyOf/1",
+        "#/properties/d/items",
+    ],
+)
+def test_any_local_pointer_is_inlined(reference: str) -> None:
+    properties = {"b": TEXT, "c": {"anyOf": [{"type": "integer"}, TEXT]}, "d": {"type": "array", "items": TEXT}}
     schema = {
-        "properties": {"a": {"$ref": reference}},
-        "definitions": {"A": {"properties": {"x": {"type": "string"}}}},
-        "$defs": {"p/q": {"type": "string"}},
+        "properties": {**properties, "a": {"$ref": reference, "description": "beside"}},
+        "definitions": {"A": {"properties": {"x": TEXT}}},
+        "$defs": {"p/q": TEXT, "t~u": TEXT, "a b": TEXT},
     }
+
+    assert readable(schema) == {"properties": {**properties, "a": {**TEXT, "description": "beside"}}}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["#/properties/c/anyOf/7", "#/properties/c/anyOf/x", "#/type/x", "#/required/0", "#name", "#/properties/none"],
+)
+def test_pointer_to_no_schema_is_left_alone(reference: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": reference}, "c": {"anyOf": [TEXT, {"type": "null"}, {"type": "integer"}]}},
+        "required": ["a"],
+    }
+
+    assert readable(schema) == schema
+
+
+def test_recursion_through_any_pointer_stays_one() -> None:
+    node = {"type": "object", "title": "T", "properties": {"next": {"$ref": "#/properties/node"}}}
+    plain = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node_2"}}}
+
+    found = readable({"properties": {"node": node, "x": {"$ref": "#/$defs/node"}}, "$defs": {"node": TEXT}})
+
+    assert found == {
+        "properties": {"node": {**plain, "properties": {"next": plain}}, "x": TEXT},
+        "$defs": {"node_2": plain},
+    }
+
+
+def test_recursion_through_the_root_stays_one() -> None:
+    schema = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
+
+    assert readable(schema) == schema
+
+
+def test_recursion_through_an_escaped_name_stays_one() -> None:
+    node = {"properties": {"next": {"$ref": "#/$defs/a~1b"}}}
+    schema = {"properties": {"x": {"$ref": "#/$defs/a~1b"}}, "$defs": {"a/b": node}}
+
+    assert readable(schema) == {"properties": {"x": node}, "$defs": {"a/b": node}}
+
+
+@pytest.mark.parametrize("key", ["properties", "items", "anyOf"])
+def test_schema_that_is_nested_too_deeply_stays_as_it_is(key: str) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(300):
+        schema = {key: {"x": schema} if key == "properties" else [schema] if key == "anyOf" else schema}
 
     assert readable(schema) == schema
 

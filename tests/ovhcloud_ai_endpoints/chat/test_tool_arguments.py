@@ -206,3 +206,20 @@ def test_any_text_goes_through(text: str, size: int) -> None:
 )
 def test_what_was_json_is_json(text: str) -> None:
     json.loads(read(text))
+
+
+def test_any_local_pointer_says_what_is_undone() -> None:
+    address = {"type": "object", "properties": {"lines": {"type": "array", "items": {"$ref": "#/properties/billing"}}}}
+    schema = {"type": "object", "properties": {"billing": address, "shipping": {"$ref": "#/properties/billing"}}}
+
+    inner = json.dumps({"lines": json.dumps([{"lines": []}])})
+
+    assert json.loads(read(json.dumps({"shipping": inner}), schema)) == {"shipping": {"lines": [{"lines": []}]}}
+
+
+def test_reference_to_the_root_says_what_is_undone() -> None:
+    schema = {"type": "object", "properties": {"child": {"$ref": "#"}}}
+
+    inner = json.dumps({"child": json.dumps({"child": {}})})
+
+    assert json.loads(read(json.dumps({"child": inner}), schema)) == {"child": {"child": {"child": {}}}}
