@@ -1,6 +1,7 @@
 """OVHcloud AI Endpoints for LangChain."""
 
 try:
+    from langchain_ovhcloud._register import register
     from langchain_ovhcloud.chat_models import ChatOVHCloud
     from langchain_ovhcloud.embeddings import OVHCloudEmbeddings
 except ModuleNotFoundError as error:
@@ -8,4 +9,4 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError('LangChain is not installed: pip install "ovhcloud-ai-endpoints[langchain]"') from error
 
-__all__ = ["ChatOVHCloud", "OVHCloudEmbeddings"]
+__all__ = ["ChatOVHCloud", "OVHCloudEmbeddings", "register"]

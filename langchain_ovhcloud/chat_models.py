@@ -13,12 +13,20 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import (
+    ConfigurableField,
+    Runnable,
+    RunnableMap,
+    RunnablePassthrough,
+    RunnableSerializable,
+)
+from langchain_core.runnables.utils import AnyConfigurableField
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field, model_validator
 
+from langchain_ovhcloud._configurable import ConfigurableAlternatives, ConfigurableFields
 from langchain_ovhcloud._errors import langchain_errors
 from langchain_ovhcloud._messages import PROVIDER, wire_messages
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
@@ -205,6 +213,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> ChatRequest:
         wire = wire_messages(messages)
         call = {**kwargs, "stop": stop if stop is not None else kwargs.get("stop")}
+        call.pop("stream", None)  # by which core decides between the two ways of calling
         if schema := call.pop("json_mode_schema", None):
             wire = with_schema(wire, schema)
         response_format = call.get("response_format")
@@ -236,6 +245,30 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         choice = tool_choice_for(tool_choice, tool_names(wire))
         options = {"tools": wire or None, "tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(**{name: value for name, value in options.items() if value is not None}, **kwargs)
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
+        """Returns the model with fields that the config of each call may choose, such as `model`.
+
+        `bind_tools` and `with_structured_output` of the result apply to the model that the config chooses.
+
+        Raises:
+            ValueError: there is no such field.
+        """
+        fields = {self._ovhcloud_aliases.get(name, name): field for name, field in kwargs.items()}
+        found = super().configurable_fields(**fields)
+        return ConfigurableFields(**found.__dict__)
+
+    def configurable_alternatives(
+        self,
+        which: ConfigurableField,
+        *,
+        default_key: str = "default",
+        prefix_keys: bool = False,
+        **kwargs: Runnable[Any, Any] | Callable[[], Runnable[Any, Any]],
+    ) -> RunnableSerializable[Any, Any]:
+        """Returns the model, or another one that the config of each call may choose by its name here."""
+        found = super().configurable_alternatives(which, default_key=default_key, prefix_keys=prefix_keys, **kwargs)
+        return ConfigurableAlternatives(**found.__dict__)
 
     def with_structured_output(
         self,
