@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 
-from ovhcloud_ai_endpoints._catalogue import Model, catalogue_date, nearest_names
+from ovhcloud_ai_endpoints._catalogue import Model, alternatives, catalogue_date, retirement
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._errors import printable
 from ovhcloud_ai_endpoints._process import Table
@@ -43,10 +43,13 @@ class EmptyAnswerWarning(UserWarning):
 
 
 def warn_of_model(model: str | None) -> None:
-    """Warns once of a model about to be retired: before its request, so that a raised warning loses no answer."""
+    """Warns once of a model that was or will be retired: before its request, so that what is raised loses no answer."""
     facts = model_facts(model or "")
-    if facts.status == "grace":
-        text = f"{model} is about to be retired and then answers with status 404{_instead(facts)}"
+    if gone := retirement(model or ""):
+        _tell(ModelDeprecationWarning, str(model), gone)
+    elif facts.status == "grace":
+        when = f"is to be retired on {facts.retires_on}" if facts.retires_on else "is about to be retired"
+        text = f"{model} {when} and then answers with status 404{_instead(facts)}"
         _tell(ModelDeprecationWarning, facts.id, text)
 
 
@@ -84,8 +87,8 @@ def warn_of_plain_http(base_url: str) -> None:
 
 def say_unknown(facts: Model) -> None:
     """Logs once that a model is not in the catalogue, so that we assume the least of its window and abilities."""
-    if _is_new("unknown", facts.id):
-        hint = "" if facts.is_virtual else f" The nearest names are {', '.join(nearest_names(facts.id))}."
+    if not retirement(facts.id) and _is_new("unknown", facts.id):
+        hint = "" if facts.is_virtual else f" For chats, {alternatives(facts.id)}."
         log.warning(
             "%s is not in the catalogue of %s, so its window and whether it calls tools are unknown; "
             "set context_window= and is_function_calling_model=.%s",

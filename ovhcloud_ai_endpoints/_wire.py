@@ -70,8 +70,6 @@ class Usage(TypedDict, total=False):
     completion_tokens_details: CompletionTokensDetails | None
 
 
-# "2 MB" in OVHcloud's capabilities guide, taken as MiB (a guess), so that we refuse nothing that the service takes.
-MAX_REQUEST_BYTES = 2 * 1024 * 1024
 # Plain dicts, read key by key: unset fields are absent, and the service guarantees few of the fields that it sends.
 Body = dict[str, Any]
 Event = dict[str, Any]

@@ -4,6 +4,7 @@ from ovhcloud_ai_endpoints._catalogue.advice import advice
 from ovhcloud_ai_endpoints._catalogue.models import (
     Kind,
     Model,
+    alternatives,
     bundled_models,
     catalogue_date,
     ids_of,
@@ -11,14 +12,15 @@ from ovhcloud_ai_endpoints._catalogue.models import (
     model,
     name_to_send,
     names_of,
-    nearest_names,
     retired_models,
+    retirement,
 )
 
 __all__ = [
     "Kind",
     "Model",
     "advice",
+    "alternatives",
     "bundled_models",
     "catalogue_date",
     "ids_of",
@@ -26,6 +28,6 @@ __all__ = [
     "model",
     "name_to_send",
     "names_of",
-    "nearest_names",
     "retired_models",
+    "retirement",
 ]

@@ -4,13 +4,14 @@ Pure.
 """
 
 from ovhcloud_ai_endpoints._catalogue.models import (
+    LARGEST_REQUEST,
+    Kind,
     Model,
+    alternatives,
     catalogue_date,
     ids_of,
-    is_retired,
     names_of,
-    nearest_names,
-    replacement,
+    retirement,
 )
 from ovhcloud_ai_endpoints._catalogue.models import model as model_facts
 from ovhcloud_ai_endpoints._errors import (
@@ -47,11 +48,16 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
         return _against_not_found(model, url)
     if kind is PayloadTooLargeError:
         size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
-        return f"One request takes 2 MB at most.{size} Send smaller or fewer images, texts or messages."
+        most = model_facts(model or "").largest_request or LARGEST_REQUEST
+        return (
+            f"One request takes {most / 2**20:.0f} MB at most.{size} Send smaller or fewer images, texts or messages."
+        )
     if kind is RateLimitError:
         asked = f"The service asks to wait {wait:.0f} s. " if wait is not None else ""
+        facts = model_facts(model or "")
+        keyed, anonymous = facts.requests_per_minute or 400, facts.anonymous_requests_per_minute or 2
         return (
-            f"{asked}The limit is 400 requests a minute for each model with a key, and 2 without. "
+            f"{asked}The limit is {keyed} requests a minute for each model with a key, and {anonymous} without. "
             "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
         )
     if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
@@ -87,10 +93,9 @@ def _against_not_found(model: str | None, url: str) -> str:
         return where.lstrip()
     facts = model_facts(model)
     if not facts.is_known:
-        if is_retired(model):
-            instead = f"; use {replacement(model)}, for example" if replacement(model) else ""
-            return f"The model {model!r} has been retired{instead}.{where}"
-        return f"The model {model!r} is not known; the nearest names are {', '.join(nearest_names(model))}.{where}"
+        kind: Kind = "embedding" if url.endswith("/embeddings") else "chat"
+        why = retirement(model) or f"The model {model!r} is not known; {alternatives(model, kind)}"
+        return f"{why}.{where}"
     if url.endswith("/embeddings") and facts.kind in {"chat", "guard"}:
         return f"{facts.id} is a chat model; use ChatOVHCloud, or one of {', '.join(ids_of('embedding'))}.{where}"
     if url.endswith("/chat/completions") and facts.kind not in {"chat", "guard"}:
@@ -99,4 +104,9 @@ def _against_not_found(model: str | None, url: str) -> str:
         return f"The service knows {model!r} only as {facts.id}; use that name.{where}"
     if url and not url.endswith(("/embeddings", "/chat/completions")):
         return where.lstrip()
+    if not facts.available:
+        return f"{facts.id} is listed as out of service; {alternatives(model, facts.kind)}.{where}"
+    if facts.retires_on:
+        instead = f"; use {facts.replaced_by}, for example" if facts.replaced_by else ""
+        return f"{facts.id} was to be retired on {facts.retires_on}{instead}.{where}"
     return f"{facts.id} was served on {catalogue_date()}; it may have been retired since.{where}"

@@ -14,7 +14,12 @@ from urllib.parse import urlsplit
 
 Kind = Literal["chat", "guard", "embedding", "speech-to-text", "text-to-speech", "image", "unknown"]
 Status = Literal["live", "grace", "retired", "unknown"]
+SIMILAR = 0.7  # of 1, of two names
 OVHCLOUD_DOMAIN = "ai.cloud.ovh.net"
+# "2 MB" and, for models that see images, "10 MB" in OVHcloud's capabilities guide, taken as MiB (a guess), so that we
+# refuse nothing that the service takes.
+LARGEST_REQUEST = 2 * 1024 * 1024
+LARGEST_WITH_IMAGES = 10 * 1024 * 1024
 PREFIX = "ovhcloud/"  # how LiteLLM and others write the provider before a model
 
 # How names of each family begin, after any publisher; virtual names such as mistral@latest begin so too.
@@ -39,6 +44,11 @@ class Model:
         dimensions: width of its embeddings.
         max_batch_size: texts in one embedding request.
         status: "grace" means still served, but about to be retired.
+        announced_on: the day on which its retirement was announced, as YYYY-MM-DD.
+        retires_on: the day on which it is to be retired; it may be served for longer.
+        available: False if the catalogue lists it as out of service.
+        requests_per_minute: what a key may ask of it; None if only the usual limit of 400 is known.
+        anonymous_requests_per_minute: the same without a key; usually 2.
         replaced_by: what to use instead of a model in grace or retired; our advice, not the service's.
         system_first: whether a system message must be the first one.
     """
@@ -60,6 +70,11 @@ class Model:
     dimensions: int | None = None
     min_dimensions: int | None = None
     max_batch_size: int | None = None
+    announced_on: str | None = None
+    retires_on: str | None = None
+    available: bool = True
+    requests_per_minute: int | None = None
+    anonymous_requests_per_minute: int | None = None
     replaced_by: str | None = None
     system_first: bool = False
     note: str = ""
@@ -78,6 +93,13 @@ class Model:
         """Its family by its name, where that matters to templates: "mistral", "llama" or an empty text."""
         name = self.id.lower().rpartition("/")[2]
         return next((family for family, beginnings in FAMILIES.items() if name.startswith(beginnings)), "")
+
+    @property
+    def largest_request(self) -> int | None:
+        """Bytes that a request may have; None if the model is unknown."""
+        if not self.is_known:
+            return None
+        return LARGEST_WITH_IMAGES if self.image_inputs else LARGEST_REQUEST
 
     def cost(self, *, input_tokens: int = 0, output_tokens: int = 0) -> float:
         """The cost of so many tokens in US dollars, at the prices of `prices_as_of`.
@@ -114,11 +136,14 @@ def model(name: str) -> Model:
     return _index().get(name.removeprefix(PREFIX).lower()) or Model(id=name)
 
 
-def nearest_names(name: str) -> list[str]:
-    """The ids that are most like this name."""
-    ids = {found.id.lower(): found.id for found in bundled_models()}
-    near = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ids, n=3, cutoff=0.0)
-    return [ids[lower] for lower in near]
+def alternatives(name: str, kind: Kind = "chat") -> str:
+    """Models of a kind to use instead of an unknown one, as a clause: those with similar names, or current ones."""
+    ids = {found.id.lower(): found.id for found in bundled_models() if found.kind == kind}
+    near = [ids[lower] for lower in difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ids, cutoff=SIMILAR)]
+    if near:
+        return f"the nearest names are {', '.join(near)}"
+    current = [found.id for found in bundled_models() if found.kind == kind and found.status == "live"]
+    return f"current ones are {', '.join(current[:2])}"
 
 
 def ids_of(kind: Kind) -> list[str]:
@@ -146,20 +171,24 @@ def name_to_send(name: str, base_url: str) -> str:
     return model(name).id
 
 
-def is_retired(name: str) -> bool:
-    """Whether the service is known to have retired this model."""
-    return name.removeprefix(PREFIX).lower() in _retired()
+def retirement(name: str) -> str:
+    """What is known of a model that was retired, as a sentence without its end; empty if it was not."""
+    facts = _retired().get(name.removeprefix(PREFIX).lower())
+    if facts is None:
+        return ""
+    date, instead = facts.get("retired_on"), facts.get("replaced_by")
+    when = f"was retired on {date}" if date else "has been retired"
+    return f"The model {name!r} {when}{f'; use {instead}, for example' if instead else ''}"
 
 
-def replacement(name: str) -> str | None:
-    """What to use instead of a retired model; None if nothing is known."""
-    return _retired().get(name.removeprefix(PREFIX).lower())
-
-
-def retired_models(*, served: Collection[str]) -> dict[str, str | None]:
-    """Retired models, with what to use instead: those known as retired, and bundled ones, unless they are `served`."""
-    gone = {found.id: found.replaced_by for found in bundled_models()}
-    return {name: instead for name, instead in {**_DOCUMENT["retired"], **gone}.items() if name not in served}
+def retired_models(*, served: Collection[str]) -> dict[str, dict[str, str]]:
+    """Models known to be retired, and bundled ones that are no longer `served`: their day, and what to use instead."""
+    gone = {found.id: {"replaced_by": found.replaced_by, "retired_on": found.retires_on} for found in bundled_models()}
+    return {
+        name: {fact: value for fact, value in facts.items() if value}
+        for name, facts in {**_DOCUMENT["retired"], **gone}.items()
+        if name not in served
+    }
 
 
 def read_models(entries: Iterable[Mapping[str, Any]]) -> list[Model]:
@@ -181,8 +210,8 @@ def _catalogue() -> dict[str, Model]:
 
 
 @cache
-def _retired() -> dict[str, str | None]:
-    return {name.lower(): instead for name, instead in _DOCUMENT["retired"].items()}
+def _retired() -> dict[str, dict[str, str]]:
+    return {name.lower(): facts for name, facts in _DOCUMENT["retired"].items()}
 
 
 @cache

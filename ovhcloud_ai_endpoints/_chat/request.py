@@ -21,7 +21,7 @@ from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._http import Content, Whole, json_content, too_large
 from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
 from ovhcloud_ai_endpoints._values import Answer
-from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body, WireMessage
+from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; the longest answer of a model is 262,144 tokens
 
@@ -154,7 +154,7 @@ def chat_request(
     if sent:
         rename_tools(body, sent)
     body |= _unfolded(extra_body or {}, stream=stream)
-    most = MAX_REQUEST_BYTES if is_ovhcloud(base_url) else None
+    most = model_facts(model).largest_request if is_ovhcloud(base_url) else None
     return ChatRequest(body, one_call=one_call, tool_names=names, tool_schemas=tools, most_bytes=most)
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ovhcloud_ai_endpoints._catalogue import is_ovhcloud, name_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content, too_large
-from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, Body
+from ovhcloud_ai_endpoints._wire import Body
 
 BATCH_SIZE = 25  # the limit of all three models in the catalogue
 BLANK = " "  # sent for an empty text, which some servers embed and others refuse
@@ -109,7 +109,7 @@ def embedding_request(
         body | dict(extra_body or {}),
         count=len(texts),
         width=dimensions or model_facts(model).dimensions or WIDEST,
-        most_bytes=MAX_REQUEST_BYTES if is_ovhcloud(base_url) else None,
+        most_bytes=model_facts(model).largest_request if is_ovhcloud(base_url) else None,
     )
 
 

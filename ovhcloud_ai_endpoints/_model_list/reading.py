@@ -101,6 +101,7 @@ def _facts_of_described(entry: Mapping[str, Any], before: Model) -> dict[str, An
     specs = _mapping(metadata, "model_specs")
     capabilities = _mapping(specs, "capabilities")
     params = _mapping(_mapping(specs, "model_parameters"), "params")
+    limits = _mapping(_mapping(metadata, "usage_information"), "rate_limit")
     formats, inputs = _texts(capabilities, "response_format"), _texts(capabilities, "input_modality")
     facts: dict[str, Any] = {
         "kind": KINDS.get(str(entry.get("category"))),
@@ -114,9 +115,12 @@ def _facts_of_described(entry: Mapping[str, Any], before: Model) -> dict[str, An
         "min_dimensions": _positive(params.get("output_dimension_min")),
         "max_batch_size": _positive(params.get("max_batch_size")),
         "context_length": before.context_length or _thousands(params.get("context_size_k")),
+        "available": _boolean(entry.get("available")),
+        "requests_per_minute": _per_minute(limits.get("rate_limit_api")),
+        "anonymous_requests_per_minute": _per_minute(limits.get("rate_limit_api_anonymous")),
     }
-    if _date(_mapping(metadata, "publishing_information").get("model_eol_date")):
-        facts["status"] = "grace"
+    if date := _date(_mapping(metadata, "publishing_information").get("model_eol_date")):
+        facts |= {"status": "grace", "retires_on": date}
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -138,6 +142,14 @@ def _boolean(value: Any) -> bool | None:
 def _positive(value: Any) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if is_number and 1 <= value < math.inf else None
+
+
+def _per_minute(limits: Any) -> int | None:
+    """The limit that counts requests per minute, of those that a model has."""
+    for limit in limits if isinstance(limits, list) else ():
+        if isinstance(limit, Mapping) and limit.get("rate_limit_unit") == "req/m":
+            return _positive(limit.get("rate_limit_value"))
+    return None
 
 
 def _thousands(value: Any) -> int | None:

@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def document(models: Iterable[Model], retired: Mapping[str, str | None], *, date: str) -> dict[str, Any]:
+def document(models: Iterable[Model], retired: Mapping[str, Mapping[str, str]], *, date: str) -> dict[str, Any]:
     """Models as `models.json` has them."""
     empty = asdict(Model(id=""))
     entries = []
@@ -70,6 +70,9 @@ def _yes(value: bool) -> str:
 
 
 def _remark(model: Model) -> str:
+    if not model.available:
+        return "out of service"
     if model.status == "grace":
-        return f"about to go; `{model.replaced_by}` instead" if model.replaced_by else "about to go"
+        when = f"to go on {model.retires_on}" if model.retires_on else "about to go"
+        return f"{when}; `{model.replaced_by}` instead" if model.replaced_by else when
     return model.note

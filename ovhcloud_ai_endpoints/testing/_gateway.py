@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ovhcloud_ai_endpoints._catalogue import Model, bundled_models
-from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES
+from ovhcloud_ai_endpoints._catalogue.models import LARGEST_REQUEST, LARGEST_WITH_IMAGES
 from ovhcloud_ai_endpoints.testing import _guesses
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._schemas import (
@@ -78,7 +78,7 @@ class Gateway:
         accepted = self.accepts.get(request.path.partition("?")[0])
         if accepted is None or accepted.method != request.method:
             return _json(404, _guesses.NOT_FOUND_BODY), {}
-        if len(request.body) > MAX_REQUEST_BYTES:
+        if len(request.body) > _largest(request):
             return _json(413, _guesses.TOO_LARGE_BODY), {}
         if accepted.check is None:
             return None, {}  # needs no key, and ignores a wrong one
@@ -115,6 +115,16 @@ FORBIDDEN = (  # as captured on 2026-10-06, with its double space
 def served(name: str) -> Model | None:
     """The model with this name or alias; case matters."""
     return next((model for model in bundled_models() if name in {model.id, *model.aliases}), None)
+
+
+def _largest(request: Request) -> int:
+    """Bytes that a request may have: more for models that see images, and for names that the service interprets."""
+    if len(request.body) <= LARGEST_REQUEST:
+        return LARGEST_REQUEST
+    body = _json_of(request)
+    name = body.get("model") if isinstance(body, dict) else None
+    found = served(name) if isinstance(name, str) else None
+    return LARGEST_REQUEST if found is not None and not found.image_inputs else LARGEST_WITH_IMAGES
 
 
 def _json_of(request: Request) -> Any:

@@ -140,8 +140,20 @@ def test_known_model_that_is_not_found_may_be_retired() -> None:
         ("gpt-oss-20b", "embeddings", "gpt-oss-20b is a chat model; use ChatOVHCloud, or one of bge-m3, "),
         ("GPT-OSS-20b", "chat/completions", "The service knows 'GPT-OSS-20b' only as gpt-oss-20b; use that name."),
         ("gpt-oss-20b", "chat/completions", "gpt-oss-20b was served on 2026-10-05; it may have been retired since."),
-        ("qwen3-32b", "chat/completions", "The model 'qwen3-32b' has been retired; use Qwen3.6-27B, for example."),
+        (
+            "qwen3-32b",
+            "chat/completions",
+            "The model 'qwen3-32b' was retired on 2026-09-16; use Qwen3.6-27B, for example.",
+        ),
         ("gpt-oss-12b", "chat/completions", "The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b"),
+        ("qwen-embedding", "embeddings", "'qwen-embedding' is not known; the nearest names are Qwen3-Embedding-8B."),
+        ("gpt-4o", "chat/completions", "The model 'gpt-4o' is not known; current ones are Qwen3.8-27B, Qwen3.6-27B."),
+        ("text-embedding-3-small", "embeddings", "current ones are bge-m3, bge-multilingual-gemma2."),
+        (
+            "Qwen3-Coder-30B-A3B-Instruct",
+            "chat/completions",
+            "Qwen3-Coder-30B-A3B-Instruct was to be retired on 2026-10-01; use Qwen3.6-27B, for example.",
+        ),
     ],
 )
 def test_name_that_is_not_found_comes_with_what_is_known_of_it(model: str, path: str, advice: str) -> None:
@@ -251,15 +263,15 @@ SAID = [
         "",
         {"model": "gpt-oss-12b", "url": "https://h/v1/chat/completions"},
         (
-            f"{NO_MESSAGE} The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b, gpt-oss-20b, "
-            "Qwen3Guard-Gen-8B. The request went to https://h/v1/chat/completions; a base_url ends in /v1."
+            f"{NO_MESSAGE} The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b, "
+            "gpt-oss-20b. The request went to https://h/v1/chat/completions; a base_url ends in /v1."
         ),
     ),
     (
         404,
         "",
         {"model": "Qwen3-32B"},
-        f"{NO_MESSAGE} The model 'Qwen3-32B' has been retired; use Qwen3.6-27B, for example.",
+        f"{NO_MESSAGE} The model 'Qwen3-32B' was retired on 2026-09-16; use Qwen3.6-27B, for example.",
     ),
     (
         404,
@@ -285,6 +297,12 @@ SAID = [
         "big",
         {"sent": 2_504_000},
         "big. One request takes 2 MB at most. 2.50 MB were sent. Send smaller or fewer images, texts or messages.",
+    ),
+    (
+        413,
+        "big",
+        {"model": "Qwen3.6-27B"},
+        "big. One request takes 10 MB at most. Send smaller or fewer images, texts or messages.",
     ),
     (413, "big", {}, "big. One request takes 2 MB at most. Send smaller or fewer images, texts or messages."),
     (429, "slow", {}, f"slow. {SLOW_DOWN}"),

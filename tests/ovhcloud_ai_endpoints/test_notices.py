@@ -64,12 +64,27 @@ def test_what_the_service_warns_of_is_told_once(server: LocalEndpoints, ask: Any
 
 
 def test_model_that_goes_is_told_once_with_what_to_use_instead(ask: Any) -> None:
-    told = heard(lambda: ask("Mistral-7B-Instruct-v0.3"))
+    said = "{} and then answers with status 404; use Qwen3.5-9B, for example"
+    dated = said.format("Mistral-7B-Instruct-v0.3 is to be retired on 2026-10-01")
+    undated = said.format("Mistral-Nemo-Instruct-2407 is about to be retired")
 
-    said = (
-        "Mistral-7B-Instruct-v0.3 is about to be retired and then answers with status 404; use Qwen3.5-9B, for example"
-    )
-    assert told == [(service.ModelDeprecationWarning, said)]
+    assert heard(lambda: ask("Mistral-7B-Instruct-v0.3")) == [(service.ModelDeprecationWarning, dated)]
+    assert heard(lambda: ask("Mistral-Nemo-Instruct-2407")) == [(service.ModelDeprecationWarning, undated)]
+
+
+def test_model_that_is_gone_is_told_once_in_the_words_of_the_error(ask: Any, caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[str] = []
+
+    def failing() -> None:
+        ChatOptions(model="Qwen3-32B")
+        with pytest.raises(service.NotFoundError) as caught:
+            ask("Qwen3-32B")
+        errors.append(str(caught.value))
+
+    said = "The model 'Qwen3-32B' was retired on 2026-09-16; use Qwen3.6-27B, for example"
+    assert heard(failing) == [(service.ModelDeprecationWarning, said)]
+    assert all(error.count(said) == 1 for error in errors)
+    assert caplog.messages == []
 
 
 def test_model_that_stays_is_not_told_of(ask: Any) -> None:
@@ -113,7 +128,7 @@ def test_model_that_is_not_known_is_logged_once(caplog: pytest.LogCaptureFixture
         "{} is not in the catalogue of 2026-10-05, so its window and whether it calls tools are unknown; "
         "set context_window= and is_function_calling_model=."
     )
-    near = " The nearest names are gpt-oss-120b, gpt-oss-20b, Qwen3Guard-Gen-8B."
+    near = " For chats, the nearest names are gpt-oss-120b, gpt-oss-20b."
     assert caplog.messages == [unknown.format("gpt-oss-12b") + near, unknown.format("mistral@latest")]
 
 

@@ -85,9 +85,19 @@ class TestRefusals:
 
     def test_too_large_is_413_even_with_a_wrong_key(self, service: Service) -> None:
         assert (
-            service.post(key="wrong", model="m", messages=[{"role": "user", "content": "x" * 2_100_000}]).status_code
+            service.post(
+                key="wrong", model="gpt-oss-20b", messages=[{"role": "user", "content": "x" * 2_100_000}]
+            ).status_code
             == 413
         )
+
+    @pytest.mark.parametrize(("model", "size", "status"), [("Qwen3.6-27B", 9, 200), ("m", 9, 404), ("m", 11, 413)])
+    def test_models_that_see_images_and_names_that_are_unknown_take_ten_megabytes(
+        self, service: Service, model: str, size: int, status: int
+    ) -> None:
+        image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * size * 1_000_000}"}}
+
+        assert service.post(model=model, messages=[{"role": "user", "content": [image]}]).status_code == status
 
     def test_wrong_key_is_403_before_the_body_is_read(self, service: Service) -> None:
         answer = service.post(key="wrong", foo=1)
@@ -314,13 +324,15 @@ class TestLimits:
 def test_answers_on_a_kept_connection_come_at_once() -> None:
     with LocalEndpoints() as server, httpx.Client() as client:
         headers = {"Authorization": f"Bearer {server.api_key}"}
-        started = time.perf_counter()
+        took = []
         for _ in range(50):
+            started = time.perf_counter()
             client.post(
                 f"{server.base_url}/chat/completions", headers=headers, json={"model": "gpt-oss-20b", "messages": HELLO}
             )
+            took.append(time.perf_counter() - started)
 
-    assert time.perf_counter() - started < 1.5
+    assert min(took) < 0.035  # a delayed acknowledgement would take 40 ms, each time
 
 
 def test_port_that_is_taken_is_an_error() -> None:

@@ -1,15 +1,16 @@
+from typing import Any
+
 import pytest
 
 import ovhcloud_ai_endpoints as service
 from ovhcloud_ai_endpoints._catalogue.models import (
+    alternatives,
     catalogue_date,
     ids_of,
-    is_retired,
     name_to_send,
     names_of,
-    nearest_names,
-    replacement,
     retired_models,
+    retirement,
 )
 from ovhcloud_ai_endpoints._http.settings import BASE_URL
 
@@ -47,19 +48,24 @@ def test_unknown_model_is_allowed_and_promises_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"),
+    ("name", "kind", "clause"),
     [
-        ("gpt-oss-120", "gpt-oss-120b"),
-        ("ovhcloud/QWEN3.8", "Qwen3.8-27B"),
-        ("llama-3.3-70b-instruct", "Meta-Llama-3_3-70B-Instruct"),
-        ("%%%", "whisper-large-v3-turbo"),
+        ("gpt-oss-120", "chat", "the nearest names are gpt-oss-120b, gpt-oss-20b"),
+        ("ovhcloud/QWEN3.8", "chat", "the nearest names are Qwen3.8-27B"),
+        ("llama-3.3-70b-instruct", "chat", "the nearest names are Meta-Llama-3_3-70B-Instruct"),
+        ("bge-m4", "embedding", "the nearest names are bge-m3"),
+        ("bge-m4", "chat", "current ones are Qwen3.8-27B, Qwen3.6-27B"),
+        ("%%%", "embedding", "current ones are bge-m3, bge-multilingual-gemma2"),
     ],
 )
-def test_nearest_names_are_the_three_likeliest(name: str, nearest: str) -> None:
-    found = nearest_names(name)
+def test_alternatives_are_of_the_same_kind_and_similar_or_current(name: str, kind: Any, clause: str) -> None:
+    assert alternatives(name, kind).startswith(clause)
 
-    assert found[0] == nearest
-    assert len(set(found)) == 3
+
+def test_request_may_be_larger_where_images_are_seen() -> None:
+    names = ("Qwen3.6-27B", "gpt-oss-120b", "bge-m3", "mistral@latest")
+
+    assert [service.model(name).largest_request for name in names] == [10 << 20, 2 << 20, 2 << 20, None]
 
 
 def test_names_are_those_of_a_kind_and_of_an_ability() -> None:
@@ -71,19 +77,29 @@ def test_names_are_those_of_a_kind_and_of_an_ability() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "known"), [("Qwen3-32B", True), ("ovhcloud/qwen3-32b", True), ("gpt-oss-120b", False), ("new", False)]
+    ("name", "said"),
+    [
+        ("Qwen3-32B", "The model 'Qwen3-32B' was retired on 2026-09-16; use Qwen3.6-27B, for example"),
+        (
+            "ovhcloud/qwen3-32b",
+            "The model 'ovhcloud/qwen3-32b' was retired on 2026-09-16; use Qwen3.6-27B, for example",
+        ),
+        ("multilingual-e5-base", "The model 'multilingual-e5-base' has been retired; use bge-m3, for example"),
+        ("gpt-oss-120b", ""),
+        ("new", ""),
+    ],
 )
-def test_model_that_is_gone_is_known_as_such(name: str, known: bool) -> None:
-    assert is_retired(name) is known
-    assert replacement(name) == ("Qwen3.6-27B" if known else None)
+def test_model_that_is_gone_is_known_as_such(name: str, said: str) -> None:
+    assert retirement(name) == said
 
 
 def test_retired_models_are_replaced_by_such_as_stay() -> None:
     served = {model.id: model for model in service.list_models(offline=True)}
-    instead = replacement("qwen3-32b")
+    retired = retired_models(served=served)
 
-    assert instead == "Qwen3.6-27B"
-    assert all(served[name].status == "live" for name in retired_models(served=served).values())
+    assert retired["Qwen3-32B"] == {"replaced_by": "Qwen3.6-27B", "retired_on": "2026-09-16"}
+    assert all(served[facts["replaced_by"]].status == "live" for facts in retired.values())
+    assert retired_models(served={})["Mistral-7B-Instruct-v0.3"]["retired_on"] == "2026-10-01"
     assert not set(retired_models(served=served)) & set(served)
     for model in served.values():
         assert (model.status == "grace") == (model.replaced_by is not None)

@@ -4,10 +4,11 @@ from typing import Any
 import pytest
 
 from ovhcloud_ai_endpoints import PayloadTooLargeError
+from ovhcloud_ai_endpoints._catalogue.models import LARGEST_REQUEST
 from ovhcloud_ai_endpoints._chat.parts import audio_part, content_of, image_part
 from ovhcloud_ai_endpoints._chat.request import chat_request, json_schema_format, with_schema
 from ovhcloud_ai_endpoints._chat.tools import tool_call, tool_choice_for
-from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES, WireMessage
+from ovhcloud_ai_endpoints._wire import WireMessage
 
 USER: WireMessage = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
@@ -304,13 +305,15 @@ OVHCLOUD = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
 
 
 def test_body_may_be_as_large_as_the_service_takes_and_no_larger() -> None:
-    def sized(text: str, base_url: str = OVHCLOUD) -> int:
-        return chat_request([{"role": "user", "content": text}], {}, model="m", base_url=base_url).content().size
+    def sized(text: str, base_url: str = OVHCLOUD, model: str = "gpt-oss-20b") -> int:
+        return chat_request([{"role": "user", "content": text}], {}, model=model, base_url=base_url).content().size
 
-    room = MAX_REQUEST_BYTES - sized("")
+    room = LARGEST_REQUEST - sized("")
 
-    assert sized("x" * room) == MAX_REQUEST_BYTES
-    assert sized("x" * (room + 1), "http://another/v1") == MAX_REQUEST_BYTES + 1
+    assert sized("x" * room) == LARGEST_REQUEST
+    assert sized("x" * room, model="Qwen3.6-27B") == sized("x" * room, model="not-known-1") == LARGEST_REQUEST
+    assert sized("x" * 3 * room, model="mistral@latest") > sized("x" * 3 * room, model="Qwen3.5-9B") > LARGEST_REQUEST
+    assert sized("x" * (room + 1), "http://another/v1") == LARGEST_REQUEST + 1
     with pytest.raises(PayloadTooLargeError) as caught:
         sized("x" * (room + 1))
     assert str(caught.value) == (
@@ -321,7 +324,9 @@ def test_body_may_be_as_large_as_the_service_takes_and_no_larger() -> None:
 
 def test_body_that_is_too_large_is_told_with_the_size_of_its_images() -> None:
     image: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 2_000_000}}
-    message: Any = {"role": "user", "content": [{"type": "text", "text": "x" * 500_000}, image]}
+    message: Any = {"role": "user", "content": [{"type": "text", "text": "x" * 500_000}, *[image] * 5]}
 
-    with pytest.raises(PayloadTooLargeError, match=r"1 image\(s\) make up 2\.00 MB: send smaller or fewer of them\.$"):
-        chat_request([message], {}, model="m", base_url=OVHCLOUD).content()
+    with pytest.raises(
+        PayloadTooLargeError, match=r"is 10\.50 MB.* 5 image\(s\) make up 10\.00 MB: send smaller or fewer of them\.$"
+    ):
+        chat_request([message], {}, model="Qwen3.6-27B", base_url=OVHCLOUD).content()

@@ -1,8 +1,8 @@
 import pytest
 
 from ovhcloud_ai_endpoints import PayloadTooLargeError
+from ovhcloud_ai_endpoints._catalogue.models import LARGEST_REQUEST
 from ovhcloud_ai_endpoints._embeddings.request import embedding_request
-from ovhcloud_ai_endpoints._wire import MAX_REQUEST_BYTES
 
 OVHCLOUD = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
 
@@ -11,9 +11,9 @@ def test_body_may_be_as_large_as_the_service_takes_and_no_larger() -> None:
     def sized(text: str, base_url: str = OVHCLOUD) -> int:
         return embedding_request([text, "y"], model="bge-m3", base_url=base_url).content().size
 
-    room = MAX_REQUEST_BYTES - sized("x") + 1
+    room = LARGEST_REQUEST - sized("x") + 1
 
-    assert sized("x" * room) == MAX_REQUEST_BYTES
-    assert sized("x" * (room + 1), "http://another/v1") == MAX_REQUEST_BYTES + 1
+    assert sized("x" * room) == LARGEST_REQUEST
+    assert sized("x" * (room + 1), "http://another/v1") == LARGEST_REQUEST + 1
     with pytest.raises(PayloadTooLargeError, match=r"was not sent\. Send fewer than these 2 texts at once\.$"):
         sized("x" * (room + 1))

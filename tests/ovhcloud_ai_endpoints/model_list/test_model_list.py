@@ -50,7 +50,14 @@ DESCRIBED: dict[str, Any] = {
             },
         },
         "publishing_information": {"model_eol_date": "None", "knowledge_cutoff": "31/06/2024"},
-        "usage_information": {"avg_throughtput": 2, "pricing": [{"price": 0.04, "price_unit": "million_input_tokens"}]},
+        "usage_information": {
+            "avg_throughtput": 2,
+            "pricing": [{"price": 0.04, "price_unit": "million_input_tokens"}],
+            "rate_limit": {
+                "rate_limit_api": [{"rate_limit_unit": "req/m", "rate_limit_value": 100}],
+                "rate_limit_api_anonymous": [{"rate_limit_unit": "req/d", "rate_limit_value": 9}],
+            },
+        },
     },
 }
 
@@ -147,6 +154,19 @@ class TestTheCatalogue:
         assert found.image_inputs
         assert found.max_images_per_request == 4
         assert found.aliases == ("new/New-VL-7B",)
+        assert (found.available, found.requests_per_minute, found.anonymous_requests_per_minute) == (True, 100, None)
+
+    def test_knows_what_is_out_of_service_and_when_it_goes(self) -> None:
+        metadata = {**DESCRIBED["metadata"], "publishing_information": {"model_eol_date": "01/10/2026"}}
+        (found,) = described([], [{**DESCRIBED, "available": False, "metadata": metadata}])
+
+        assert (found.available, found.status, found.retires_on) == (False, "grace", "2026-10-01")
+
+    @pytest.mark.parametrize("limit", [None, {}, [], [None], [{"rate_limit_unit": "req/m", "rate_limit_value": "400"}]])
+    def test_knows_no_limit_that_is_none(self, limit: Any) -> None:
+        metadata = {"usage_information": {"rate_limit": {"rate_limit_api": limit}}}
+
+        assert described([], [{"name": "new", "metadata": metadata}])[0].requests_per_minute is None
 
     def test_knows_how_large_vectors_and_batches_are(self) -> None:
         params = {"output_dimension": 4096, "output_dimension_min": 32, "max_batch_size": 25.0, "context_size_k": 32}
