@@ -24,6 +24,14 @@ from ovhcloud_ai_endpoints._wire import Usage
 
 # Each closes what may be open (a string, perhaps after an escape), and then a bracket that is not open.
 INVALID_MARKS = ("]", '"]', '\\"]', "}", '"}', '\\"}')
+# Core's names for why a model stopped (langchain-core 1.8.4); it adds that of a refusal itself.
+FINISH_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_call",
+    "function_call": "tool_call",
+    "content_filter": "content_filter",
+}
 KNOWS_REFUSALS = hasattr(blocks, "RefusalContentBlock")  # from langchain-core 1.7.5 on
 
 
@@ -140,7 +148,11 @@ def _beside_content(part: Message | Delta) -> dict[str, str]:
 
 
 def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
-    known = {"finish_reason": message.finish_reason, "logprobs": message.logprobs}
+    known = {
+        "finish_reason": message.finish_reason,
+        "normalized_finish_reason": FINISH_REASONS.get(message.finish_reason or ""),
+        "logprobs": message.logprobs,
+    }
     return {
         "model_provider": PROVIDER,
         "model_name": answer.model or "",

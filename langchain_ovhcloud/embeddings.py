@@ -38,19 +38,22 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
     model: str = "bge-m3"
     batch_size: int = Field(default=BATCH_SIZE, ge=1)
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+    def embed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
         """A vector for each text, in order.
+
+        Args:
+            chunk_size: number of texts in a request, instead of `batch_size`.
 
         Raises:
             EmbeddingsInterruptedError: it failed midway; the error has the finished vectors and the remaining texts.
         """
         with langchain_errors():
-            return embed(self._documents(texts), self)
+            return embed(self._documents(texts, size=chunk_size), self)
 
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+    async def aembed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
         """The same as `embed_documents`, to be awaited."""
         with langchain_errors():
-            return await aembed(self._documents(texts), self)
+            return await aembed(self._documents(texts, size=chunk_size), self)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question."""
@@ -80,9 +83,9 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
             ):
                 yield vector
 
-    def _documents(self, texts: list[str], start: int | None = None) -> EmbeddingRun:
+    def _documents(self, texts: list[str], start: int | None = None, size: int | None = None) -> EmbeddingRun:
         return self._ovhcloud_run(
-            texts, model=self.model, size=self.batch_size, instruction=self.document_instruction, start=start
+            texts, model=self.model, size=size or self.batch_size, instruction=self.document_instruction, start=start
         )
 
     def _query(self, text: str) -> EmbeddingRun:

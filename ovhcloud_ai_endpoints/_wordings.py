@@ -18,6 +18,7 @@ Meaning = Literal[
     "no tools",
     "no objects",
     "too many texts",
+    "unknown model",
 ]
 
 
@@ -101,6 +102,12 @@ WORDINGS = (
         r"batch.?size|array (is )?too long|(too many|(less|more|fewer) than \d+) (inputs|items|texts)",
         "several servers; the service's own words are not known",
         "batch size 30 > maximum allowed batch size 25",
+    ),
+    Wording(
+        "unknown model",
+        r"invalid model name|model .{1,200} (does not exist|not found)",
+        "LiteLLM's proxy and vLLM",
+        "Invalid model name passed in model=gpt-oss-120b. Call `/v1/models` to view available models for your key.",
     ),
 )
 

@@ -10,14 +10,15 @@ from ovhcloud_ai_endpoints._catalogue.models import (
     ids_of,
     is_ovhcloud,
     model,
-    name_to_send,
     names_of,
     retired_models,
     retirement,
 )
+from ovhcloud_ai_endpoints._catalogue.names import ListedName, listed_name, name_to_send
 
 __all__ = [
     "Kind",
+    "ListedName",
     "Model",
     "advice",
     "alternatives",
@@ -25,6 +26,7 @@ __all__ = [
     "catalogue_date",
     "ids_of",
     "is_ovhcloud",
+    "listed_name",
     "model",
     "name_to_send",
     "names_of",

@@ -163,14 +163,6 @@ def is_ovhcloud(base_url: str) -> bool:
     return host == OVHCLOUD_DOMAIN or host.endswith("." + OVHCLOUD_DOMAIN)
 
 
-def name_to_send(name: str, base_url: str) -> str:
-    """The name to send: on OVHcloud's own hosts the id of the catalogue, elsewhere the name as it is."""
-    if not is_ovhcloud(base_url):
-        return name
-    name = name.removeprefix(PREFIX)
-    return model(name).id
-
-
 def retirement(name: str) -> str:
     """What is known of a model that was retired, as a sentence without its end; empty if it was not."""
     facts = _retired().get(name.removeprefix(PREFIX).lower())

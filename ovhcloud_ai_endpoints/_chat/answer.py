@@ -49,7 +49,7 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> A
     return Answer(
         messages=messages,
         id=optional_text(body.get("id")),
-        model=optional_text(body.get("model")),
+        model=optional_text(body.get("model")) or request.model,
         system_fingerprint=optional_text(body.get("system_fingerprint")),
         usage=usage,
         exchange=exchange,

@@ -28,6 +28,12 @@ class ChatOptions(ConnectionOptions):
         "should_use_structured_outputs": "the catalogue's entry for the model decides",
         "tokenizer": "no tokenizer is used",
         "safe_mode": "the service has no such field",
+        "disabled_params": "fields that are not set are not sent",
+        "include_response_headers": "the request's id is in the answer's metadata",
+        "logit_bias": "the service has no such field",
+        "service_tier": "the service has one tier",
+        "stream_chunk_timeout": "set timeout=Timeouts(idle=...)",
+        "use_responses_api": "chat completions are used",
     }
 
     model: str = Field(min_length=1)

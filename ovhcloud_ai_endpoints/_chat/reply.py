@@ -121,7 +121,7 @@ class Reply:
         return Answer(
             messages=(self.message,),
             id=self.id,
-            model=self.model,
+            model=self.model or self._request.model,
             system_fingerprint=self._system_fingerprint,
             usage=self.usage,
             exchange=exchange,

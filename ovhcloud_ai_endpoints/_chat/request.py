@@ -7,10 +7,10 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
-from ovhcloud_ai_endpoints._catalogue import is_ovhcloud, name_to_send
+from ovhcloud_ai_endpoints._catalogue import ListedName, is_ovhcloud, listed_name, name_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.histories import fitting
@@ -18,6 +18,7 @@ from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames, called_names, plain_name, rename_tools, sent_names
 from ovhcloud_ai_endpoints._chat.tools import settle_tools
+from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, json_content, too_large
 from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
 from ovhcloud_ai_endpoints._values import Answer
@@ -58,6 +59,7 @@ class ChatRequest:
         tool_names: the caller's names of tools that are sent under other ones, by the sent name.
         tool_schemas: the schemas of the tools' parameters, by the caller's name of the tool.
         most_bytes: the largest body that the server accepts; None if unknown.
+        listed_name: the name of the model to send if the server does not know the one in the body.
     """
 
     method: ClassVar[str] = "POST"
@@ -71,6 +73,7 @@ class ChatRequest:
     tool_names: Mapping[str, str] = field(default_factory=dict)
     tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     most_bytes: int | None = None
+    listed_name: ListedName | None = None
 
     @property
     def model(self) -> str | None:
@@ -88,6 +91,12 @@ class ChatRequest:
         if self.most_bytes is not None and content.size > self.most_bytes:
             raise too_large(content.size, self.most_bytes, _how_to_shrink(self.body))
         return content
+
+    def corrected(self, error: OVHCloudError) -> Self | None:
+        """The same request with the name of the model as a proxy lists it, if the other one was refused."""
+        if self.listed_name is None or not self.listed_name.is_meant(error):
+            return None
+        return replace(self, body={**self.body, "model": self.listed_name.name}, listed_name=None)
 
     def read(self, whole: Whole) -> Answer:
         """Reads the answer, and warns if it is nothing but reasoning.
@@ -155,7 +164,14 @@ def chat_request(
         rename_tools(body, sent)
     body |= _unfolded(extra_body or {}, stream=stream)
     most = model_facts(model).largest_request if is_ovhcloud(base_url) else None
-    return ChatRequest(body, one_call=one_call, tool_names=names, tool_schemas=tools, most_bytes=most)
+    return ChatRequest(
+        body,
+        one_call=one_call,
+        tool_names=names,
+        tool_schemas=tools,
+        most_bytes=most,
+        listed_name=listed_name(model, base_url),
+    )
 
 
 def check_parameters(parameters: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, WithJsonSchema, field_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from ovhcloud_ai_endpoints._catalogue import ids_of
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
@@ -11,6 +11,8 @@ from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
 from ovhcloud_ai_endpoints._http import EMBEDDING_CONCURRENCY
 from ovhcloud_ai_endpoints._options import ConnectionOptions
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
+
+REGION = "kepler"  # of the service's host
 
 
 class EmbeddingOptions(ConnectionOptions):
@@ -20,6 +22,7 @@ class EmbeddingOptions(ConnectionOptions):
     """
 
     _ALIASES: ClassVar[Mapping[str, str]] = {
+        "access_token": "api_key",
         "text_instruction": "document_instruction",
         "show_progress_bar": "show_progress",
     }
@@ -28,7 +31,6 @@ class EmbeddingOptions(ConnectionOptions):
         "encoding_format": "vectors are always floats",
         "skip_empty": "every text gets a vector; an empty one is embedded as a blank",
         "tiktoken_enabled": "no tokenizer is used",
-        "tiktoken_model_name": "no tokenizer is used",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
@@ -41,6 +43,16 @@ class EmbeddingOptions(ConnectionOptions):
         default=None, exclude=True, repr=False
     )
     extra_body: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ovhcloud_region(cls, values: Any) -> Any:
+        """The region of langchain-community's class, which has a URL for each; all keys of today are for one."""
+        if not isinstance(values, Mapping) or "region" not in values:
+            return values
+        if values["region"] not in {None, REGION}:
+            raise TypeError(f"{cls.__name__} knows the region {REGION!r} only; give another one's URL as base_url=")
+        return {name: value for name, value in values.items() if name != "region"}
 
     @field_validator("model", "model_name", check_fields=False)
     @classmethod

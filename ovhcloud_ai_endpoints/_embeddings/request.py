@@ -5,11 +5,12 @@ Pure.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
-from ovhcloud_ai_endpoints._catalogue import is_ovhcloud, name_to_send
+from ovhcloud_ai_endpoints._catalogue import ListedName, is_ovhcloud, listed_name, name_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content, too_large
 from ovhcloud_ai_endpoints._wire import Body
 
@@ -46,6 +47,7 @@ class EmbeddingRequest:
         count: number of texts.
         width: numbers in a vector, at most.
         most_bytes: the largest body that the server accepts; None if unknown.
+        listed_name: the name of the model to send if the server does not know the one in the body.
     """
 
     method: ClassVar[str] = "POST"
@@ -56,6 +58,7 @@ class EmbeddingRequest:
     count: int
     width: int = WIDEST
     most_bytes: int | None = None
+    listed_name: ListedName | None = None
 
     @property
     def model(self) -> str | None:
@@ -77,6 +80,12 @@ class EmbeddingRequest:
         if self.most_bytes is not None and content.size > self.most_bytes:
             raise too_large(content.size, self.most_bytes, f"Send fewer than these {self.count} texts at once.")
         return content
+
+    def corrected(self, error: OVHCloudError) -> Self | None:
+        """The same request with the name of the model as a proxy lists it, if the other one was refused."""
+        if self.listed_name is None or not self.listed_name.is_meant(error):
+            return None
+        return replace(self, body={**self.body, "model": self.listed_name.name}, listed_name=None)
 
     def read(self, whole: Whole) -> Vectors:
         """Reads the vectors.
@@ -109,6 +118,7 @@ def embedding_request(
         body | dict(extra_body or {}),
         count=len(texts),
         width=dimensions or model_facts(model).dimensions or WIDEST,
+        listed_name=listed_name(model, base_url),
         most_bytes=model_facts(model).largest_request if is_ovhcloud(base_url) else None,
     )
 

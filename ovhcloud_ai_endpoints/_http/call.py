@@ -22,7 +22,7 @@ from ovhcloud_ai_endpoints._errors import (
 from ovhcloud_ai_endpoints._http.clocks import LONGEST, Clocks
 from ovhcloud_ai_endpoints._http.limits import Limiter, limiter
 from ovhcloud_ai_endpoints._http.refusals import invalid_response, limit_reached, proxy_refusal, status_error
-from ovhcloud_ai_endpoints._http.request import Request, Whole
+from ovhcloud_ai_endpoints._http.request import Correctable, Request, Whole
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._values import Exchange
 
@@ -52,10 +52,7 @@ class Call(Generic[T]):
 
     def __init__(self, settings: Settings, request: Request[T]) -> None:
         self.settings = settings
-        self.request = request
-        self.method, self.path, self.model = request.method, request.path, request.model
-        self.url = settings.base_url + request.path
-        self.content = request.content()
+        self._take(request)
         self.headers: dict[str, str] = {}
         self._secrets: tuple[str, ...] = ()
         self._is_timed = False
@@ -68,6 +65,12 @@ class Call(Generic[T]):
         self._status: int | None = None
         self._answer_headers: dict[str, str] = {}
         self._body = bytearray()
+
+    def _take(self, request: Request[T]) -> None:
+        self.request = request
+        self.method, self.path, self.model = request.method, request.path, request.model
+        self.url = self.settings.base_url + request.path
+        self.content = request.content()
 
     def begin_attempt(self, now: float, chance: float, *, queued: float = 0.0) -> float:
         """Begins an attempt with `headers` and returns 0, or returns the seconds to wait before asking again.
@@ -209,6 +212,9 @@ class Call(Generic[T]):
         self.with_context(error)
         if not self.request.may_repeat and error.may_have_taken_effect:
             raise error
+        if isinstance(self.request, Correctable) and (other := self.request.corrected(error)) is not None:
+            self._take(other)
+            return 0.0
         left = self.clocks.left(now)
         wait = self.settings.retry.delay(error, attempt=self._attempts, left=left, chance=chance)
         if wait is None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError, PayloadTooLargeError
 from ovhcloud_ai_endpoints._http.json import parsed_json
@@ -118,6 +118,14 @@ class Request(Protocol[T_co]):
         Raises:
             OVHCloudError: the answer is an error in spite of its status, or can't be read.
         """
+
+
+@runtime_checkable
+class Correctable(Protocol):
+    """A request that may be put in another way."""
+
+    def corrected(self, error: OVHCloudError) -> "Request[Any] | None":
+        """The request to send instead, once it was refused with this error; None if there is none."""
 
 
 class Reader(Protocol[D_co, T_co]):

@@ -5,12 +5,12 @@ Pure, as `call` is: bytes and the time come in, deltas go out.
 
 import math
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http.call import Call, timeout
 from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response
-from ovhcloud_ai_endpoints._http.request import StreamedRequest
+from ovhcloud_ai_endpoints._http.request import Request, StreamedRequest
 from ovhcloud_ai_endpoints._http.settings import Settings
 
 D = TypeVar("D")
@@ -29,11 +29,15 @@ class StreamedCall(Call[T], Generic[D, T]):
     def __init__(self, settings: Settings, request: StreamedRequest[D, T]) -> None:
         super().__init__(settings, request)
         self.is_over = False
-        self._whole_types = tuple(request.whole_types)
-        self._reader = request.reader()
         self._pending: Iterator[D] = iter(())
         self._given: float | None = None
         self._paused = 0.0  # seconds that the consumer took since the last bytes came
+
+    def _take(self, request: Request[T]) -> None:
+        super()._take(request)
+        streamed = cast("StreamedRequest[D, T]", request)
+        self._whole_types = tuple(streamed.whole_types)
+        self._reader = streamed.reader()
 
     def _authenticate(self) -> None:
         super()._authenticate()

@@ -4,13 +4,13 @@ Aliases accept the argument names of other providers' classes. Arguments that ha
 unknown ones an error that names the nearest argument.
 """
 
-import difflib
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
 from ovhcloud_ai_endpoints._http import (
     CHAT_CONCURRENCY,
@@ -26,6 +26,7 @@ from ovhcloud_ai_endpoints._http import (
     is_in_the_clear,
 )
 from ovhcloud_ai_endpoints._notices import frames_to_the_caller, warn_of_plain_http
+from ovhcloud_ai_endpoints._options.arguments import about_unknown
 from ovhcloud_ai_endpoints._options.closing import ClosesConnections
 from ovhcloud_ai_endpoints._options.pickling import SHARED, picklable, restored
 
@@ -36,9 +37,18 @@ AS_IT_IS: Mapping[str, Any] = {
     "is_chat_model": True,
     "n": 1,
     "reuse_client": True,
+    "include_response_headers": False,
     "streaming": False,
     "strict": False,
+    "use_responses_api": False,
 }
+
+
+class OpenSchema(GenerateJsonSchema):
+    """Describes what JSON can't hold by the schema of anything."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        return {}
 
 
 class ConnectionOptions(ClosesConnections, BaseModel):
@@ -61,6 +71,9 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         "organization": "a key belongs to one project",
         "reuse_client": "connections are always shared",
         "user": "the service has no such field",
+        "async_openai_client": "pass an httpx client as http_async_client=",
+        "openai_client": "pass an httpx client as http_client=",
+        "tiktoken_model_name": "no tokenizer is used",
     }
 
     # The tables of a class, merged with those of its bases.
@@ -97,15 +110,23 @@ class ConnectionOptions(ClosesConnections, BaseModel):
             return values
         known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
         read = cls._ovhcloud_renamed(values, known)
-        for name in read:
-            if name not in known:
-                if name.endswith(("_api_key", "_api_token")):
-                    raise TypeError(f"{cls.__name__} takes no {name!r}; pass a key of OVHcloud as api_key=")
-                near = difflib.get_close_matches(name, [*known, *cls._ovhcloud_aliases], n=1, cutoff=0.7)
-                hint = f"did you mean {near[0]!r}?" if near else "pass fields of other servers in extra_body="
-                hint = "did you mean 'proxy'?" if name in {"proxies", "openai_proxy"} else hint
-                raise TypeError(f"{cls.__name__} has no argument {name!r}; {hint}")
-        return read
+        for name, value in read.items():
+            if name not in known and value is not None:
+                hint = about_unknown(name, [*known, *cls._ovhcloud_aliases])
+                raise TypeError(f"{cls.__name__} has no argument {name!r}{'; ' if hint else ''}{hint}")
+        return {name: value for name, value in read.items() if name in known}
+
+    @classmethod
+    def model_json_schema(
+        cls,
+        by_alias: bool | None = True,
+        ref_template: str = DEFAULT_REF_TEMPLATE,
+        schema_generator: type[GenerateJsonSchema] = OpenSchema,
+        mode: JsonSchemaMode = "validation",
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The JSON schema of the arguments; one that JSON can't hold, such as a client, may be anything."""
+        return super().model_json_schema(by_alias, ref_template, schema_generator, mode, **kwargs)
 
     @classmethod
     def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from ovhcloud_ai_endpoints._catalogue.models import (
     alternatives,
     catalogue_date,
     ids_of,
-    name_to_send,
     names_of,
     retired_models,
     retirement,
 )
+from ovhcloud_ai_endpoints._catalogue.names import name_to_send
 from ovhcloud_ai_endpoints._http.settings import BASE_URL
 
 
@@ -151,7 +151,7 @@ def test_family_is_told_by_the_name(name: str, family: str) -> None:
         ("ovhcloud/new-model", BASE_URL, "new-model"),
         ("llama@biggest", BASE_URL, "llama@biggest"),
         ("BAAI/bge-m3", "http://127.0.0.1:8000/v1", "BAAI/bge-m3"),
-        ("ovhcloud/bge-m3", "https://proxy.example/v1", "ovhcloud/bge-m3"),
+        ("ovhcloud/bge-m3", "https://proxy.example/v1", "bge-m3"),
         ("BAAI/bge-m3", "https://evilai.cloud.ovh.net.example/v1", "BAAI/bge-m3"),
         ("BAAI/bge-m3", "not a URL", "BAAI/bge-m3"),
     ],

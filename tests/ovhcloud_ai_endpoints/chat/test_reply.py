@@ -474,7 +474,7 @@ class TestWhatIsKnown:
     def test_nothing_is_known_before_the_first_event(self) -> None:
         reply = Reply(ChatRequest({"model": "m"}))
 
-        assert (reply.events, reply.result(Exchange())) == (0, Answer(messages=(Message(),)))
+        assert (reply.events, reply.result(Exchange())) == (0, Answer(messages=(Message(),), model="m"))
 
     def test_refusals_and_log_probabilities_add_up(self) -> None:
         said = [event({"content": "x", "refusal": "I "}), event({"refusal": "can't"}, finish="stop")]
@@ -809,6 +809,15 @@ def test_half_of_a_pair_in_a_whole_answer_is_replaced() -> None:
 
     assert (message.text, message.reasoning) == ("a\ufffd", "\ufffd")
     assert message.tool_calls[0].parsed() == {"x": "\ufffd", "y": "😀"}
+
+
+def test_answer_without_a_model_is_of_the_one_that_was_asked() -> None:
+    request = ChatRequest({"model": "asked"})
+    reply = Reply(request)
+    list(reply.feed(b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'))
+    whole = read_answer({"choices": [{"message": {"content": "x"}}]}, b"", Exchange(), request)
+
+    assert reply.result(Exchange()).model == whole.model == "asked"
 
 
 def test_halves_in_arguments_are_joined() -> None:

@@ -49,10 +49,26 @@ def test_misspelt_argument_names_the_nearest(wrong: str, right: str) -> None:
         ChatOptions(model="m", **{wrong: 1})
 
 
-@pytest.mark.parametrize("name", ["openai_api_key", "mistral_api_key", "huggingfacehub_api_token"])
-def test_key_of_another_provider_is_not_to_be_sent(name: str) -> None:
-    with pytest.raises(TypeError, match=f"takes no '{name}'; pass a key of OVHcloud as api_key=$"):
-        ChatOptions(model="m", **{name: "secret"})
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("openai_api_key", "give this service's key as api_key="),
+        ("mistral_api_key", "give this service's key as api_key="),
+        ("huggingfacehub_api_token", "give this service's key as api_key="),
+        ("token", "give this service's key as api_key="),
+        ("key", "give this service's key as api_key="),
+        ("openai_api_base", "give the service's URL as base_url="),
+        ("url", "give the service's URL as base_url="),
+        ("service_url", "give the service's URL as base_url="),
+        ("top_k", "pass fields of other servers in extra_body="),
+        ("chat_template_kwargs", "pass fields of other servers in extra_body="),
+    ],
+)
+def test_argument_of_others_is_told_what_to_give_instead(name: str, hint: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        ChatOptions(model="m", **{name: "SECRET"})
+
+    assert str(caught.value) == f"ChatOptions has no argument {name!r}; {hint}"
 
 
 @pytest.mark.parametrize("name", ["proxies", "openai_proxy"])
@@ -81,10 +97,55 @@ def test_proxy_that_can_not_be_used_is_an_error(proxy: str) -> None:
         ChatOptions(model="m", proxy=proxy)
 
 
-@pytest.mark.parametrize("name", ["normalize", "use_responses_api", "openai_organization"])
+@pytest.mark.parametrize("name", ["normalize", "openai_organization"])
 def test_argument_that_is_like_no_other_names_none(name: str) -> None:
-    with pytest.raises(TypeError, match="extra_body="):
+    with pytest.raises(TypeError, match=f"^ChatOptions has no argument '{name}'$"):
         ChatOptions(model="m", **{name: 1})
+
+
+@pytest.mark.parametrize("name", ["normalize", "openai_api_key", "top_k", "whatever"])
+@pytest.mark.parametrize("options", [ChatOptions, EmbeddingOptions])
+def test_argument_that_is_none_means_nothing(name: str, options: Any) -> None:
+    options(**({"model": "m"} if options is ChatOptions else {}), **{name: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("use_responses_api", True),
+        ("logit_bias", {"1": 2}),
+        ("service_tier", "auto"),
+        ("disabled_params", {"parallel_tool_calls": None}),
+        ("stream_chunk_timeout", 5),
+        ("include_response_headers", True),
+        ("tiktoken_model_name", "gpt-4"),
+        ("openai_client", object()),
+    ],
+)
+def test_argument_without_a_meaning_here_is_ignored_with_a_warning(name: str, value: Any) -> None:
+    with pytest.warns(UserWarning, match=f"ignores '{name}'"):
+        ChatOptions(model="m", **{name: value})
+
+
+@pytest.mark.parametrize("name", ["use_responses_api", "include_response_headers"])
+def test_argument_that_says_what_is_done_anyway_is_no_news(name: str) -> None:
+    ChatOptions(model="m", **{name: False})
+
+
+def test_arguments_of_the_community_class_mean_the_same() -> None:
+    options = EmbeddingOptions(access_token="key", region="kepler")
+
+    assert secret(options.api_key) == "key"
+    with pytest.raises(TypeError, match="knows the region 'kepler' only; give another one's URL as base_url="):
+        EmbeddingOptions(access_token="key", region="gra")
+
+
+@pytest.mark.parametrize("options", [ChatOptions, EmbeddingOptions])
+@pytest.mark.parametrize("mode", ["validation", "serialization"])
+def test_arguments_have_a_json_schema(options: Any, mode: Any) -> None:
+    schema = options.model_json_schema(mode=mode)
+
+    assert schema["properties"]["max_retries"]["type"] == "integer"
 
 
 @pytest.mark.parametrize(
