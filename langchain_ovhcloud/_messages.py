@@ -96,6 +96,23 @@ def wire_messages(messages: Sequence[BaseMessage]) -> list[WireMessage]:
     return [_wire_message(message, at) for at, message in enumerate(messages)]
 
 
+def with_images(message: BaseMessage) -> BaseMessage:
+    """The message with all images in a form that core's count of tokens knows; it takes others for long texts."""
+    if isinstance(message.content, str):
+        return message
+    content = [{"type": "image_url"} if _is_foreign_image(block) else block for block in message.content]
+    return message.model_copy(update={"content": content})
+
+
+def _is_foreign_image(block: Any) -> bool:
+    match block:
+        case {"type": "input_image"}:
+            return True
+        case {"type": "media", "mime_type": str(mime_type)}:
+            return mime_type.startswith("image/")
+    return False
+
+
 def _wire_message(message: BaseMessage, at: int) -> WireMessage:
     match message:
         case SystemMessage():

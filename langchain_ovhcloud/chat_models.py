@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 
 from langchain_ovhcloud._configurable import ConfigurableAlternatives, ConfigurableFields
 from langchain_ovhcloud._errors import langchain_errors
-from langchain_ovhcloud._messages import PROVIDER, wire_messages
+from langchain_ovhcloud._messages import PROVIDER, wire_messages, with_images
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import (
     json_parser,
@@ -147,7 +147,9 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
         """Estimates the tokens of messages, with core's method that needs no tokenizer."""
-        return count_tokens_approximately(messages, tools=[convert_to_openai_tool(tool) for tool in tools or []])
+        return count_tokens_approximately(
+            map(with_images, messages), tools=[convert_to_openai_tool(tool) for tool in tools or []]
+        )
 
     def _generate(
         self,

@@ -115,7 +115,17 @@ class StructuredOutput(Generic[Model]):
         try:
             return self._output_cls.model_validate(partial)
         except Exception:  # noqa: BLE001 - a user's validator may raise anything on half a value
-            return self._flexible.model_validate(partial)
+            return self._flexible.model_validate(self._by_field(partial))
+
+    def _by_field(self, partial: dict[str, Any]) -> dict[str, Any]:
+        """The values by the names of the fields, since the class of partial objects has no aliases."""
+        names = {
+            alias: name
+            for name, field in self._output_cls.model_fields.items()
+            for alias in (field.alias, field.validation_alias)
+            if isinstance(alias, str)
+        }
+        return {names.get(key, key): value for key, value in partial.items()}
 
     def _said(self, response: ChatResponse) -> str:
         """The text that holds the object: the arguments of the tool, or else what the model says."""

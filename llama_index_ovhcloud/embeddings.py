@@ -123,10 +123,17 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     def _get_text_embedding(self, text: str) -> list[float]:
         return self.get_text_embedding(text)
 
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await self.aget_text_embedding(text)
+
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return self.get_text_embedding_batch(texts)
 
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await self.aget_text_embedding_batch(texts)
+
     def _embedded(self, texts: list[str], instruction: str | None, *, show_progress: bool = False) -> list[list[float]]:
+        texts = _listed(texts)
         if not texts:
             return []
         cache = self._cache(texts, instruction)
@@ -139,6 +146,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     async def _aembedded(
         self, texts: list[str], instruction: str | None, *, show_progress: bool = False
     ) -> list[list[float]]:
+        texts = _listed(texts)
         if not texts:
             return []
         cache = self._cache(texts, instruction)
@@ -177,3 +185,8 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
             yield vectors
             event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
         dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
+
+
+def _listed(texts: Any) -> Any:
+    """A list of the texts of an array or a column of a table; what has no length is left for the error about it."""
+    return list(texts) if hasattr(texts, "__len__") and not isinstance(texts, str | list) else texts

@@ -41,6 +41,8 @@ from ovhcloud_ai_endpoints._http import AsyncClient, Client
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
+SHARE_OF_PROMPT = 8  # at least an eighth of the window is for the prompt
+
 dispatcher = get_dispatcher(__name__)
 
 
@@ -76,11 +78,17 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         facts = self._ovhcloud_model
         return LLMMetadata(
             context_window=facts.context_length or DEFAULT_CONTEXT_WINDOW,
-            num_output=self.max_tokens or -1,
+            num_output=self._num_output(facts.context_length),
             is_chat_model=True,
             is_function_calling_model=facts.tool_calling,
             model_name=self.model,
         )
+
+    def _num_output(self, window: int | None) -> int:
+        """The tokens that core keeps free for the answer; some of the window is left for the prompt."""
+        if self.max_tokens is None or window is None:
+            return self.max_tokens or -1
+        return min(self.max_tokens, window - window // SHARE_OF_PROMPT)
 
     def to_payload(self) -> dict[str, Any]:
         """What instrumentation sees of this object; never a secret."""

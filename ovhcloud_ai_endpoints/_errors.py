@@ -6,7 +6,7 @@
      ├── AuthenticationError          401, or a 403 whose message mentions authentication
      ├── PermissionDeniedError        403: the key is good, the project may not do this
      ├── NotFoundError                404: no such model, or no such path
-     ├── PayloadTooLargeError         413: more than 2 MB in one request
+     ├── PayloadTooLargeError         413: more than 2 MB in one request, or 10 MB with images
      ├── RateLimitError               429
      ├── InternalServerError          5xx
      ├── APIConnectionError           no connection, or it was lost before the answer ended
@@ -96,7 +96,7 @@ class NotFoundError(OVHCloudError):
 
 
 class PayloadTooLargeError(OVHCloudError):
-    """The request was larger than the service takes (2 MB)."""
+    """The request was larger than the service takes: 2 MB, or 10 MB for models that see images."""
 
 
 class RateLimitError(OVHCloudError):

@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 
 from ovhcloud_ai_endpoints._catalogue import Model, alternatives, catalogue_date, retirement
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
@@ -28,6 +29,8 @@ NOT_CALLERS = frozenset(
         "concurrent",
     }
 )
+
+MOST_PLACES = 5  # that are named
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
@@ -96,6 +99,13 @@ def say_unknown(facts: Model) -> None:
             catalogue_date(),
             hint,
         )
+
+
+def warn_of_halves(what: str, places: Sequence[int]) -> None:
+    """Logs that texts with halves of surrogate pairs, as readers of PDFs make them, are sent with U+FFFD instead."""
+    if places:
+        shown = ", ".join(map(str, places[:MOST_PLACES])) + (", …" if len(places) > MOST_PLACES else "")
+        log.warning("Halves of surrogate pairs are sent as U+FFFD: %s %s", what, shown)
 
 
 def _instead(facts: Model) -> str:

@@ -6,6 +6,7 @@ escape such as `\ud83d`.
 
 import re
 from collections import deque
+from collections.abc import Iterable
 
 REPLACEMENT = "\ufffd"
 _HALF = re.compile("[\ud800-\udfff]")
@@ -24,6 +25,11 @@ def well_formed(text: str) -> str:
     if text.isascii() or not _HALF.search(text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def malformed(texts: Iterable[object]) -> list[int]:
+    """The places of the texts that hold halves."""
+    return [place for place, text in enumerate(texts) if isinstance(text, str) and well_formed(text) != text]
 
 
 def well_formed_json(text: str) -> str:

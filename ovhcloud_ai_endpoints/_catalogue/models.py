@@ -26,6 +26,7 @@ PREFIX = "ovhcloud/"  # how LiteLLM and others write the provider before a model
 FAMILIES = {
     "mistral": ("mistral", "mixtral", "ministral", "magistral", "devstral", "codestral"),
     "llama": ("llama", "meta-llama"),
+    "qwen": ("qwen", "qwq"),
 }
 
 
@@ -90,7 +91,7 @@ class Model:
 
     @property
     def family(self) -> str:
-        """Its family by its name, where that matters to templates: "mistral", "llama" or an empty text."""
+        """Its family by its name, where that matters to templates: "mistral", "llama", "qwen" or an empty text."""
         name = self.id.lower().rpartition("/")[2]
         return next((family for family, beginnings in FAMILIES.items() if name.startswith(beginnings)), "")
 

@@ -6,8 +6,10 @@ Pure, except that it draws a random id for a tool call whose id is missing or re
 import json
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
+from ovhcloud_ai_endpoints._chat.control_tokens import mended
 from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
 from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
 from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames
@@ -28,6 +30,8 @@ class Asked(Protocol):
     def tool_names(self) -> Mapping[str, str]: ...
     @property
     def tool_schemas(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @property
+    def has_broken_tokens(self) -> bool: ...
 
 
 def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> Answer:
@@ -60,16 +64,20 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> A
 def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     fields = choice["message"]
     names = OfferedNames(request.tool_schemas, request.tool_names)
+    whole = partial(mended, is_needed=request.has_broken_tokens)
     tool_calls: list[ToolCall] = []
     for tool_call in fields.get("tool_calls") or []:
         function = tool_call.get("function") or {}
         name = names.called(read_text(function.get("name")))
         arguments = Arguments(request.tool_schemas.get(name))
-        text = arguments.feed(read_arguments(function.get("arguments"))) + arguments.end()
+        text = arguments.feed(whole(read_arguments(function.get("arguments")))) + arguments.end()
         id_ = read_text(tool_call.get("id"))
         is_new = id_ and all(id_ != other.id for other in tool_calls)
         tool_calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
-    text, reasoning = well_formed(read_content(fields.get("content"))), well_formed(read_reasoning(fields))
+    text, reasoning, refusal = (
+        whole(well_formed(said))
+        for said in (read_content(fields.get("content")), read_reasoning(fields), read_text(fields.get("refusal")))
+    )
     if not reasoning:
         tags = ThinkTags()
         (text, reasoning), (more_text, more_reasoning) = tags.feed(text), tags.end()
@@ -77,7 +85,7 @@ def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     return Message(
         text=text,
         reasoning=reasoning,
-        refusal=well_formed(read_text(fields.get("refusal"))),
+        refusal=refusal,
         tool_calls=tuple(tool_calls[:1] if request.one_call else tool_calls),
         finish_reason=optional_text(choice.get("finish_reason")),
         logprobs=read_logprobs(choice.get("logprobs")),

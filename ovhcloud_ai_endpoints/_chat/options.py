@@ -50,6 +50,7 @@ class ChatOptions(ConnectionOptions):
     stream_usage: bool = True
     extra_body: dict[str, Any] | None = None
     reasoning_passback: Passback = "auto"
+    neutralize_control_tokens: bool = True
     context_window: int | None = None
     is_function_calling_model: bool | None = None
 
@@ -102,4 +103,5 @@ class ChatOptions(ConnectionOptions):
             stream_usage=stream_usage,
             reasoning_passback=self.reasoning_passback,
             extra_body=extra_body,
+            neutralize_control_tokens=self.neutralize_control_tokens,
         )

@@ -19,6 +19,7 @@ from ovhcloud_ai_endpoints._chat.answer import (
     read_text,
     read_usage,
 )
+from ovhcloud_ai_endpoints._chat.control_tokens import Mended
 from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
 from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
 from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames
@@ -30,9 +31,23 @@ from ovhcloud_ai_endpoints._values import Answer, Delta, Exchange, Message, Tool
 from ovhcloud_ai_endpoints._wire import Event, Usage
 
 
+class _Said:
+    """One field of an answer, as the model meant it: with whole letters, and control tokens in one piece."""
+
+    def __init__(self, request: Asked) -> None:
+        self._halves, self._mended = Halves(), Mended(is_needed=request.has_broken_tokens)
+
+    def feed(self, piece: str) -> str:
+        return self._mended.feed(self._halves.feed(piece))
+
+    def end(self) -> str:
+        return self._mended.feed(self._halves.end()) + self._mended.end()
+
+
 @dataclass(slots=True)
 class _GrowingToolCall:
     id: str
+    said: _Said
     index: int | None = None
     raw_name: str = ""  # as it came
     name: str = ""
@@ -82,7 +97,7 @@ class Reply:
         self._system_fingerprint: str | None = None
         self._names = OfferedNames(request.tool_schemas, request.tool_names)
         self._tags = ThinkTags()
-        self._halves = {name: Halves() for name in ("text", "reasoning", "refusal")}
+        self._said = {name: _Said(request) for name in ("text", "reasoning", "refusal")}
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
@@ -184,13 +199,13 @@ class Reply:
             return Delta()
         self._finish_reason = optional_text(choice.get("finish_reason")) or self._finish_reason
         fields = choice.get("delta") or choice.get("message") or {}
-        text = self._halves["text"].feed(read_content(fields.get("content")))
-        reasoning = self._halves["reasoning"].feed(read_reasoning(fields))
+        text = self._said["text"].feed(read_content(fields.get("content")))
+        reasoning = self._said["reasoning"].feed(read_reasoning(fields))
         if reasoning:
             text = self._tags.off() + text
         else:
             text, reasoning = self._tags.feed(text)
-        refusal = self._halves["refusal"].feed(read_text(fields.get("refusal")))
+        refusal = self._said["refusal"].feed(read_text(fields.get("refusal")))
         logprobs = read_logprobs(choice.get("logprobs"))
         self._keep(text, reasoning, refusal)
         if logprobs:
@@ -201,14 +216,14 @@ class Reply:
 
     def _held_back(self) -> Delta:
         """The delta of what was held back until the end of the stream."""
-        text, reasoning = self._tags.feed(self._halves["text"].end())
+        text, reasoning = self._tags.feed(self._said["text"].end())
         more_text, more_reasoning = self._tags.end()
-        text, reasoning = text + more_text, reasoning + more_reasoning + self._halves["reasoning"].end()
-        refusal = self._halves["refusal"].end()
+        text, reasoning = text + more_text, reasoning + more_reasoning + self._said["reasoning"].end()
+        refusal = self._said["refusal"].end()
         self._keep(text, reasoning, refusal)
         pieces = []
         for place, tool_call in enumerate(self._tool_calls[: self._kept]):
-            unsent = tool_call.add(tool_call.reader.end())
+            unsent = tool_call.add(tool_call.reader.feed(tool_call.said.end()) + tool_call.reader.end())
             name = None if tool_call.is_named else tool_call.name
             tool_call.is_named = True
             if unsent or name:
@@ -233,7 +248,9 @@ class Reply:
         if place is None:
             place = len(self._tool_calls)
             is_free = id_ and id_ not in self._by_id
-            self._tool_calls.append(_GrowingToolCall(id_ if is_free else new_tool_call_id(), index))
+            self._tool_calls.append(
+                _GrowingToolCall(id_ if is_free else new_tool_call_id(), _Said(self._request), index)
+            )
         tool_call = self._tool_calls[place]
         if id_:
             self._by_id[id_] = place
@@ -243,7 +260,10 @@ class Reply:
         if arguments:
             tool_call.is_begun = True
         return ToolCallDelta(
-            place, tool_call.id if new else None, named, tool_call.add(tool_call.reader.feed(arguments))
+            place,
+            tool_call.id if new else None,
+            named,
+            tool_call.add(tool_call.reader.feed(tool_call.said.feed(arguments))),
         )
 
     def _named(self, tool_call: _GrowingToolCall, piece: str, *, is_whole: bool) -> str | None:

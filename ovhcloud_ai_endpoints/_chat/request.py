@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from ovhcloud_ai_endpoints._catalogue import ListedName, is_ovhcloud, listed_name, name_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
+from ovhcloud_ai_endpoints._chat.control_tokens import broken_up, may_be_forged
 from ovhcloud_ai_endpoints._chat.histories import fitting
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
@@ -20,7 +21,8 @@ from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames, called_names, p
 from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, json_content, too_large
-from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
+from ovhcloud_ai_endpoints._notices import warn_of_empty_answer, warn_of_halves
+from ovhcloud_ai_endpoints._surrogates import malformed
 from ovhcloud_ai_endpoints._values import Answer
 from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
@@ -59,6 +61,7 @@ class ChatRequest:
         tool_names: the caller's names of tools that are sent under other ones, by the sent name.
         tool_schemas: the schemas of the tools' parameters, by the caller's name of the tool.
         most_bytes: the largest body that the server accepts; None if unknown.
+        has_broken_tokens: whether control tokens in its contents were broken up, which the answer may repeat.
         listed_name: the name of the model to send if the server does not know the one in the body.
     """
 
@@ -73,6 +76,7 @@ class ChatRequest:
     tool_names: Mapping[str, str] = field(default_factory=dict)
     tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     most_bytes: int | None = None
+    has_broken_tokens: bool = False
     listed_name: ListedName | None = None
 
     @property
@@ -123,6 +127,7 @@ def chat_request(
     stream_usage: bool = True,
     reasoning_passback: Passback = "auto",
     extra_body: Mapping[str, Any] | None = None,
+    neutralize_control_tokens: bool = True,
 ) -> ChatRequest:
     """Builds the request for a chat completion.
 
@@ -133,13 +138,19 @@ def chat_request(
         reasoning_passback: which assistant messages are sent with their reasoning: those after the last user
             message ("auto"), all ("always") or none ("never").
         extra_body: merged into the body unchanged, for servers that accept more than the gateway does.
+        neutralize_control_tokens: whether to break up control tokens in contents, for models whose template may take
+            them for its own.
 
     Raises:
         TypeError: the gateway does not know a parameter.
         ValueError: the tool choice names none of the tools.
     """
     check_parameters(parameters)
-    messages = fitting(_with_reasoning(messages, reasoning_passback), model_facts(model))
+    warn_of_halves("messages", malformed(map(_all_text, messages)))
+    facts = model_facts(model)
+    messages = plain = fitting(_with_reasoning(messages, reasoning_passback), facts)
+    if neutralize_control_tokens and may_be_forged(facts):
+        messages = broken_up(messages)
     one_call = parameters.get("parallel_tool_calls") is False
     body: Body = {"model": name_to_send(model, base_url), "messages": messages}
     body |= {name: value for name, value in parameters.items() if value is not None}
@@ -170,6 +181,7 @@ def chat_request(
         tool_names=names,
         tool_schemas=tools,
         most_bytes=most,
+        has_broken_tokens=messages != plain,
         listed_name=listed_name(model, base_url),
     )
 
@@ -243,6 +255,13 @@ def _how_to_shrink(body: Body) -> str:
     if images:
         return f"{len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB: send smaller or fewer of them."
     return f"Send fewer than these {len(body['messages'])} messages, or shorter ones."
+
+
+def _all_text(message: WireMessage) -> str:
+    content = message["content"]
+    return (
+        content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
+    )
 
 
 def _readable_tool(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError, PayloadTooLargeError
 from ovhcloud_ai_endpoints._http.json import parsed_json
 from ovhcloud_ai_endpoints._http.refusals import invalid_response
+from ovhcloud_ai_endpoints._surrogates import well_formed
 from ovhcloud_ai_endpoints._values import Exchange
 
 T_co = TypeVar("T_co", covariant=True)
@@ -177,16 +178,16 @@ class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
 
 
 def json_content(body: Mapping[str, Any]) -> Content:
-    """A body as JSON.
+    """A body as JSON, in which halves of surrogate pairs are replaced by U+FFFD.
 
     Raises:
-        BadRequestError: a text in it is not Unicode (half of a surrogate pair), or a number is not finite.
+        BadRequestError: a number is not finite.
     """
     try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
         raise BadRequestError(f"The request can't be written as JSON: {error}.") from error
-    return Content(text, "application/json")
+    return Content(well_formed(text).encode(), "application/json")
 
 
 def too_large(size: int, most: int, advice: str) -> PayloadTooLargeError:

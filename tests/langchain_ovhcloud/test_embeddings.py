@@ -74,6 +74,30 @@ def test_ctrl_c_begins_no_further_request(server: LocalEndpoints) -> None:
     assert len(server.requests) < 10
 
 
+def test_size_of_a_request_may_be_that_of_a_call(server: LocalEndpoints) -> None:
+    OVHCloudEmbeddings().embed_documents(["x"] * 4, chunk_size=2)
+    asyncio.run(OVHCloudEmbeddings().aembed_documents(["x"] * 4, chunk_size=3))
+
+    assert sorted(len(request.json["input"]) for request in server.requests) == [1, 2, 2, 3]
+
+
+def test_half_of_a_surrogate_pair_is_replaced_and_told(
+    server: LocalEndpoints, embed_documents: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = ["good", *["bad \ud800"] * 7]
+
+    assert len(embed_documents(OVHCloudEmbeddings(), texts)) == 8
+    assert server.requests[0].json["input"][1] == "bad \ufffd"
+    assert caplog.messages == ["Halves of surrogate pairs are sent as U+FFFD: texts 1, 2, 3, 4, 5, …"]
+
+
+def test_halves_in_an_iterable_are_told_by_number(server: LocalEndpoints, caplog: pytest.LogCaptureFixture) -> None:
+    texts = (f"{number}" if number != 60 else "\ud800" for number in range(70))
+
+    assert len(list(OVHCloudEmbeddings(batch_size=2, max_concurrency=1).embed_iter(texts))) == 70
+    assert caplog.messages == ["Halves of surrogate pairs are sent as U+FFFD: texts 60"]
+
+
 def test_batches_run_at_the_same_time(server: LocalEndpoints, embed_documents: Any) -> None:
     server.reply(until=lambda: len(server.requests) >= 8, times=8)
 

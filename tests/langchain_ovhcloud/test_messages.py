@@ -15,6 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_ovhcloud import ChatOVHCloud
 from langchain_ovhcloud._messages import wire_messages
 from ovhcloud_ai_endpoints.testing._schemas import Message
 
@@ -71,6 +72,18 @@ def test_image_in_every_form_is_one_on_the_wire(block: dict[str, Any], kind: Any
         {"type": "text", "text": "look"},
         IMAGE,
     ]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        IMAGE,
+        {"type": "input_image", "image_url": f"data:image/png;base64,{'A' * 9000}"},
+        {"type": "media", "mime_type": "image/png", "data": "A" * 9000},
+    ],
+)
+def test_image_in_every_form_counts_as_few_tokens(block: dict[str, Any]) -> None:
+    assert ChatOVHCloud(model="Qwen3.6-27B").get_num_tokens_from_messages([HumanMessage(["look", block])]) < 100
 
 
 def test_detail_of_an_image_is_kept() -> None:

@@ -4,9 +4,11 @@ import pickle
 import subprocess
 import sys
 import time
+from collections import UserList
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from llama_index.core import VectorStoreIndex
 from llama_index.core.schema import TextNode
@@ -299,3 +301,31 @@ def test_vectors_of_another_width_than_asked_for_are_an_error(server: LocalEndpo
 
     with pytest.raises(InvalidResponseError, match="2 dimensions, though 64 were asked for"):
         embed_batch(OVHCloudEmbeddings(model="Qwen3-Embedding-8B", dimensions=64), ["x"])
+
+
+@pytest.mark.parametrize("texts", [np.array(["a", "b"]), ("a", "b"), UserList(["a", "b"])])
+def test_texts_may_be_an_array_or_a_column(texts: Any) -> None:
+    assert len(OVHCloudEmbeddings().get_text_embedding_batch(texts)) == 2
+    assert len(asyncio.run(OVHCloudEmbeddings().aget_text_embedding_batch(texts))) == 2
+
+
+async def test_what_adapters_call_is_awaited(server: LocalEndpoints) -> None:
+    """While one call waits for its answer, another goes on on the same loop."""
+    embeddings = OVHCloudEmbeddings()
+    answered = asyncio.Event()
+    server.reply(until=answered.is_set, times=1)
+
+    calls = [
+        asyncio.ensure_future(one)
+        for one in (
+            embeddings._aget_text_embedding("a"),
+            embeddings._aget_text_embeddings(["b"]),
+            embeddings._aget_query_embedding("c"),
+        )
+    ]
+    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    answered.set()
+    await asyncio.wait(calls)
+
+    assert len(done) < 3
+    assert [len(call.result()) for call in calls] == [1024, 1, 1024]

@@ -5,13 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from llama_index.core import PromptTemplate
+from llama_index.core import PromptHelper, PromptTemplate
 from llama_index.core.base.llms.types import TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, RootModel, field_validator
+from pydantic import BaseModel, Field, RootModel, field_validator
 from standard.lifecycles import until, wait_until
 from standard.ways import CHAT, COMPLETE, END, HELLO, STRUCTURED, USAGE, Way, piece
 
@@ -196,6 +196,24 @@ class TestStructuredOutput:
         assert (found[0].subject, found[0].priority) == (None, None)
         assert found[-1] == Ticket(subject="two words", priority=2)
 
+    def test_shows_fields_that_have_an_alias(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        class Letter(BaseModel):
+            """A letter."""
+
+            sender: str = Field(alias="from")
+            text: str = Field(validation_alias="body")
+
+        said = ['{"from": "Ada"', ', "body": "Dear', ' Sir"}']
+        server.reply(events=[*(piece({"content": text}) for text in said), piece({}, "stop"), END])
+
+        found: list[Any] = list(llm.stream_structured_predict(Letter, self.PROMPT, note=self.NOTE))
+
+        assert [(letter.sender, letter.text) for letter in found[:3]] == [
+            ("Ada", None),
+            ("Ada", "Dear"),
+            ("Ada", "Dear Sir"),
+        ]
+
     def test_long_object_is_not_read_anew_at_each_event(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         words = [f"word{place} " for place in range(2000)]
         events = [piece({"content": text}) for text in ['{"subject": "', *words, '", "priority": 2}']]
@@ -318,6 +336,22 @@ class TestTheObject:
         metadata = ChatOVHCloud(model="GPT-OSS-120b", max_tokens=500).metadata
 
         assert (metadata.context_window, metadata.num_output) == (131_072, 500)
+
+    @pytest.mark.parametrize(
+        ("name", "max_tokens", "num_output"),
+        [
+            ("gpt-oss-120b", 131_072, 114_688),
+            ("gpt-oss-120b", 100_000, 100_000),
+            ("gpt-oss-120b", None, -1),
+            ("mistral@latest", 9_000, 9_000),
+        ],
+    )
+    def test_metadata_leaves_room_for_a_prompt(self, name: str, max_tokens: int | None, num_output: int) -> None:
+        metadata = ChatOVHCloud(model=name, max_tokens=max_tokens).metadata
+
+        assert metadata.num_output == num_output
+        if num_output > 0 and name == "gpt-oss-120b":
+            PromptHelper.from_llm_metadata(metadata).truncate(PromptTemplate("{text}"), ["word"])
 
     def test_is_careful_with_unknown_models_unless_told(self) -> None:
         careful = ChatOVHCloud(model="new").metadata

@@ -1,3 +1,4 @@
+import json
 from datetime import date
 from typing import Any
 
@@ -299,6 +300,18 @@ def test_format_is_strict_only_if_that_is_said() -> None:
         "json_schema": {"name": "a", "schema": {"type": "object"}},
     }
     assert json_schema_format({}, name="a", strict=False)["json_schema"] == {"name": "a", "schema": {}, "strict": False}
+
+
+def test_messages_with_halves_of_surrogate_pairs_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    texts: Any = ["good", "bad \ud800", [{"type": "text", "text": "\udc00"}], "é", "\ud83d\ude00"]
+    messages: list[WireMessage] = [{"role": "user", "content": text} for text in texts]
+
+    sent = chat_request(messages, {}, model="new-model", base_url="http://h/v1").content().body
+
+    assert isinstance(sent, bytes)
+    said = [message["content"] for message in json.loads(sent)["messages"]]
+    assert said == ["good", "bad \ufffd", [{"type": "text", "text": "\ufffd"}], "é", "😀"]
+    assert caplog.messages == ["Halves of surrogate pairs are sent as U+FFFD: messages 1, 2, 4"]
 
 
 OVHCLOUD = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"

@@ -76,7 +76,7 @@ def test_request_without_a_body_asks_for_something() -> None:
     assert "Content-Type" not in call.headers
 
 
-@pytest.mark.parametrize("value", ["\ud800", float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_json_can_not_say_is_an_error_before_it_is_sent(value: Any) -> None:
     with pytest.raises(BadRequestError, match=r"^The request can't be written as JSON: .+\.$"):
         begun({"a": value})

@@ -336,11 +336,10 @@ class TestErrors:
             with pytest.raises(InvalidResponseError, match="redirects"):
                 Client(settings).send(ChatRequest(BODY))
 
-    def test_text_that_is_no_unicode_is_refused_here(self, server: LocalEndpoints, client: Blocking) -> None:
-        with pytest.raises(BadRequestError, match="surrogates"):
-            client.post({**BODY, "messages": [{"role": "user", "content": "\ud800"}]})
+    def test_half_of_a_surrogate_pair_is_replaced(self, server: LocalEndpoints, client: Blocking) -> None:
+        client.post({**BODY, "messages": [{"role": "user", "content": "a\ud800"}]})
 
-        assert server.requests == []
+        assert server.requests[0].json["messages"][0]["content"] == "a\ufffd"
 
     def test_key_that_a_server_repeats_is_not_shown(self, server: LocalEndpoints, ask: Any) -> None:
         server.reply(status=401, body={"message": f"bad key {server.api_key}"}, headers={"X-Echo": server.api_key})
