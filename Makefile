@@ -23,8 +23,9 @@ test: .venv/installed  ## every test that needs no network
 golden: .venv/installed  ## rewrites tests/golden/, whose differences are to be read
 	GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_architecture.py
 
-matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks
-	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py
+matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks; the newest langchain
+	$(BIN)/python -m pip install --quiet --upgrade langchain langchain-core
+	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py tests/langchain_ovhcloud/test_by_name.py
 
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120

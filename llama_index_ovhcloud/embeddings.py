@@ -26,6 +26,7 @@ OPERATIONAL = frozenset(
         "share_limits",
         "embed_batch_size",
         "http_backend",
+        "encoding_format",
         "num_workers",
         "show_progress",
         "embeddings_cache",

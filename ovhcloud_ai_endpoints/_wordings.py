@@ -19,6 +19,7 @@ Meaning = Literal[
     "no objects",
     "too many texts",
     "unknown model",
+    "no base64",
 ]
 
 
@@ -108,6 +109,12 @@ WORDINGS = (
         r"invalid model name|model .{1,200} (does not exist|not found)",
         "LiteLLM's proxy and vLLM",
         "Invalid model name passed in model=gpt-oss-120b. Call `/v1/models` to view available models for your key.",
+    ),
+    Wording(
+        "no base64",
+        r"encoding_format|base64",
+        "LiteLLM's route to OVHcloud",
+        "litellm.UnsupportedParamsError: ovhcloud does not support parameters: ['encoding_format'], for model=bge-m3.",
     ),
 )
 

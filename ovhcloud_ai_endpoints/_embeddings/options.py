@@ -7,6 +7,7 @@ from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
 from ovhcloud_ai_endpoints._catalogue import ids_of
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._embeddings.encoding import EncodingFormat
 from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
 from ovhcloud_ai_endpoints._http import EMBEDDING_CONCURRENCY
 from ovhcloud_ai_endpoints._options import ConnectionOptions
@@ -28,13 +29,13 @@ class EmbeddingOptions(ConnectionOptions):
     }
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "check_embedding_ctx_length": "texts are always sent as text, never as tokens",
-        "encoding_format": "vectors are always floats",
         "skip_empty": "every text gets a vector; an empty one is embedded as a blank",
         "tiktoken_enabled": "no tokenizer is used",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
     dimensions: int | None = Field(default=None, ge=1)
+    encoding_format: EncodingFormat = "auto"
     query_instruction: str | None = None
     document_instruction: str | None = None
     truncate: bool = False
@@ -84,6 +85,7 @@ class EmbeddingOptions(ConnectionOptions):
             concurrency=concurrency or self.max_concurrency,
             instruction=instruction or "",
             dimensions=self.dimensions,
+            encoding_format=self.encoding_format,
             extra_body=self.extra_body,
             truncate=self.truncate,
             start=start,

@@ -3,13 +3,18 @@
 Pure.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from ovhcloud_ai_endpoints._catalogue import ListedName, is_ovhcloud, listed_name, name_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._embeddings.encoding import (
+    EncodingFormat,
+    decoded_vector,
+    encoding_to_ask_for,
+    is_refused,
+)
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content, too_large
 from ovhcloud_ai_endpoints._wire import Body
@@ -48,6 +53,7 @@ class EmbeddingRequest:
         width: numbers in a vector, at most.
         most_bytes: the largest body that the server accepts; None if unknown.
         listed_name: the name of the model to send if the server does not know the one in the body.
+        is_encoding_ours: whether base64 was our idea, so that another server may do without.
     """
 
     method: ClassVar[str] = "POST"
@@ -59,6 +65,8 @@ class EmbeddingRequest:
     width: int = WIDEST
     most_bytes: int | None = None
     listed_name: ListedName | None = None
+    base_url: str = ""
+    is_encoding_ours: bool = False
 
     @property
     def model(self) -> str | None:
@@ -82,10 +90,13 @@ class EmbeddingRequest:
         return content
 
     def corrected(self, error: OVHCloudError) -> Self | None:
-        """The same request with the name of the model as a proxy lists it, if the other one was refused."""
-        if self.listed_name is None or not self.listed_name.is_meant(error):
-            return None
-        return replace(self, body={**self.body, "model": self.listed_name.name}, listed_name=None)
+        """The same request as a server takes it that refused it: with another name of the model, or without base64."""
+        if self.listed_name is not None and self.listed_name.is_meant(error):
+            return replace(self, body={**self.body, "model": self.listed_name.name}, listed_name=None)
+        if self.is_encoding_ours and is_refused(error, self.base_url):
+            body = {name: value for name, value in self.body.items() if name != "encoding_format"}
+            return replace(self, body=body, is_encoding_ours=False)
+        return None
 
     def read(self, whole: Whole) -> Vectors:
         """Reads the vectors.
@@ -104,18 +115,25 @@ def embedding_request(
     base_url: str,
     instruction: str = "",
     dimensions: int | None = None,
+    encoding_format: EncodingFormat = "auto",
     extra_body: Mapping[str, Any] | None = None,
 ) -> EmbeddingRequest:
-    """Builds the request for these texts; vectors come back as floats, the API's default.
+    """Builds the request for these texts.
 
     Args:
+        encoding_format: how vectors travel; with "auto" base64, and lists of numbers where that is refused.
         instruction: put before each text, without a separator.
     """
     body: Body = {"model": name_to_send(model, base_url), "input": [instruction + text or BLANK for text in texts]}
     if dimensions is not None:
         body["dimensions"] = dimensions
+    encoding = encoding_to_ask_for(encoding_format, base_url)
+    if encoding is not None:
+        body["encoding_format"] = encoding
     return EmbeddingRequest(
         body | dict(extra_body or {}),
+        base_url=base_url,
+        is_encoding_ours=encoding_format == "auto" and encoding is not None,
         count=len(texts),
         width=dimensions or model_facts(model).dimensions or WIDEST,
         listed_name=listed_name(model, base_url),
@@ -134,21 +152,15 @@ def read_vectors(body: Mapping[str, Any], raw: bytes, *, count: int) -> Vectors:
         raise event_error(body, body=raw)
     try:
         found = {item.get("index", place): item["embedding"] for place, item in enumerate(body["data"])}
-        ordered = [_vector(found[place]) for place in range(count)]
+        ordered = [decoded_vector(found[place]) for place in range(count)]
+    except ValueError as error:
+        raise invalid_response(f"A vector of the answer can't be read: {error}", raw) from error
     except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise invalid_response(f"The answer does not hold a vector for each of {count} texts", raw) from error
     if len(body["data"]) != count:
         raise invalid_response(f"The answer holds {len(body['data'])} vectors for {count} texts", raw)
     if len({len(vector) for vector in ordered}) != 1 or not ordered[0]:
         raise invalid_response("The vectors of the answer are empty or of different widths", raw)
-    if not all(math.isfinite(number) for vector in ordered for number in vector):
-        raise invalid_response("A vector of the answer holds a number that is not finite", raw)
     usage = body.get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
     return Vectors(ordered, tokens if isinstance(tokens, int) else 0)
-
-
-def _vector(value: Any) -> list[float]:
-    if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
-        raise TypeError("expected a list of numbers")
-    return list(map(float, value))

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, allowed, begin_run, learn, share
+from ovhcloud_ai_endpoints._embeddings.encoding import EncodingFormat
 from ovhcloud_ai_endpoints._embeddings.request import (
     BATCH_SIZE,
     EmbeddingRequest,
@@ -115,6 +116,7 @@ class EmbeddingRun:
         concurrency: int = 1,
         instruction: str = "",
         dimensions: int | None = None,
+        encoding_format: EncodingFormat = "auto",
         extra_body: Mapping[str, Any] | None = None,
         truncate: bool = False,
         start: int | None = None,
@@ -145,6 +147,7 @@ class EmbeddingRun:
             base_url=base_url,
             instruction=instruction,
             dimensions=dimensions,
+            encoding_format=encoding_format,
             extra_body=extra_body,
         )
         self._model, self._dimensions = model, dimensions

@@ -33,7 +33,6 @@ from ovhcloud_ai_endpoints._options.pickling import SHARED, picklable, restored
 # Values that describe what we do anyway, so that these arguments need no warning in spite of having no meaning.
 AS_IT_IS: Mapping[str, Any] = {
     "check_embedding_ctx_length": False,
-    "encoding_format": "float",
     "is_chat_model": True,
     "n": 1,
     "reuse_client": True,

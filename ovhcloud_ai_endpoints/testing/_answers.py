@@ -15,7 +15,7 @@ from typing import Any
 from ovhcloud_ai_endpoints._catalogue import bundled_models, model
 from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
 from ovhcloud_ai_endpoints.testing._script import Said
-from ovhcloud_ai_endpoints.testing._vectors import vector
+from ovhcloud_ai_endpoints.testing._vectors import as_base64, vector
 
 
 def completion(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:
@@ -76,8 +76,10 @@ def embeddings(asked: Mapping[str, Any]) -> dict[str, Any]:
     facts = model(asked["model"])
     texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
     width = asked.get("dimensions") or facts.dimensions or 1
+    encoded = as_base64 if asked.get("encoding_format") == "base64" else list
     data = [
-        {"object": "embedding", "index": index, "embedding": vector(text, width)} for index, text in enumerate(texts)
+        {"object": "embedding", "index": index, "embedding": encoded(vector(text, width))}
+        for index, text in enumerate(texts)
     ]
     count = sum(tokens(text) for text in texts)
     usage = {"prompt_tokens": count, "total_tokens": count}

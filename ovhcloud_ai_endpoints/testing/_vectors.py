@@ -1,6 +1,8 @@
 """Embeddings of the local AI Endpoints: letters hashed into vectors, so that similar texts are near."""
 
+import base64
 import math
+import struct
 import zlib
 
 GRAM = 4
@@ -14,3 +16,8 @@ def vector(text: str, width: int) -> list[float]:
         numbers[zlib.crc32(padded[start : start + GRAM].encode("utf-8", "replace")) % width] += 1.0
     length = math.sqrt(sum(number * number for number in numbers))
     return [round(number / length, 6) for number in numbers]
+
+
+def as_base64(numbers: list[float]) -> str:
+    """The numbers as little-endian 32-bit floats."""
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()

@@ -103,7 +103,7 @@ class TestAnswers:
         metadata = message.response_metadata
         assert metadata["model_provider"] == "ovhcloud"
         assert metadata["model_name"] == "gpt-oss-120b"
-        assert metadata["finish_reason"] == "stop"
+        assert metadata["finish_reason"] == metadata["normalized_finish_reason"] == "stop"
         assert metadata["request_id"] == "r-1"
         assert metadata["attempts"] == 1
         assert metadata["time_to_first_event"] > 0

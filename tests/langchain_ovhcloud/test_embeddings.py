@@ -35,7 +35,9 @@ def test_two_texts_are_one_request_and_two_vectors(server: LocalEndpoints, embed
 
     assert [len(vector) for vector in found] == [1024, 1024]
     assert all(isinstance(number, float) for number in found[0])
-    assert [request.json for request in server.requests] == [{"model": "bge-m3", "input": ["one", "two"]}]
+    assert [request.json for request in server.requests] == [
+        {"model": "bge-m3", "input": ["one", "two"], "encoding_format": "base64"}
+    ]
 
 
 def test_many_texts_are_batches_in_order(server: LocalEndpoints, embed_documents: Any) -> None:

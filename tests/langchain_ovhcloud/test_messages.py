@@ -86,6 +86,12 @@ def test_image_in_every_form_counts_as_few_tokens(block: dict[str, Any]) -> None
     assert ChatOVHCloud(model="Qwen3.6-27B").get_num_tokens_from_messages([HumanMessage(["look", block])]) < 100
 
 
+def test_marks_of_notifications_stay_here() -> None:
+    message = HumanMessage("done", additional_kwargs={"lc_source": "async_subagent", "lc_data": {"id": 1}})
+
+    assert wire_messages([message]) == [{"role": "user", "content": "done"}]
+
+
 def test_detail_of_an_image_is_kept() -> None:
     block = {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}
 

@@ -239,9 +239,16 @@ def test_body_holds_what_was_set_and_nothing_else() -> None:
     assert embedding_request(["a", ""], model="BAAI/bge-m3", base_url=base_url).body == {
         "model": "bge-m3",
         "input": ["a", " "],
+        "encoding_format": "base64",
     }
     assert embedding_request(
-        ["a", ""], model="m", base_url=base_url, instruction="q: ", dimensions=0, extra_body={"user": "u"}
+        ["a", ""],
+        model="m",
+        base_url=base_url,
+        instruction="q: ",
+        dimensions=0,
+        encoding_format="float",
+        extra_body={"user": "u"},
     ).body == {"model": "m", "input": ["q: a", "q: "], "dimensions": 0, "user": "u"}
 
 
@@ -250,7 +257,7 @@ def test_run_sends_what_was_set() -> None:
     first = embedding.next_batch()
 
     assert first is not None
-    assert first[1].body == {"model": "m", "input": ["q: text 0"], "user": "u"}
+    assert first[1].body == {"model": "m", "input": ["q: text 0"], "encoding_format": "base64", "user": "u"}
     assert (embedding.concurrency, embedding.workers) == (1, 1)
 
 
@@ -261,7 +268,12 @@ def test_run_sends_what_was_set() -> None:
         (body(item("x"), item(1)), "The answer does not hold a vector for each of 2 texts"),
         (body(item(1), item(2), item(3)), "The answer holds 3 vectors for 2 texts"),
         (body(item(), item()), "The vectors of the answer are empty or of different widths"),
-        (body(item(1), item(float("nan"))), "A vector of the answer holds a number that is not finite"),
+        (body(item(1), item(float("nan"))), "A vector of the answer can't be read: a number is not finite"),
+        (
+            body({"embedding": "AAA="}, item(1)),
+            "A vector of the answer can't be read: bytes length not a multiple of item size",
+        ),
+        (body({"embedding": "?"}, item(1)), "A vector of the answer can't be read: Only base64 data is allowed"),
     ],
 )
 def test_error_says_what_is_wrong_with_the_vectors(answer: dict[str, Any], problem: str) -> None:
