@@ -20,7 +20,7 @@ demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 
 test: .venv/installed  ## every test that needs no network
 	$(BIN)/python -m pytest --numprocesses auto
 
-golden: .venv/installed  ## rewrites tests/golden/, whose differences are to be read
+golden: .venv/installed  ## rewrite tests/golden/; then read the difference
 	GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_architecture.py
 
 matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks; the newest langchain

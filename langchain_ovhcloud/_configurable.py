@@ -5,7 +5,8 @@ config says. Here both wait until the config is known, as they do in langchain's
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from operator import methodcaller
+from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableSerializable
@@ -16,32 +17,37 @@ from langchain_core.runnables.configurable import (
     RunnableConfigurableFields,
 )
 from langchain_core.runnables.utils import AnyConfigurableField, ConfigurableField
+from pydantic import BaseModel
 
-Queued = tuple[str, tuple[Any, ...], dict[str, Any]]
+from langchain_ovhcloud._structured import wire_tools
 
 
-# The bases have no parameters, because pydantic would then copy the model, and not keep it.
-class _Queues(DynamicRunnable):  # type: ignore[type-arg]
+# Unparametrized: pydantic copies the model into a parametrized base.
+class _Deferred(DynamicRunnable):  # type: ignore[type-arg]
     """Keeps what is to be called on the model that a config chooses."""
 
-    queued: tuple[Queued, ...] = ()
+    deferred: tuple[Callable[[Any], Any], ...] = ()
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
         return False  # it would be read back as a class of core's that does not exist
 
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Self:
-        """The same as the model's, applied to the model that the config chooses."""
-        return self._queue("bind_tools", tools, **kwargs)
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
+        """The same with a config, which is added to the one that it has."""
+        return super().with_config(merge_configs(self.config, config), **kwargs)
 
-    def with_structured_output(self, schema: Any, **kwargs: Any) -> Self:
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:
         """The same as the model's, applied to the model that the config chooses."""
-        return self._queue("with_structured_output", schema, **kwargs)
+        return self._defer("bind_tools", wire_tools(tools, strict=kwargs.get("strict")), **kwargs)
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
+        """The same as the model's, applied to the model that the config chooses."""
+        return self._defer("with_structured_output", schema, **kwargs)
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
         """The same with more fields that a config may choose."""
         found = super().configurable_fields(**kwargs)
-        return found.__class__(**{**found.__dict__, "config": self.config, "queued": self.queued})
+        return found.__class__(**{**found.__dict__, "config": self.config, "deferred": self.deferred})
 
     def configurable_alternatives(
         self,
@@ -56,26 +62,36 @@ class _Queues(DynamicRunnable):  # type: ignore[type-arg]
             which=which, default=self, alternatives=kwargs, default_key=default_key, prefix_keys=prefix_keys
         )
 
-    def _queue(self, name: str, *args: Any, **kwargs: Any) -> Self:
-        getattr(self._applied(self.default), name)(*args, **kwargs)  # so that a mistake is an error here
-        return self.__class__(**{**self.__dict__, "queued": (*self.queued, (name, args, kwargs))})
+    def _defer(self, name: str, *args: Any, **kwargs: Any) -> Runnable[Any, Any]:
+        call = methodcaller(name, *args, **kwargs)
+        call(self._applied(self.default))  # so that a mistake is an error here
+        return self.__class__(**{**self.__dict__, "deferred": (*self.deferred, call)})
 
     def _applied(self, model: Runnable[Any, Any]) -> Runnable[Any, Any]:
-        for name, args, kwargs in self.queued:
-            model = getattr(model, name)(*args, **kwargs)
+        for call in self.deferred:
+            model = call(model)
         return model
 
     def _prepare(self, config: RunnableConfig | None = None) -> tuple[Runnable[Any, Any], RunnableConfig]:
         model, config = super()._prepare(config)  # type: ignore[safe-super]  # that of the other base
-        if self.queued:
+        if self.deferred:
             while isinstance(model, DynamicRunnable):
                 model, config = model._prepare(merge_configs(model.config, config))  # noqa: SLF001 - as core's `prepare`
         return self._applied(model), config
 
 
-class ConfigurableFields(_Queues, RunnableConfigurableFields):  # type: ignore[type-arg]
+class _Fields(RunnableConfigurableFields):  # type: ignore[type-arg]
+    def _prepare(self, config: RunnableConfig | None = None) -> tuple[Runnable[Any, Any], RunnableConfig]:
+        model, config = super()._prepare(config)
+        if model != self.default and isinstance(model, BaseModel):
+            # Core passes all fields on, so that all would count as set; `streaming=False` then rules out streams.
+            model.__pydantic_fields_set__ &= {*self.default.model_fields_set, *self.fields}
+        return model, config
+
+
+class ConfigurableFields(_Deferred, _Fields):
     """A model of which a config chooses fields."""
 
 
-class ConfigurableAlternatives(_Queues, RunnableConfigurableAlternatives):  # type: ignore[type-arg]
+class ConfigurableAlternatives(_Deferred, RunnableConfigurableAlternatives):  # type: ignore[type-arg]
     """A model, or another one that a config chooses."""

@@ -4,7 +4,6 @@ Pure. Core knows the kinds of block: its `content_blocks` turns its own, v0's, O
 standard form, and only that is matched here.
 """
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
+    FunctionMessage,
     HumanMessage,
     SystemMessage,
     ToolMessage,
@@ -24,6 +24,7 @@ from ovhcloud_ai_endpoints._chat import (
     content_of,
     data_url,
     decoded,
+    from_base64,
     image_part,
     is_text,
     note_on,
@@ -93,11 +94,11 @@ def wire_messages(messages: Sequence[BaseMessage]) -> list[WireMessage]:
     Raises:
         ValueError: the service does not accept a message or block; the error names it, and says what to do.
     """
-    return [_wire_message(message, at) for at, message in enumerate(messages)]
+    return [_wire_message(in_core_form(message), at) for at, message in enumerate(messages)]
 
 
-def with_images(message: BaseMessage) -> BaseMessage:
-    """The message with all images in a form that core's count of tokens knows; it takes others for long texts."""
+def with_countable_images(message: BaseMessage) -> BaseMessage:
+    """The message with every image in the form that core's token count knows; it counts other forms as text."""
     if isinstance(message.content, str):
         return message
     content = [{"type": "image_url"} if _is_foreign_image(block) else block for block in message.content]
@@ -134,6 +135,8 @@ def _wire_message(message: BaseMessage, at: int) -> WireMessage:
         case ToolMessage():
             wire = _of_role("tool", message, at)
             wire["tool_call_id"] = message.tool_call_id
+        case FunctionMessage() | ChatMessage(role="tool" | "function"):  # of old checkpoints, which name no call
+            wire = {**_of_role("tool", message, at), "tool_call_id": ""}
         case ChatMessage(role=role) if role in ROLES:
             wire = _of_role(ROLES[role], message, at)
         case _:
@@ -162,9 +165,9 @@ def _blocks(message: BaseMessage, role: Role, at: int) -> list[dict[str, Any]]:
     Raises:
         ValueError: core can't read one of them; in a tool's result it stays as it is.
     """
-    content = [_with_its_file(block) for block in message.content]
+    content = message.content
     try:
-        return [dict(block) for block in message.model_copy(update={"content": content}).content_blocks]
+        return [dict(block) for block in message.content_blocks]
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # of core, whose translators trust the blocks
         if role != "tool":
             raise ValueError(f"A block of message {at} can't be read by langchain-core: {error!r}") from error
@@ -174,10 +177,18 @@ def _blocks(message: BaseMessage, role: Role, at: int) -> list[dict[str, Any]]:
         return [block for one in alone for block in _blocks(one, role, at)]
 
 
-def _with_its_file(block: Any) -> Any:
+def in_core_form(message: BaseMessage) -> BaseMessage:
+    """The message with blocks in core's own form that core would misread in another."""
+    if isinstance(message.content, str):
+        return message
+    content = [_in_core_form(block) for block in message.content]
+    return message if content == message.content else message.model_copy(update={"content": content})
+
+
+def _in_core_form(block: Any) -> Any:
     """A block in core's own form, if core would misread it: it takes any file of OpenAI's form for a PDF."""
     match block:
-        case {"type": "file", "source_type": "text", "text": str(text)}:
+        case {"type": "text-plain" | "file", "source_type": "text", "text": str(text)}:
             return {"type": "text", "text": text}
         case {"type": "file", "file": {"file_data": str(url)}} | {"type": "input_file", "file_data": str(url)} if (
             url.startswith("data:") and ";base64," in url
@@ -191,7 +202,7 @@ def _parts_or_note(block: dict[str, Any], role: Role, at: int, place: int) -> li
     """The parts of a block, or an error that names it; a note in a tool's result, whose author is not the user."""
     try:
         return _parts(block, role)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if role == "tool":
             return [text_part(note_on(block["value"] if block["type"] == "non_standard" else block))]
         raise ValueError(f"Block {place} of message {at} {error}") from error
@@ -204,7 +215,9 @@ def _parts(block: dict[str, Any], role: Role) -> list[Part]:
         ValueError: it can't be sent; the text goes on after the block's name.
     """
     match block:
-        case {"type": "text" | "text-plain", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
+        case {"type": "text-plain", "text": str(text)}:
+            return [text_part(_titled(text, block))]
+        case {"type": "text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
             return [text_part(text)] if text else []
         case {"type": "image", "base64": str(data), "mime_type": str(mime_type)}:
             return [image_part(url=data_url(data, mime_type), detail=_detail(block))]
@@ -217,7 +230,9 @@ def _parts(block: dict[str, Any], role: Role) -> list[Part]:
         case {"type": "audio", "base64": str(data), "mime_type": str(mime_type)}:
             return [audio_part(data=data, mime_type=mime_type)]
         case {"type": "text-plain" | "file", "base64": str(data), "mime_type": str(mime_type)} if is_text(mime_type):
-            return [text_part(decoded(base64.b64decode(data)))]
+            return [text_part(_titled(decoded(from_base64(data)), block))]
+        case {"type": "file", "base64": str(data), "mime_type": str(mime_type)} if mime_type.startswith("image/"):
+            return [image_part(url=data_url(data, mime_type))]
         case {"type": "file" | "video" | "audio" as kind}:
             raise ValueError(
                 f"is of type {kind!r} ({block.get('mime_type', 'unknown')}), which no model here reads. "
@@ -230,10 +245,21 @@ def _parts(block: dict[str, Any], role: Role) -> list[Part]:
     raise ValueError(_unknown(block.get("type")))
 
 
-def _foreign_parts(value: dict[str, Any], role: Role) -> list[Part]:
+def _titled(text: str, block: Mapping[str, Any]) -> str:
+    """A text under its title, source and context, if it has them."""
+    facts = {**(block.get("extras") or {}), **block}
+    title, source, context = (
+        value if isinstance(value := facts.get(name), str) else "" for name in ("title", "source", "context")
+    )
+    head = f"{title} ({source})" if title and source else title or source
+    return "\n".join(filter(None, (head, context, text)))
+
+
+def _foreign_parts(value: Any, role: Role) -> list[Part]:
     """The parts of a block that core leaves in its provider's form."""
-    kind = value.get("type") or next(iter(value), "empty")
     match value:
+        case str():
+            return [text_part(value)]
         case {"type": "input_text" | "output_text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
             return [text_part(text)]
         case {"type": "image_url" | "input_image", "image_url": str(url)}:
@@ -242,23 +268,34 @@ def _foreign_parts(value: dict[str, Any], role: Role) -> list[Part]:
             return [text_part(text)]
         case {"guardContent": {"text": {"text": str(text)}}} | {"guard_content": {"text": {"text": str(text)}}}:
             return [text_part(text)]
-        case {"type": "search_result", "content": list(content)}:
-            return [part for inner in content for part in _foreign_parts(inner, role)]
-        case {"type": "document", "source": {"type": "content", "content": list(content)}}:
-            return [part for inner in content for part in _foreign_parts(inner, role)]
+        case {"type": "search_result", "content": list(content)} | {
+            "type": "document",
+            "source": {"type": "content", "content": list(content)},
+        }:
+            parts = [part for inner in content for part in _foreign_parts(inner, role)]
+            return [text_part(head), *parts] if (head := _titled("", value)) else parts
         case {"type": "text", "text": str(text)} | {"type": "resource", "resource": {"text": str(text)}}:
             return [text_part(text)]
+        case {"type": "resource", "resource": {"blob": str(data), "mimeType": str(mime_type)}}:
+            return _parts({"type": "file", "base64": data, "mime_type": mime_type}, role)
         case {"type": "media", "mime_type": str(mime_type), "data": str(data)} if mime_type.startswith("image/"):
             return [image_part(url=data_url(data, mime_type))]
         case {"type": "media", "mime_type": str(mime_type), "data": str(data)} if is_text(mime_type):
-            return [text_part(decoded(base64.b64decode(data)))]
+            return [text_part(decoded(from_base64(data)))]
         case {"document": {"format": str(ending), "source": {"bytes": bytes(raw)}}} if ending in TEXT_FORMATS:
             return [text_part(decoded(raw))]
         case {"json": content}:
-            return [text_part(json.dumps(content, ensure_ascii=False))]
-    if kind == "cachePoint" or (role == "assistant" and kind in RECORDS):
-        return []
-    raise ValueError(_unknown(kind))
+            return [text_part(json.dumps(content, ensure_ascii=False, default=str))]
+        case {"cachePoint": _} | {"type": "cachePoint"}:
+            return []
+        case {"type": str(kind)} if role == "assistant" and kind in RECORDS:
+            return []
+        case {}:
+            kind = next(iter(value), "empty")
+            if role == "assistant" and kind in RECORDS:
+                return []
+            raise ValueError(_unknown(value.get("type", kind)))
+    raise ValueError(_unknown(type(value).__name__))
 
 
 def _detail(block: Mapping[str, Any]) -> str | None:

@@ -18,7 +18,7 @@ def register() -> None:
         init_chat_model("ovhcloud:gpt-oss-120b")
 
     The same name works in `create_agent`, in `init_embeddings("ovhcloud:bge-m3")`, and in `init_chat_model` of
-    `langchain_classic` where that is imported. Calling it again changes nothing.
+    `langchain_classic` if that is installed. Calling it again changes nothing.
 
     Raises:
         ImportError: `langchain` is not installed.

@@ -1,12 +1,13 @@
 """Schemas to ask for an object, and parsers that return it whole or raise: never None, never half of one."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import reduce
 from operator import add
 from typing import Any
 
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import (
@@ -18,10 +19,11 @@ from langchain_core.output_parsers import (
     PydanticToolsParser,
 )
 from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel
 
-from ovhcloud_ai_endpoints._chat import read_json, texts_with_object
+from ovhcloud_ai_endpoints._chat import read_json, readable, texts_with_object
 from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
 
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
@@ -49,6 +51,23 @@ def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
         parameters = {name: value for name, value in schema.model_json_schema().items() if name not in BESIDE_ARGUMENTS}
         tool = {**tool, "function": {**tool["function"], "parameters": parameters}}
     return tool
+
+
+def wire_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
+    """The tools in the wire's form; core's conversion would cut arguments of classes that refer to themselves."""
+    return [_wire_tool(tool, strict=strict) for tool in tools]
+
+
+def _wire_tool(tool: Any, *, strict: bool | None) -> dict[str, Any]:
+    wire = convert_to_openai_tool(tool, strict=strict)
+    arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
+    if strict or not (isinstance(arguments, type) and issubclass(arguments, BaseModel)):
+        return wire
+    schema = arguments.model_json_schema()
+    if "$defs" not in readable(schema):
+        return wire
+    parameters = {name: value for name, value in schema.items() if name not in BESIDE_ARGUMENTS}
+    return {**wire, "function": {**wire["function"], "parameters": parameters}}
 
 
 def pydantic_parser(schema: Any) -> BaseOutputParser[Any]:
@@ -110,6 +129,8 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
                 return self._object(text)
             except ValueError as error:  # from pydantic, either version, or from core
                 problem = problem or error
+        if refusal := _refusal(result):
+            raise refusal
         called = self.is_of_tool and not arguments
         why = "The model called no tool" if called else str(problem or "The answer is empty")
         raise _failure(result, why) from problem
@@ -123,7 +144,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
         if self.text is None and not isinstance(found, dict):
             raise ValueError("The answer is not a JSON object")
         if missing := [name for name in self.required if name not in found]:
-            raise ValueError(f"The answer lacks {', '.join(missing)}")
+            raise ValueError(f"The answer lacks {', '.join(map(repr, missing))}")
         return found if self.text is None else self.text.parse_result([Generation(text=json.dumps(found))])
 
     def parse(self, text: str) -> Any:
@@ -175,6 +196,19 @@ def _finish_reason(result: list[Generation]) -> str | None:
     message = result[0].message if isinstance(result[0], ChatGeneration) else None
     reason: str | None = None if message is None else message.response_metadata.get("finish_reason")
     return reason
+
+
+def _refusal(result: list[Generation]) -> Exception | None:
+    """The error for an answer in which the model refuses; None if it does not."""
+    message = result[0].message if isinstance(result[0], ChatGeneration) else None
+    said = message.additional_kwargs.get("refusal") if isinstance(message, AIMessage) else None
+    if not said:
+        return None
+    kind = getattr(exceptions, "ModelRefusalError", None)  # from langchain-core 1.7.5 on
+    if kind is None:
+        return OutputParserException(f"The model refused: {said}", llm_output=str(said))
+    error: Exception = kind(f"The model refused: {said}", raw_message=message)
+    return error
 
 
 def _failure(result: list[Generation], problem: str) -> OutputParserException:

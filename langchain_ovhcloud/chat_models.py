@@ -1,5 +1,6 @@
 """`ChatOVHCloud`: chat models of OVHcloud AI Endpoints for LangChain."""
 
+import operator
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from operator import itemgetter
@@ -13,6 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import (
     ConfigurableField,
     Runnable,
@@ -28,7 +30,7 @@ from pydantic import Field, model_validator
 
 from langchain_ovhcloud._configurable import ConfigurableAlternatives, ConfigurableFields
 from langchain_ovhcloud._errors import langchain_errors
-from langchain_ovhcloud._messages import PROVIDER, wire_messages, with_images
+from langchain_ovhcloud._messages import PROVIDER, in_core_form, wire_messages, with_countable_images
 from langchain_ovhcloud._results import chat_result, chunk, last_chunks
 from langchain_ovhcloud._structured import (
     json_parser,
@@ -37,9 +39,11 @@ from langchain_ovhcloud._structured import (
     pydantic_tool_parser,
     tool_of,
     tool_parser,
+    wire_tools,
 )
 from ovhcloud_ai_endpoints import Model, Timeouts, __version__
 from ovhcloud_ai_endpoints import model as model_facts
+from ovhcloud_ai_endpoints._catalogue import names_to_send
 from ovhcloud_ai_endpoints._chat import (
     ChatOptions,
     ChatRequest,
@@ -132,7 +136,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = PROVIDER
-        params["ls_model_name"] = kwargs.get("model", self.model)
+        params["ls_model_name"], _ = names_to_send(kwargs.get("model", self.model), self.base_url)
         if stop := stop or ([self.stop] if isinstance(self.stop, str) else self.stop):
             params["ls_stop"] = stop
         return params
@@ -148,8 +152,15 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> int:
         """Estimates the tokens of messages, with core's method that needs no tokenizer."""
         return count_tokens_approximately(
-            map(with_images, messages), tools=[convert_to_openai_tool(tool) for tool in tools or []]
+            map(with_countable_images, messages), tools=[convert_to_openai_tool(tool) for tool in tools or []]
         )
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        """The messages of an input; blocks that core would misread are put into its own form first."""
+        value = super()._convert_input(model_input)
+        messages = value.to_messages()
+        plain = [in_core_form(message) for message in messages]
+        return value if all(map(operator.is_, plain, messages)) else ChatPromptValue(messages=plain)
 
     def _generate(
         self,
@@ -243,7 +254,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         Raises:
             ValueError: `tool_choice` names none of the tools.
         """
-        wire = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        wire = wire_tools(tools, strict=strict)
         choice = tool_choice_for(tool_choice, tool_names(wire))
         options = {"tools": wire or None, "tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(**{name: value for name, value in options.items() if value is not None}, **kwargs)

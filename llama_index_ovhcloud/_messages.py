@@ -71,7 +71,7 @@ def wire_tool(metadata: ToolMetadata) -> dict[str, Any]:
 
 def _wire_message(message: ChatMessage, at: int) -> WireMessage:
     role = ROLES[message.role]
-    parts = [part for place, block in enumerate(message.blocks) for part in _parts_or_note(block, role, at, place)]
+    parts = [part for place, block in enumerate(message.blocks) for part in _named_parts(block, role, at, place)]
     wire: WireMessage = {"role": role, "content": content_of(parts, role)}
     match role:
         case "tool":
@@ -87,16 +87,27 @@ def _wire_message(message: ChatMessage, at: int) -> WireMessage:
     return wire
 
 
-def _parts_or_note(block: Any, role: Role, at: int, place: int) -> list[Part]:
-    """The parts of a block, or an error that names it; a note in a tool's result, whose author is not the user."""
+def _named_parts(block: Any, role: Role, at: int, place: int) -> list[Part]:
+    """The parts of a block, or an error that names it."""
     try:
-        return _parts(block)
-    except (ValueError, OSError) as error:
-        if role == "tool":
-            return [text_part(_note_on(block))]
-        if isinstance(error, OSError):
-            raise
+        return _parts(block, role)
+    except ValueError as error:
         raise ValueError(f"Block {place} of message {at}{error}") from error
+
+
+def _parts(block: Any, role: Role) -> list[Part]:
+    """The parts of a block, or a note on it in a tool's result, whose author is not the user.
+
+    Raises:
+        ValueError: it can't be sent; the text goes on after the block's name.
+        OSError: the file that it names can't be read.
+    """
+    try:
+        return _readable_parts(block, role)
+    except (ValueError, OSError):
+        if role != "tool":
+            raise
+        return [text_part(_note_on(block))]
 
 
 def _note_on(block: Any) -> str:
@@ -106,15 +117,12 @@ def _note_on(block: Any) -> str:
     content = next((data for name in ("data", "image", "audio", "video") if (data := getattr(block, name, None))), None)
     size = size_of(content.decode("latin-1")) if isinstance(content, bytes) else 0  # which LlamaIndex keeps as base64
     place = "" if place.startswith("data:") else place
-    return note(str(getattr(block, "block_type", type(block).__name__)), kind, place, size=size)
+    title = getattr(block, "title", None)
+    name = str(getattr(block, "block_type", type(block).__name__))
+    return note(name, kind, place, "" if title in {None, UNTITLED} else str(title), size=size)
 
 
-def _parts(block: Any) -> list[Part]:
-    """The parts of a block.
-
-    Raises:
-        ValueError: it can't be sent; the text goes on after the block's name.
-    """
+def _readable_parts(block: Any, role: Role) -> list[Part]:
     match block:
         case TextBlock():
             return [text_part(block.text)] if block.text else []
@@ -133,11 +141,11 @@ def _parts(block: Any) -> list[Part]:
             return [text_part(_document(block))]
         case CitableBlock():
             header = text_part(f"{block.title} ({block.source})")
-            return [header, *(part for inner in block.content for part in _parts(inner))]
+            return [header, *(part for inner in block.content for part in _parts(inner, role))]
         case CitationBlock(cited_content=TextBlock(text=cited)):
             return [text_part(f'\n["{cited}", {block.title}, {block.source}]')]
         case CitationBlock():
-            return [text_part(f"\n[{block.title}, {block.source}]"), *_parts(block.cited_content)]
+            return [text_part(f"\n[{block.title}, {block.source}]"), *_parts(block.cited_content, role)]
         case ThinkingBlock() | ToolCallBlock():
             return []  # sent in fields of the message, not in its content
         case CachePoint():
@@ -149,18 +157,15 @@ def _document(block: DocumentBlock) -> str:
     """The text of a document, under its title if it has one."""
     raw = _raw(block.data, block.path, block.url, ", a document,")
     kind = block.document_mimetype or mimetypes.guess_type(str(block.path or block.url or ""))[0]
-    try:
-        text = decoded(raw, is_known_text=kind is not None) if kind is None or is_text(kind) else None
-    except ValueError as error:
-        if kind is not None:
-            raise ValueError(f", a document, {error}") from error
-        text = None
-    if text is None:
-        raise ValueError(
-            f", a document, is of {kind or 'an unknown type'}, which no model here reads. "
-            "Extract its text, or give its pages as images."
-        )
-    return text if block.title in {None, UNTITLED} else f"{block.title}\n{text}"
+    problem = f"is of {kind or 'an unknown type'}, which no model here reads"
+    if kind is None or is_text(kind):
+        try:
+            text = decoded(raw, is_known_text=kind is not None)
+        except ValueError as error:
+            problem = str(error) if kind else problem
+        else:
+            return text if block.title in {None, UNTITLED} else f"{block.title}\n{text}"
+    raise ValueError(f", a document, {problem}. Extract its text, or give its pages as images.")
 
 
 def _raw(data: bytes | IOBase | None, path: Any, url: Any, what: str) -> bytes:

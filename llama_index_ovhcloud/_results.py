@@ -134,8 +134,10 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
             return {}
         return found if isinstance(found, dict) else {}
     parsed = ToolCall("", "", value).parsed()
-    # Two keys for invalid arguments: core would pass a single one to any tool with one parameter.
-    invalid = {"invalid_arguments": value, "problem": "They are not a JSON object; maybe they were cut at max_tokens."}
+    # No tool can be called with "self", not even one that takes any argument; with a second key core does not pass the
+    # single value to a tool with one parameter.
+    problem = "The arguments are not a JSON object; maybe they were cut at max_tokens."
+    invalid = {"self": problem, "invalid_arguments": value}
     return invalid if parsed is None else parsed
 
 

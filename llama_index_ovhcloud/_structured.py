@@ -4,16 +4,17 @@ The result is an object, or an error with the model's text; never None.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, get_args
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ThinkingBlock, ToolCallBlock
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
 from llama_index_ovhcloud._messages import wire_tool
@@ -115,17 +116,7 @@ class StructuredOutput(Generic[Model]):
         try:
             return self._output_cls.model_validate(partial)
         except Exception:  # noqa: BLE001 - a user's validator may raise anything on half a value
-            return self._flexible.model_validate(self._by_field(partial))
-
-    def _by_field(self, partial: dict[str, Any]) -> dict[str, Any]:
-        """The values by the names of the fields, since the class of partial objects has no aliases."""
-        names = {
-            alias: name
-            for name, field in self._output_cls.model_fields.items()
-            for alias in (field.alias, field.validation_alias)
-            if isinstance(alias, str)
-        }
-        return {names.get(key, key): value for key, value in partial.items()}
+            return self._flexible.model_validate(_by_field(partial, self._output_cls))
 
     def _said(self, response: ChatResponse) -> str:
         """The text that holds the object: the arguments of the tool, or else what the model says."""
@@ -134,6 +125,36 @@ class StructuredOutput(Generic[Model]):
                 if isinstance(block, ToolCallBlock):
                     return _text_of(block)
         return response.message.content or ""
+
+
+def _by_field(value: Any, kind: Any) -> Any:
+    """Values by the names of the fields of a class, at any depth, since the class of partial objects has no aliases."""
+    if isinstance(value, list):
+        return [_by_field(inner, kind) for inner in value]
+    model = next((one for one in _classes(kind) if issubclass(one, BaseModel)), None)
+    if not isinstance(value, dict) or model is None:
+        return value
+    fields = model.model_fields
+    names = {alias: name for name, field in fields.items() for alias in _aliases(field)}
+    named = {names.get(key, key): inner for key, inner in value.items()}
+    return {
+        name: _by_field(inner, fields[name].annotation) if name in fields else inner for name, inner in named.items()
+    }
+
+
+def _classes(kind: Any) -> Iterator[type]:
+    """A class, or the classes in an annotation such as a list of it, or it or None."""
+    if isinstance(kind, type) and not get_args(kind):
+        yield kind
+    for inner in get_args(kind):
+        yield from _classes(inner)
+
+
+def _aliases(field: FieldInfo) -> Iterator[str]:
+    alias = field.validation_alias
+    for one in (field.alias, *(alias.choices if isinstance(alias, AliasChoices) else (alias,))):
+        if isinstance(one, str):
+            yield one
 
 
 def _from_its_beginning(text: str) -> str:

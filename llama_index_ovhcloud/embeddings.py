@@ -189,5 +189,5 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
 
 
 def _listed(texts: Any) -> Any:
-    """A list of the texts of an array or a column of a table; what has no length is left for the error about it."""
+    """A list of the texts, from any sized collection such as an array; anything else unchanged."""
     return list(texts) if hasattr(texts, "__len__") and not isinstance(texts, str | list) else texts

@@ -41,7 +41,7 @@ from ovhcloud_ai_endpoints._http import AsyncClient, Client
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
-SHARE_OF_PROMPT = 8  # at least an eighth of the window is for the prompt
+PROMPT_SHARE = 1 / 8  # of the window, at least
 
 dispatcher = get_dispatcher(__name__)
 
@@ -88,7 +88,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         """The tokens that core keeps free for the answer; some of the window is left for the prompt."""
         if self.max_tokens is None or window is None:
             return self.max_tokens or -1
-        return min(self.max_tokens, window - window // SHARE_OF_PROMPT)
+        return min(self.max_tokens, window - int(window * PROMPT_SHARE))
 
     def to_payload(self) -> dict[str, Any]:
         """What instrumentation sees of this object; never a secret."""

@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from ovhcloud_ai_endpoints._catalogue import Model, alternatives, catalogue_date, retirement
+from ovhcloud_ai_endpoints._catalogue import Model, alternatives, catalogue_date, is_ovhcloud, retirement, use_instead
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._errors import printable
 from ovhcloud_ai_endpoints._process import Table
@@ -45,14 +45,19 @@ class EmptyAnswerWarning(UserWarning):
     """An answer holds only reasoning, which used up `max_tokens`."""
 
 
-def warn_of_model(model: str | None) -> None:
-    """Warns once of a model that was or will be retired: before its request, so that what is raised loses no answer."""
+def warn_of_model(model: str | None, base_url: str) -> None:
+    """Warns once that OVHcloud has retired or will retire a model.
+
+    It warns before the request, so that a warning turned into an error loses no answer.
+    """
+    if not is_ovhcloud(base_url):
+        return
     facts = model_facts(model or "")
     if gone := retirement(model or ""):
         _tell(ModelDeprecationWarning, str(model), gone)
     elif facts.status == "grace":
         when = f"is to be retired on {facts.retires_on}" if facts.retires_on else "is about to be retired"
-        text = f"{model} {when} and then answers with status 404{_instead(facts)}"
+        text = f"{model} {when} and then answers with status 404{use_instead(facts.replaced_by)}"
         _tell(ModelDeprecationWarning, facts.id, text)
 
 
@@ -61,7 +66,11 @@ def warn_of_header(model: str | None, warning: str | None) -> None:
     name = str(model)
     if warning and _is_new("x-warning", name):
         said = printable(f"{warning:.500}")
-        _tell(ModelDeprecationWarning, name, f"{name}: the service says: {said}{_instead(model_facts(name))}")
+        _tell(
+            ModelDeprecationWarning,
+            name,
+            f"{name}: the service says: {said}{use_instead(model_facts(name).replaced_by)}",
+        )
 
 
 def warn_of_empty_answer(model: str | None, answer: Answer) -> None:
@@ -101,15 +110,11 @@ def say_unknown(facts: Model) -> None:
         )
 
 
-def warn_of_halves(what: str, places: Sequence[int]) -> None:
-    """Logs that texts with halves of surrogate pairs, as readers of PDFs make them, are sent with U+FFFD instead."""
-    if places:
-        shown = ", ".join(map(str, places[:MOST_PLACES])) + (", …" if len(places) > MOST_PLACES else "")
-        log.warning("Halves of surrogate pairs are sent as U+FFFD: %s %s", what, shown)
-
-
-def _instead(facts: Model) -> str:
-    return f"; use {facts.replaced_by}, for example" if facts.replaced_by else ""
+def say_replaced(what: str, places: Sequence[int]) -> None:
+    """Logs once for the same places that lone surrogates, as readers of PDFs make them, are sent as U+FFFD."""
+    shown = ", ".join(map(str, places[:MOST_PLACES])) + (", …" if len(places) > MOST_PLACES else "")
+    if places and _is_new("surrogates", f"{what} {shown}"):
+        log.warning("Lone surrogates are sent as U+FFFD, in %s %s", what, shown)
 
 
 def _efforts(facts: Model) -> str:

@@ -78,6 +78,18 @@ WORDINGS = (
         "The decoder prompt (length 40000) is longer than the maximum model length of 32768",
     ),
     Wording(
+        "context overflow",
+        r"ContextWindowExceeded|exceed the configured limit of \d+ tokens",
+        "LiteLLM's proxy (langchain issue 39300)",
+        "litellm.ContextWindowExceededError: Input tokens exceed the configured limit of 272000 tokens.",
+    ),
+    Wording(
+        "context overflow",
+        r"too long to fit into the model",
+        f"{VLLM} issue 12165",
+        "The prompt (total length 25938) is too long to fit into the model (context length 4096)",
+    ),
+    Wording(
         "unknown field",
         r"extra arguments",
         LIVE_2026_09,

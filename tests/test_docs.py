@@ -28,6 +28,7 @@ def test_example_runs_and_prints_what_it_says(example: CodeExample, eval_example
         eval_example.run(example)
 
 
+@pytest.mark.timeout(60)  # it imports all of a framework
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
 def test_quickstart_answers_with_sources(environ: LocalEndpoints, framework: str) -> None:
     done = subprocess.run(

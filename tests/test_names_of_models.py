@@ -91,6 +91,16 @@ class TestChats:
             call(model=NAME, base_url=proxy.url, api_key="")
         assert proxy.asked == [BARE, NAME]
 
+    def test_go_on_after_a_server_knew_none(self, proxy: Any, call: Any) -> None:
+        names, proxy.names = {BARE}, set()
+        with pytest.raises((BadRequestError, NotFoundError)):
+            call(model=NAME, base_url=proxy.url, api_key="")
+        proxy.names = names
+
+        assert call(model=NAME, base_url=proxy.url, api_key="") == "Hi"
+        assert call(model=NAME, base_url=proxy.url, api_key="") == "Hi"
+        assert proxy.asked == [BARE, NAME, NAME, BARE, BARE]
+
     def test_fail_at_once_without_a_prefix(self, proxy: Any, call: Any) -> None:
         with pytest.raises(BadRequestError):
             call(model=BARE, base_url=proxy.url, api_key="")

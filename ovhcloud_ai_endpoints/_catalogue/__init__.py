@@ -13,23 +13,24 @@ from ovhcloud_ai_endpoints._catalogue.models import (
     names_of,
     retired_models,
     retirement,
+    use_instead,
 )
-from ovhcloud_ai_endpoints._catalogue.names import ListedName, listed_name, name_to_send
+from ovhcloud_ai_endpoints._catalogue.names import OtherName, names_to_send
 
 __all__ = [
     "Kind",
-    "ListedName",
     "Model",
+    "OtherName",
     "advice",
     "alternatives",
     "bundled_models",
     "catalogue_date",
     "ids_of",
     "is_ovhcloud",
-    "listed_name",
     "model",
-    "name_to_send",
     "names_of",
+    "names_to_send",
     "retired_models",
     "retirement",
+    "use_instead",
 ]

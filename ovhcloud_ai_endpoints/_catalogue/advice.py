@@ -10,8 +10,10 @@ from ovhcloud_ai_endpoints._catalogue.models import (
     alternatives,
     catalogue_date,
     ids_of,
+    is_ovhcloud,
     names_of,
     retirement,
+    use_instead,
 )
 from ovhcloud_ai_endpoints._catalogue.models import model as model_facts
 from ovhcloud_ai_endpoints._errors import (
@@ -47,7 +49,7 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
     if kind is NotFoundError:
         return _against_not_found(model, url)
     if kind is PayloadTooLargeError:
-        size = f" {sent / 1e6:.2f} MB were sent." if sent else ""
+        size = f" {sent / 2**20:.2f} MB were sent." if sent else ""
         most = model_facts(model or "").largest_request or LARGEST_REQUEST
         return (
             f"One request takes {most / 2**20:.0f} MB at most.{size} Send smaller or fewer images, texts or messages."
@@ -57,7 +59,7 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
         facts = model_facts(model or "")
         keyed, anonymous = facts.requests_per_minute or 400, facts.anonymous_requests_per_minute or 2
         return (
-            f"{asked}The limit is {keyed} requests a minute for each model with a key, and {anonymous} without. "
+            f"{asked}{model or 'Each model'} takes {keyed} requests a minute with a key, and {anonymous} without. "
             "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
         )
     if kind is ContextOverflowError and model and (window := model_facts(model).context_length):
@@ -99,14 +101,14 @@ def _against_not_found(model: str | None, url: str) -> str:
     if url.endswith("/embeddings") and facts.kind in {"chat", "guard"}:
         return f"{facts.id} is a chat model; use ChatOVHCloud, or one of {', '.join(ids_of('embedding'))}.{where}"
     if url.endswith("/chat/completions") and facts.kind not in {"chat", "guard"}:
-        return f"{facts.id} is for {facts.kind} and does not chat.{where}"
-    if facts.id != model:
+        instead = "; use OVHCloudEmbeddings" if facts.kind == "embedding" else ""
+        return f"{facts.id} is for {facts.kind} and does not chat{instead}.{where}"
+    if facts.id != model and is_ovhcloud(url):
         return f"The service knows {model!r} only as {facts.id}; use that name.{where}"
     if url and not url.endswith(("/embeddings", "/chat/completions")):
         return where.lstrip()
     if not facts.available:
         return f"{facts.id} is listed as out of service; {alternatives(model, facts.kind)}.{where}"
     if facts.retires_on:
-        instead = f"; use {facts.replaced_by}, for example" if facts.replaced_by else ""
-        return f"{facts.id} was to be retired on {facts.retires_on}{instead}.{where}"
+        return f"{facts.id} was announced to retire on {facts.retires_on}{use_instead(facts.replaced_by)}.{where}"
     return f"{facts.id} was served on {catalogue_date()}; it may have been retired since.{where}"

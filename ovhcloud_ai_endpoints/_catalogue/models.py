@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 Kind = Literal["chat", "guard", "embedding", "speech-to-text", "text-to-speech", "image", "unknown"]
 Status = Literal["live", "grace", "retired", "unknown"]
-SIMILAR = 0.7  # of 1, of two names
+SIMILAR = 0.7  # similarity of two names, from 0 to 1
 OVHCLOUD_DOMAIN = "ai.cloud.ovh.net"
 # "2 MB" and, for models that see images, "10 MB" in OVHcloud's capabilities guide, taken as MiB (a guess), so that we
 # refuse nothing that the service takes.
@@ -144,7 +144,7 @@ def alternatives(name: str, kind: Kind = "chat") -> str:
     if near:
         return f"the nearest names are {', '.join(near)}"
     current = [found.id for found in bundled_models() if found.kind == kind and found.status == "live"]
-    return f"current ones are {', '.join(current[:2])}"
+    return f"current models are {', '.join(current[:2])}" if current else "this service has no other of its kind"
 
 
 def ids_of(kind: Kind) -> list[str]:
@@ -171,7 +171,12 @@ def retirement(name: str) -> str:
         return ""
     date, instead = facts.get("retired_on"), facts.get("replaced_by")
     when = f"was retired on {date}" if date else "has been retired"
-    return f"The model {name!r} {when}{f'; use {instead}, for example' if instead else ''}"
+    return f"The model {name!r} {when}{use_instead(instead)}"
+
+
+def use_instead(name: str | None) -> str:
+    """The clause that names a replacement; empty if there is none."""
+    return f"; use {name}, for example" if name else ""
 
 
 def retired_models(*, served: Collection[str]) -> dict[str, dict[str, str]]:

@@ -1,38 +1,43 @@
-"""By which name to ask for a model."""
+"""By which name to ask for a model.
+
+Pure, except that it remembers which of two names a server took.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ovhcloud_ai_endpoints._catalogue.models import PREFIX, is_ovhcloud, model
 from ovhcloud_ai_endpoints._errors import NotFoundError, OVHCloudError
 from ovhcloud_ai_endpoints._process import Table
+from ovhcloud_ai_endpoints._wire import Body
 from ovhcloud_ai_endpoints._wordings import says
 
-_listed: Table[tuple[str, str], bool] = Table(1024)  # names that a server lists with the prefix, by its URL
+# The name to begin with, by a server's URL and the name that was asked for; the other one is tried if it is refused.
+_preferred: Table[tuple[str, str], str] = Table(1024)
 
 
-def name_to_send(name: str, base_url: str) -> str:
-    """The name to send: the id of the catalogue on OVHcloud's own hosts, elsewhere the name without a prefix.
+@dataclass(frozen=True, slots=True)
+class OtherName:
+    """The name to send if a server does not know the first one: with the prefix, as proxies list models, or without."""
 
-    Proxies may list a model with the prefix; `ListedName` is for these.
-    """
-    if is_ovhcloud(base_url):
-        return model(name).id if model(name).is_known else name.removeprefix(PREFIX)
-    return name if _listed.get((base_url, name)) else name.removeprefix(PREFIX)
-
-
-@dataclass(frozen=True)
-class ListedName:
-    """A name with its prefix, to be sent if the server does not know the one without."""
-
-    name: str
     base_url: str
+    asked: str
+    name: str
 
-    def is_meant(self, error: OVHCloudError) -> bool:
-        """Whether an error says that the name without the prefix is unknown; the server is then asked by this one."""
-        is_unknown = isinstance(error, NotFoundError) or says(error.message, "unknown model")
-        return is_unknown and _listed.setdefault((self.base_url, self.name), lambda: True)
+    def corrected(self, body: Body, error: OVHCloudError) -> dict[str, Any] | None:
+        """The body with this name, if an error says that the model is unknown; the next request begins with it."""
+        if not isinstance(error, NotFoundError) and not says(error.message, "unknown model"):
+            return None
+        _preferred.update((self.base_url, self.asked), lambda _: self.name)
+        return {**body, "model": self.name}
 
 
-def listed_name(name: str, base_url: str) -> ListedName | None:
-    """The name to send after a refusal; None if there is no other."""
-    return ListedName(name, base_url) if name_to_send(name, base_url) != name and not is_ovhcloud(base_url) else None
+def names_to_send(asked: str, base_url: str) -> tuple[str, OtherName | None]:
+    """The name to send, and the one to try if it is refused: OVHcloud's own hosts take the id of the catalogue only."""
+    bare = asked.removeprefix(PREFIX)
+    if is_ovhcloud(base_url):
+        return (model(bare).id if model(bare).is_known else bare), None
+    if bare == asked:
+        return asked, None
+    first, second = (asked, bare) if _preferred.get((base_url, asked)) == asked else (bare, asked)
+    return first, OtherName(base_url, asked, second)

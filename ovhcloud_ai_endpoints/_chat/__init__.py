@@ -8,6 +8,7 @@ from ovhcloud_ai_endpoints._chat.parts import (
     content_of,
     data_url,
     decoded,
+    from_base64,
     image_part,
     is_text,
     note,
@@ -16,6 +17,7 @@ from ovhcloud_ai_endpoints._chat.parts import (
     text_part,
 )
 from ovhcloud_ai_endpoints._chat.request import ChatRequest, json_schema_format, with_schema
+from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints._chat.tools import tool_call, tool_choice_for, tool_names
 
 __all__ = [
@@ -27,12 +29,14 @@ __all__ = [
     "content_of",
     "data_url",
     "decoded",
+    "from_base64",
     "image_part",
     "is_text",
     "json_schema_format",
     "note",
     "note_on",
     "read_json",
+    "readable",
     "size_of",
     "text_part",
     "texts_with_object",

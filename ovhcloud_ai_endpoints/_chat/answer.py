@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from ovhcloud_ai_endpoints._chat.control_tokens import mended
+from ovhcloud_ai_endpoints._chat.control_tokens import restored
 from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
 from ovhcloud_ai_endpoints._chat.tool_arguments import Arguments
 from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames
@@ -31,7 +31,9 @@ class Asked(Protocol):
     @property
     def tool_schemas(self) -> Mapping[str, Mapping[str, Any]]: ...
     @property
-    def has_broken_tokens(self) -> bool: ...
+    def has_neutralized_tokens(self) -> bool: ...
+    @property
+    def merge_deltas(self) -> bool: ...
 
 
 def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> Answer:
@@ -64,18 +66,21 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> A
 def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     fields = choice["message"]
     names = OfferedNames(request.tool_schemas, request.tool_names)
-    whole = partial(mended, is_needed=request.has_broken_tokens)
+    restore = partial(restored, is_needed=request.has_neutralized_tokens)
     tool_calls: list[ToolCall] = []
+    ids: set[str] = set()
     for tool_call in fields.get("tool_calls") or []:
         function = tool_call.get("function") or {}
         name = names.called(read_text(function.get("name")))
         arguments = Arguments(request.tool_schemas.get(name))
-        text = arguments.feed(whole(read_arguments(function.get("arguments")))) + arguments.end()
+        text = arguments.feed(restore(read_arguments(function.get("arguments")))) + arguments.end()
         id_ = read_text(tool_call.get("id"))
-        is_new = id_ and all(id_ != other.id for other in tool_calls)
-        tool_calls.append(ToolCall(id_ if is_new else new_tool_call_id(), name, text))
+        if not id_ or id_ in ids:
+            id_ = new_tool_call_id()
+        ids.add(id_)
+        tool_calls.append(ToolCall(id_, name, text))
     text, reasoning, refusal = (
-        whole(well_formed(said))
+        restore(well_formed(said))
         for said in (read_content(fields.get("content")), read_reasoning(fields), read_text(fields.get("refusal")))
     )
     if not reasoning:

@@ -7,6 +7,8 @@ the rules about results.
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from ovhcloud_ai_endpoints._catalogue import Model
 from ovhcloud_ai_endpoints._chat.parts import as_parts
@@ -18,7 +20,7 @@ from ovhcloud_ai_endpoints._chat.tool_results import (
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
 MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
-EARLIER = "[Earlier messages were left out.]"
+EARLIER = "[Start of the conversation]"
 
 
 def fitting(messages: Sequence[WireMessage], model: Model) -> list[WireMessage]:
@@ -59,26 +61,31 @@ def with_user_first(messages: list[WireMessage], model: Model) -> list[WireMessa
 
 def with_merged_neighbours(messages: list[WireMessage], model: Model) -> list[WireMessage]:
     """Merges neighbours of one role, other than results."""
-    found: list[WireMessage] = []
-    for message in messages:
-        before = found[-1] if found else None
-        if before is None or before["role"] != message["role"] or message["role"] == "tool":
-            found.append(message)
+    fitted: list[WireMessage] = []
+    for role, group in groupby(messages, itemgetter("role")):
+        neighbours = list(group)
+        if role == "tool" or len(neighbours) == 1:
+            fitted += neighbours
             continue
-        merged = before.copy()
-        merged["content"] = _joined(content for content in (before["content"], message["content"]) if content)
-        if calls := before.get("tool_calls", []) + message.get("tool_calls", []):
-            merged["tool_calls"] = calls
-        if reasoning := "\n\n".join(filter(None, (before.get("reasoning"), message.get("reasoning")))):
+        merged = neighbours[-1].copy()  # the only one that may have calls, or their results would stand between
+        merged["content"] = _joined(message["content"] for message in neighbours if message["content"])
+        if reasoning := "\n\n".join(filter(None, (message.get("reasoning") for message in neighbours))):
             merged["reasoning"] = reasoning
-        found[-1] = merged
-    return found
+        fitted.append(merged)
+    return fitted
 
 
 def with_ids_of_mistral(messages: list[WireMessage], model: Model) -> list[WireMessage]:
     """Rewrites each id that Mistral would refuse to nine letters and digits, always the same for the same id."""
-    ids = [tool_call["id"] for message in messages for tool_call in message.get("tool_calls", [])]
-    new = {id_: hashlib.sha256(id_.encode()).hexdigest()[:9] for id_ in ids if not MISTRAL_ID.fullmatch(id_)}
+    ids = dict.fromkeys(call["id"] for message in messages for call in message.get("tool_calls", []))
+    taken = {id_ for id_ in ids if MISTRAL_ID.fullmatch(id_)}
+    new: dict[str, str] = {}
+    for id_ in [id_ for id_ in ids if id_ not in taken]:
+        seed = id_
+        while (short := hashlib.sha256(seed.encode()).hexdigest()[:9]) in taken:
+            seed += "'"
+        taken.add(short)
+        new[id_] = short
     found = []
     for message in messages:
         renamed = message.copy()

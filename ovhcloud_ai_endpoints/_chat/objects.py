@@ -66,7 +66,7 @@ def _fenced(text: str) -> list[str]:
 
 
 def read_json(text: str, schema: Mapping[str, Any] | None = None) -> Any:
-    """Parses JSON; its strings may hold raw line breaks and halves of surrogate pairs, since models write them.
+    """Parses JSON; its strings may hold raw line breaks and lone surrogates, since models write them.
 
     Args:
         schema: what it should follow; an object that the model wrote as a string where this wants one is undone.
@@ -77,6 +77,8 @@ def read_json(text: str, schema: Mapping[str, Any] | None = None) -> Any:
     if schema:
         arguments = Arguments(schema)
         text = arguments.feed(text) + arguments.end()
+        if arguments.is_too_deep:
+            raise ValueError("it is nested too deeply")
     try:
         return json.loads(well_formed_json(text), strict=False)
     except RecursionError as error:

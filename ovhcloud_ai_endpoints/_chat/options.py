@@ -51,6 +51,7 @@ class ChatOptions(ConnectionOptions):
     extra_body: dict[str, Any] | None = None
     reasoning_passback: Passback = "auto"
     neutralize_control_tokens: bool = True
+    merge_deltas: bool = False
     context_window: int | None = None
     is_function_calling_model: bool | None = None
 
@@ -104,4 +105,5 @@ class ChatOptions(ConnectionOptions):
             reasoning_passback=self.reasoning_passback,
             extra_body=extra_body,
             neutralize_control_tokens=self.neutralize_control_tokens,
+            merge_deltas=self.merge_deltas,
         )

@@ -3,7 +3,9 @@
 Pure.
 """
 
+import base64
 import json
+import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -13,9 +15,27 @@ from ovhcloud_ai_endpoints._wire import Part
 Role = Literal["system", "user", "assistant", "tool"]
 TEXTUAL = ("json", "xml", "yaml", "toml", "javascript", "csv")  # endings of MIME types of text that isn't text/*
 BOMS = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
-LONGEST_NOTE = 2_000  # characters of a block that is shown as JSON
+LONGEST_FACT = 500  # characters of a URI or a name in a note
+MEDIA = frozenset(
+    {
+        "audio",
+        "document",
+        "file",
+        "image",
+        "image_url",
+        "input_audio",
+        "input_file",
+        "input_image",
+        "media",
+        "resource",
+        "resource_link",
+        "text-plain",
+        "video",
+    }
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{255,}={0,2}")  # a text this long without a space is no text
 
-# Where blocks of LangChain, MCP and the providers keep what a note tells.
+# The keys under which blocks of LangChain, MCP and the providers hold the facts for a note.
 KINDS_OF_MEDIA = ("mime_type", "mimeType", "media_type")
 PLACES = ("url", "uri", "file_id", "file_uri")
 NAMES = ("filename", "title", "name")
@@ -64,6 +84,18 @@ def is_text(mime_type: str) -> bool:
     return kind.startswith("text/") or kind.endswith(TEXTUAL)
 
 
+def from_base64(text: str) -> bytes:
+    """The bytes that base64 encodes, with or without line breaks.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise ValueError("is not base64") from error
+
+
 def decoded(raw: bytes, *, is_known_text: bool = True) -> str:
     """The text of a file: UTF-8 or UTF-16, or else Windows-1252, which text editors and spreadsheets still write.
 
@@ -73,8 +105,9 @@ def decoded(raw: bytes, *, is_known_text: bool = True) -> str:
     Raises:
         ValueError: it is none of these.
     """
-    encodings = [encoding for mark, encoding in BOMS.items() if raw.startswith(mark)] or ["utf-8"]
-    if is_known_text and encodings == ["utf-8"]:
+    marked = next((encoding for mark, encoding in BOMS.items() if raw.startswith(mark)), None)
+    encodings = [marked or "utf-8"]
+    if is_known_text and not marked:
         # Latin letters in UTF-16 without a mark have a zero in every second byte.
         encodings += [
             name for name, high in (("utf-16-le", 1), ("utf-16-be", 0)) if raw[high::2].count(0) > len(raw) // 4
@@ -91,33 +124,52 @@ def decoded(raw: bytes, *, is_known_text: bool = True) -> str:
 
 
 def note(kind: str, *facts: str, size: int = 0) -> str:
-    """What to send in place of something that can't be sent, since a tool's result must not end a conversation.
+    """A note in place of content that the model can't read.
 
     Args:
         facts: what is known of it, such as its MIME type and URI; empty ones are left out.
         size: in bytes.
     """
     known = ", ".join(fact for fact in (*facts, f"{size:,} bytes" if size else "") if fact)
-    return f"[{kind}{f' ({known})' if known else ''}: can't be shown to the model]"
+    return f"[{shortened(kind)}{f' ({known})' if known else ''}: can't be shown to the model]"
 
 
 def note_on(block: Mapping[str, Any]) -> str:
-    """A note on a block of an unknown kind: its MIME type, place and size, or else all of it as JSON."""
+    """What to send for a block that can't be sent as it is: a note on a medium; of other kinds, all that is text.
+
+    A medium is known by its kind; its note has MIME type, place, names and size.
+    """
+    kind = str(block.get("type") or next(iter(block), "block"))
+    if kind not in MEDIA:
+        return _as_json(block) or note(kind)
     found = dict(_leaves(block))
-    texts = [
+    facts = [
         next((shortened(found[name]) for name in names if isinstance(found.get(name), str)), "")
-        for names in (KINDS_OF_MEDIA, PLACES)
+        for names in (KINDS_OF_MEDIA, PLACES, NAMES, ("description",))
     ]
     content = next((found[name] for name in CONTENTS if isinstance(found.get(name), str | bytes)), "")
-    kind = str(block.get("type") or next(iter(block), "block"))
-    if content or any(texts):
-        names = [shortened(found[name]) for name in NAMES if isinstance(found.get(name), str)][:1]
-        size = len(content) if isinstance(content, bytes) else size_of(content)
-        return note(kind, *texts, *names, size=size)
+    facts = [fact for fact in facts if not fact.startswith("data:")]
+    return note(kind, *facts, size=len(content) if isinstance(content, bytes) else size_of(content))
+
+
+def _as_json(block: Mapping[str, Any]) -> str:
+    """A block as JSON, with notes in place of bytes; empty if it can't be written so."""
     try:
-        return shortened(json.dumps(block, ensure_ascii=False, default=str))
+        return json.dumps(_without_bytes(block), ensure_ascii=False, default=str)
     except (ValueError, RecursionError, TypeError):  # circular, too deep, or with keys that aren't text
-        return note(kind)
+        return ""
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_bytes(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_bytes(inner) for inner in value]
+    if isinstance(value, bytes):
+        return note("bytes", size=len(value))
+    if isinstance(value, str) and (value.startswith("data:") or _BASE64.fullmatch(value)):
+        return note("base64", size=size_of(value.rpartition(",")[2]))
+    return value
 
 
 def size_of(encoded: str) -> int:
@@ -126,7 +178,7 @@ def size_of(encoded: str) -> int:
 
 
 def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_NOTE else f"{text[:LONGEST_NOTE]}… ({len(text):,} characters)"
+    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}… ({len(text):,} characters)"
 
 
 def _leaves(block: Mapping[str, Any], depth: int = 2) -> Iterator[tuple[str, Any]]:

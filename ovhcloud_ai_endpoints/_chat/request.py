@@ -3,26 +3,25 @@
 Pure: wire messages and parameters in, the request out.
 """
 
-import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
-from ovhcloud_ai_endpoints._catalogue import ListedName, is_ovhcloud, listed_name, name_to_send
+from ovhcloud_ai_endpoints._catalogue import OtherName, is_ovhcloud, names_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
-from ovhcloud_ai_endpoints._chat.control_tokens import broken_up, may_be_forged
+from ovhcloud_ai_endpoints._chat.control_tokens import OPENING, neutralized, neutralized_tools, reads_control_tokens
 from ovhcloud_ai_endpoints._chat.histories import fitting
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
-from ovhcloud_ai_endpoints._chat.tool_names import OfferedNames, called_names, plain_name, rename_tools, sent_names
+from ovhcloud_ai_endpoints._chat.tool_names import called_names, plain_name, rename_tools, renamings
 from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._http import Content, Whole, json_content, too_large
-from ovhcloud_ai_endpoints._notices import warn_of_empty_answer, warn_of_halves
-from ovhcloud_ai_endpoints._surrogates import malformed
+from ovhcloud_ai_endpoints._http import Content, Whole, json_content
+from ovhcloud_ai_endpoints._notices import say_replaced, warn_of_empty_answer
+from ovhcloud_ai_endpoints._options import hint_for
+from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import Answer
 from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
@@ -61,8 +60,9 @@ class ChatRequest:
         tool_names: the caller's names of tools that are sent under other ones, by the sent name.
         tool_schemas: the schemas of the tools' parameters, by the caller's name of the tool.
         most_bytes: the largest body that the server accepts; None if unknown.
-        has_broken_tokens: whether control tokens in its contents were broken up, which the answer may repeat.
-        listed_name: the name of the model to send if the server does not know the one in the body.
+        merge_deltas: whether events of a stream that came together and only add to one field are one delta.
+        has_neutralized_tokens: whether its contents had control tokens, which the answer may repeat.
+        other_name: the name of the model to send if the server does not know the one in the body.
     """
 
     method: ClassVar[str] = "POST"
@@ -76,8 +76,9 @@ class ChatRequest:
     tool_names: Mapping[str, str] = field(default_factory=dict)
     tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     most_bytes: int | None = None
-    has_broken_tokens: bool = False
-    listed_name: ListedName | None = None
+    merge_deltas: bool = False
+    has_neutralized_tokens: bool = False
+    other_name: OtherName | None = None
 
     @property
     def model(self) -> str | None:
@@ -91,16 +92,12 @@ class ChatRequest:
             BadRequestError: the body can't be encoded.
             PayloadTooLargeError: the body exceeds the service's size limit.
         """
-        content = json_content(self.body)
-        if self.most_bytes is not None and content.size > self.most_bytes:
-            raise too_large(content.size, self.most_bytes, _how_to_shrink(self.body))
-        return content
+        return json_content(self.body, most=self.most_bytes, advice=_how_to_shrink)
 
     def corrected(self, error: OVHCloudError) -> Self | None:
-        """The same request with the name of the model as a proxy lists it, if the other one was refused."""
-        if self.listed_name is None or not self.listed_name.is_meant(error):
-            return None
-        return replace(self, body={**self.body, "model": self.listed_name.name}, listed_name=None)
+        """The same request with the other name of the model, if this one was refused."""
+        body = self.other_name and self.other_name.corrected(self.body, error)
+        return replace(self, body=body, other_name=None) if body else None
 
     def read(self, whole: Whole) -> Answer:
         """Reads the answer, and warns if it is nothing but reasoning.
@@ -128,6 +125,7 @@ def chat_request(
     reasoning_passback: Passback = "auto",
     extra_body: Mapping[str, Any] | None = None,
     neutralize_control_tokens: bool = True,
+    merge_deltas: bool = False,
 ) -> ChatRequest:
     """Builds the request for a chat completion.
 
@@ -138,21 +136,24 @@ def chat_request(
         reasoning_passback: which assistant messages are sent with their reasoning: those after the last user
             message ("auto"), all ("always") or none ("never").
         extra_body: merged into the body unchanged, for servers that accept more than the gateway does.
-        neutralize_control_tokens: whether to break up control tokens in contents, for models whose template may take
+        neutralize_control_tokens: whether to neutralize control tokens in contents, for models whose template may take
             them for its own.
+        merge_deltas: whether events of a stream that came together and only add to one field are one delta.
 
     Raises:
         TypeError: the gateway does not know a parameter.
         ValueError: the tool choice names none of the tools.
     """
     check_parameters(parameters)
-    warn_of_halves("messages", malformed(map(_all_text, messages)))
+    say_replaced("messages", with_lone_surrogates(map(_all_text, messages)))
     facts = model_facts(model)
     messages = plain = fitting(_with_reasoning(messages, reasoning_passback), facts)
-    if neutralize_control_tokens and may_be_forged(facts):
-        messages = broken_up(messages)
+    neutralizes = neutralize_control_tokens and reads_control_tokens(facts)
+    if neutralizes:
+        messages = neutralized(messages)
     one_call = parameters.get("parallel_tool_calls") is False
-    body: Body = {"model": name_to_send(model, base_url), "messages": messages}
+    name, other_name = names_to_send(model, base_url)
+    body: Body = {"model": name, "messages": messages}
     body |= {name: value for name, value in parameters.items() if value is not None}
     if not body.get("stop"):
         body.pop("stop", None)
@@ -165,24 +166,23 @@ def chat_request(
         if stream_usage:
             body["stream_options"] = {"include_usage": True}
     _make_schemas_readable(body)
+    if neutralizes and "tools" in body and OPENING in json.dumps(body["tools"], default=str):
+        body["tools"] = neutralized_tools(body["tools"])
     tools = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in body.get("tools", [])}
-    offered = OfferedNames(tools, {})
-    garbled = {name: meant for name in called_names(messages) if (meant := offered.called(name)) != name}
-    sent = sent_names([*tools, *(name for name in called_names(messages) if name not in garbled)])
-    names = {short: name for name, short in sent.items()}
-    sent |= {name: sent.get(meant, meant) for name, meant in garbled.items()}
+    sent, names = renamings(list(tools), called_names(messages))
     if sent:
         rename_tools(body, sent)
     body |= _unfolded(extra_body or {}, stream=stream)
-    most = model_facts(model).largest_request if is_ovhcloud(base_url) else None
+    most = facts.largest_request if is_ovhcloud(base_url) else None
     return ChatRequest(
         body,
         one_call=one_call,
         tool_names=names,
         tool_schemas=tools,
         most_bytes=most,
-        has_broken_tokens=messages != plain,
-        listed_name=listed_name(model, base_url),
+        merge_deltas=merge_deltas,
+        has_neutralized_tokens=messages != plain,
+        other_name=other_name,
     )
 
 
@@ -193,13 +193,11 @@ def check_parameters(parameters: Iterable[str]) -> None:
         TypeError: the gateway would refuse one of them.
     """
     for name in parameters:
+        if name == "extra_headers":
+            raise TypeError("Pass headers as default_headers= when creating the model, not as extra_headers=")
         if name not in PARAMETERS:
-            near = difflib.get_close_matches(name, PARAMETERS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            way = "For servers that do, use extra_body=."
-            if name == "extra_headers":
-                way = "Pass headers as default_headers= when creating the model."
-            raise TypeError(f"The service does not accept {name!r}.{hint} {way}")
+            hint = hint_for(name, PARAMETERS)
+            raise TypeError(f"The service does not accept {name!r}{'; ' if hint else ''}{hint}")
 
 
 def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
@@ -250,11 +248,12 @@ def _make_schemas_readable(body: Body) -> None:
             body["response_format"] = {**rest, "json_schema": {**named, "name": name, "schema": readable(schema)}}
 
 
-def _how_to_shrink(body: Body) -> str:
-    images = re.findall(r"data:[^;,\"']{1,80};base64,[A-Za-z0-9+/=]+", json.dumps(body))
-    if images:
-        return f"{len(images)} image(s) make up {sum(map(len, images)) / 1e6:.2f} MB: send smaller or fewer of them."
-    return f"Send fewer than these {len(body['messages'])} messages, or shorter ones."
+def _how_to_shrink(body: Mapping[str, Any]) -> str:
+    contents = [message["content"] for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    if images := [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]:
+        return f"Its {len(images)} images take {sum(map(len, images)):,} of them: send fewer or smaller ones."
+    return f"Send fewer or shorter messages; this request has {len(contents)}."
 
 
 def _all_text(message: WireMessage) -> str:

@@ -10,6 +10,8 @@ from itertools import count
 from typing import Any
 from urllib.parse import unquote
 
+MAX_INLINED = 20_000  # keywords, values and lines that are copied in place of references
+LONGEST_INDEX = 6  # digits of an index in a pointer
 MAX_NODES = 2_000  # with references inlined; a larger schema keeps them, so that it can't explode
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 LISTED = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
@@ -62,6 +64,7 @@ class _Reading:
         self._kept: dict[str, str] = {ROOT: ROOT}  # references that stay, and as what
         self._open: list[str] = [ROOT]
         self._nodes = 0
+        self._inlined = 0  # about how much was copied in place of references
 
     def root(self) -> dict[str, Any]:
         if not self._inlines:
@@ -77,17 +80,19 @@ class _Reading:
                 self._open.append(reference)
                 definitions.setdefault(home, {})[_key(name)] = self._node(definition(self._schema, reference) or {})
                 self._open.pop()
-        if not _references(found | definitions) <= set(self._kept.values()):  # some point elsewhere, or are no schemas'
+        if not _references(found | definitions) <= set(
+            self._kept.values()
+        ):  # some may stand where no schema is expected
             for home in DEFINITIONS:
-                if home in self._schema:
+                if isinstance(self._schema.get(home), Mapping):
                     definitions[home] = {**self._schema[home], **definitions.get(home, {})}
         return found | definitions
 
     def _kept_as(self, reference: str) -> str:
-        """The reference to what is kept of another one: a definition, since what it pointed into may be rewritten."""
+        """The reference to write instead: to a definition, since the place that it pointed to may be rewritten."""
         *path, name = reference.split("/")
         if path not in (["#", home] for home in DEFINITIONS):
-            own = {*self._schema.get("$defs", {}), *(kept.rpartition("/")[2] for kept in self._kept.values())}
+            own = {*(self._schema.get("$defs") or ()), *(kept.rpartition("/")[2] for kept in self._kept.values())}
             plain = re.sub(r"\W", "_", name)
             name = next(one for number in count(1) if (one := plain if number == 1 else f"{plain}_{number}") not in own)
             reference = f"#/$defs/{name}"
@@ -118,11 +123,20 @@ class _Reading:
     def _value(self, name: str, value: Any) -> Any:
         if name in NAMED and isinstance(value, Mapping):
             return {key: self._node(inner) for key, inner in value.items()}
+        if len(self._open) > 1:
+            self._inlined += _weight(value)
+            if self._inlines and self._inlined > MAX_INLINED:
+                raise _TooLargeError
         if name in LISTED and isinstance(value, Sequence) and not isinstance(value, str):
             return [self._node(inner) for inner in value]
         if name in NESTED:
             return [self._node(inner) for inner in value] if isinstance(value, list) else self._node(value)
         return value
+
+
+def _weight(value: Any) -> int:
+    """How much a keyword adds to a schema: itself, its values, and the lines of its text."""
+    return 1 + (len(value) if isinstance(value, list) else len(value) // 50 if isinstance(value, str) else 0)
 
 
 def _restricted(target: Mapping[str, Any], rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +153,7 @@ def definition(schema: Mapping[str, Any], reference: str) -> Mapping[str, Any] |
         return None
     found: Any = schema
     for key in map(_key, reference.split("/")[1:]):
-        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+        if isinstance(found, list) and key.isdecimal() and len(key) < LONGEST_INDEX and int(key) < len(found):
             found = found[int(key)]
         elif isinstance(found, Mapping):
             found = found.get(key)

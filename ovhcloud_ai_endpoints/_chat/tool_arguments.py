@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ovhcloud_ai_endpoints._chat.schema import definition
-from ovhcloud_ai_endpoints._surrogates import Escapes, Halves, well_formed_json
+from ovhcloud_ai_endpoints._surrogates import EscapeJoiner, SurrogateJoiner, well_formed_json
 
 Schema = Mapping[str, Any]
+BEGINNINGS = frozenset("{[n\\")  # of the JSON of an object, an array or null, perhaps as an escape
 KINDS: Mapping[str, type] = {"object": dict, "array": list, "null": type(None)}
-DEEPEST = 8  # levels of options within options
-DEEPEST_ARGUMENTS = 100  # levels; more are no arguments, and parsers of JSON fail at a thousand or crash
+MOST_OPTIONS = 64  # of one value, options within options included
+DEEPEST_ARGUMENTS = 100  # levels; deeper text is not arguments, and JSON parsers fail on it
 
 _OUTSIDE = re.compile(r'["{}\[\]:,]')
 _INSIDE = re.compile(r'["\\]')
+_NOT_BLANK = re.compile(r"\S")
 
 
 @dataclass(slots=True)
@@ -54,13 +56,14 @@ class Arguments:
 
     Attributes:
         is_closed: whether the object or array that they are has ended.
+        is_too_deep: whether they are nested too deeply; what follows is dropped, and the call is invalid.
     """
 
     def __init__(self, schema: Schema | None = None, root: Schema | None = None) -> None:
         self.is_closed = False
         self._schema: Schema = schema or {}
         self._root = self._schema if root is None else root
-        self._halves, self._escapes = Halves(), Escapes()
+        self._surrogates, self._escapes = SurrogateJoiner(), EscapeJoiner()
         self._open: list[_Container] = []
         self._raw: list[str] = []  # as it came, until it was closed
         self._after: list[str] = []  # what came after that
@@ -68,36 +71,40 @@ class Arguments:
         self._in_string = False
         self._is_escaped = False
         self._is_held = False  # whether that string may be double-encoded, and so is held back until its end
-        self._is_too_deep = False
+        self.is_too_deep = False
 
     def feed(self, piece: str) -> str:
         """The part of the text so far that can be passed on and has not been yet."""
-        return self._read(self._escapes.feed(self._halves.feed(piece)))
+        return self._read(self._escapes.feed(self._surrogates.feed(piece)))
 
     def end(self) -> str:
         """The text that was held back, once the arguments have ended."""
-        found = self._read(self._escapes.feed(self._halves.end()) + self._escapes.end())
+        found = self._read(self._escapes.feed(self._surrogates.end()) + self._escapes.end())
         held = "".join(self._text) if self._is_held else ""
         self._text.clear()
-        return found + held + self._not_repeated()
+        return found + held + self._trailing()
 
-    def repeats(self, piece: str) -> bool:
+    def is_repetition(self, piece: str) -> bool:
         """Whether a piece is the whole of the arguments once more."""
-        return self.is_closed and piece.strip() == "".join(self._raw).strip()
+        return bool(piece) and self.is_closed and piece.strip() == self._whole()
 
-    def _not_repeated(self) -> str:
+    def _whole(self) -> str:
+        self._raw[:] = ["".join(self._raw).strip()]
+        return self._raw[0]
+
+    def _trailing(self) -> str:
         """What came after the arguments, unless it is the same once more."""
-        after, whole = "".join(self._after), "".join(self._raw).strip()
+        after, whole = "".join(self._after), self._whole() if self._after else ""
         self._after.clear()
-        rest = after.strip()
-        while rest and whole and rest.startswith(whole):
-            rest = rest.removeprefix(whole).lstrip()
-        return after if rest else ""
+        at = 0
+        while whole and (found := _NOT_BLANK.search(after, at)) and after.startswith(whole, found.start()):
+            at = found.start() + len(whole)
+        return after if _NOT_BLANK.search(after, at) else ""
 
     def _read(self, piece: str) -> str:
         found: list[str] = []
         at = 0
-        while at < len(piece) and not self.is_closed and not self._is_too_deep:
+        while at < len(piece) and not self.is_closed and not self.is_too_deep:
             start = at
             match = (_INSIDE if self._in_string else _OUTSIDE).search(piece, at)
             if self._is_escaped:
@@ -135,7 +142,7 @@ class Arguments:
                 self._text.clear()
                 return self._passed(mark)
             case "{" | "[" if len(self._open) == DEEPEST_ARGUMENTS:
-                self._is_too_deep = True
+                self.is_too_deep = True
                 return ""
             case "{" | "[":
                 self._open.append(_Container(self._wanted(), mark == "{", expects_key=mark == "{"))
@@ -173,6 +180,8 @@ class Arguments:
 
 def undone(text: str, schema: Schema, root: Schema) -> str:
     """The value encoded in a JSON string, if the schema wants its type; else the string itself."""
+    if text[1:].lstrip()[:1] not in BEGINNINGS:
+        return text
     inner = well_formed_json(_decoded(text))
     try:
         value = json.loads(inner, strict=False)
@@ -198,25 +207,30 @@ def _is_structure(types: set[str]) -> bool:
     return bool(types & {"object", "array"}) and not types - {"object", "array", "null"}
 
 
-def _types(schema: Schema, root: Schema, depth: int = 0) -> set[str]:
-    """The types that a schema allows; empty if it leaves any of them open."""
-    schema = _resolved(schema, root)
-    kind = schema.get("type")
-    if schema.keys() & {"allOf", "not", "if", "enum", "const"}:
-        return set()
-    if isinstance(kind, list):
-        return {str(one) for one in kind}
-    if isinstance(kind, str):
-        return {kind}
-    options = schema.get("anyOf") or schema.get("oneOf")
-    if isinstance(options, list) and options and depth < DEEPEST:
-        found = [_types(option, root, depth + 1) if isinstance(option, Mapping) else set() for option in options]
-        return set().union(*found) if all(found) else set()
+def _types(schema: Schema, root: Schema) -> set[str]:
+    """The types that a schema allows; empty if it leaves any of them open, or has too many options to tell."""
+    types: set[str] = set()
+    waiting: list[Any] = [schema]
+    for _ in range(MOST_OPTIONS):
+        option = _resolved(waiting.pop(), root)
+        kind, options = option.get("type"), option.get("anyOf") or option.get("oneOf")
+        if option.keys() & {"allOf", "not", "if", "enum", "const"}:
+            return set()
+        if isinstance(kind, list):
+            types |= {str(one) for one in kind}
+        elif isinstance(kind, str):
+            types.add(kind)
+        elif isinstance(options, list) and options:
+            waiting += options
+        else:
+            return set()
+        if not waiting:
+            return types
     return set()
 
 
 def _resolved(schema: Any, root: Schema) -> Schema:
-    """Follows a reference at the top of a schema, such as a recursive one that could not be inlined."""
+    """The target of a `$ref` at the top of a schema; empty if that is another reference."""
     if not isinstance(schema, Mapping):
         return {}
     if "$ref" not in schema:

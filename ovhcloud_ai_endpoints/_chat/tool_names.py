@@ -1,24 +1,25 @@
-"""Names of tools: as the gateway takes them, and as models that call them garble them.
+"""Tool names: the form that the gateway accepts, and the mistakes that models make in them.
 
 Pure.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
 LONGEST_NAME = 64  # of a tool or schema; the gateway answers a longer one with status 400
 NAMESPACE = "functions."  # in which gpt-oss sees its tools
-_BETWEEN = re.compile(r"<\|[^|>]*(?:\|>)?|[\s=]+")  # tokens of gpt-oss's format, as in f<|channel|>commentary
 
 
 class OfferedNames:
     """The names of the tools that a request offers, as their caller knows them.
 
     Args:
-        sent: the caller's names of tools that were sent under other ones, by the sent name.
+        names: as the caller knows the tools.
+        sent: maps each substitute that was sent to the caller's name.
     """
 
     def __init__(self, names: Iterable[str], sent: Mapping[str, str]) -> None:
@@ -27,12 +28,9 @@ class OfferedNames:
         self._all = frozenset(prefix + name for name in self._names | set(sent) for prefix in ("", NAMESPACE))
 
     def called(self, raw: str) -> str:
-        """The tool that a model means by a name: the name itself if that is unclear."""
-        known = self._known(raw)
-        if known or not self._names:
-            return known or raw
-        found = {known for token in _BETWEEN.split(raw) if (known := self._known(token.removeprefix(NAMESPACE)))}
-        return found.pop() if len(found) == 1 else raw
+        """The tool that a model means by a name; the name itself if it means none."""
+        name = raw.partition("<|")[0].strip().rpartition(NAMESPACE)[2]  # of f<|channel|>commentary, to=functions.f
+        return self._known(raw) or self._known(name) or raw
 
     def may_grow(self, raw: str) -> bool:
         """Whether a further piece may make it the name of a tool."""
@@ -62,17 +60,35 @@ def called_names(messages: Sequence[WireMessage]) -> list[str]:
     return calls + [message["name"] for message in messages if message["role"] == "tool" and "name" in message]
 
 
+def renamings(tools: Sequence[str], called: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The names to send by the callers' names, where they differ, and the callers' names by those.
+
+    Args:
+        tools: the names of the offered tools.
+        called: names in earlier calls, which a model may have garbled.
+    """
+    offered = OfferedNames(tools, {})
+    garbled = {name: meant for name in called if (meant := offered.called(name)) != name}
+    sent = sent_names([*tools, *(name for name in called if name not in garbled)])
+    names = {short: name for name, short in sent.items()}
+    return sent | {name: sent.get(meant, meant) for name, meant in garbled.items()}, names
+
+
 def sent_names(names: Sequence[str]) -> dict[str, str]:
     """A unique substitute for each name that the gateway would refuse."""
     taken = {name for name in names if name == plain_name(name)}
+    numbers: Counter[str] = Counter()
     sent: dict[str, str] = {}
     for name in names:
         if name in taken or name in sent:
             continue
-        number, short = 1, plain_name(name)
-        while short in taken or short in sent.values():
-            number += 1
-            short = f"{plain_name(name)[: LONGEST_NAME - 5]}_{number}"
+        short = plain_name(name)
+        start = short[: LONGEST_NAME - 5]
+        while short in taken:
+            numbers[start] += 1
+            suffix = f"_{numbers[start] + 1}"
+            short = start[: LONGEST_NAME - len(suffix)] + suffix
+        taken.add(short)
         sent[name] = short
     return sent
 
@@ -88,11 +104,12 @@ def rename_tools(body: Body, sent: Mapping[str, str]) -> None:
         body["tools"] = [renamed(tool) for tool in body["tools"]]
     if isinstance(body.get("tool_choice"), Mapping):
         body["tool_choice"] = renamed(body["tool_choice"])
-    body["messages"] = [
-        {**message, "tool_calls": [renamed(call) for call in message["tool_calls"]]}
-        if message.get("tool_calls")
-        else {**message, "name": sent[message["name"]]}
-        if message["role"] == "tool" and message.get("name") in sent
-        else message
-        for message in body["messages"]
-    ]
+    body["messages"] = [_renamed_message(message, renamed, sent) for message in body["messages"]]
+
+
+def _renamed_message(message: WireMessage, renamed: Callable[[Any], Any], sent: Mapping[str, str]) -> WireMessage:
+    if calls := message.get("tool_calls"):
+        return {**message, "tool_calls": [renamed(call) for call in calls]}
+    if message["role"] == "tool" and message.get("name") in sent:
+        return {**message, "name": sent[message["name"]]}
+    return message

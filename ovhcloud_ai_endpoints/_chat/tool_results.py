@@ -1,12 +1,13 @@
 """Makes the results of tools fit their calls, and the model that reads them.
 
-Pure. A tool's author isn't the app's, so no result may end a conversation: results come late, not at all, or hold what
-the model can't read.
+Pure. The author of an app does not choose what tools return, so a result that is late, missing or unreadable must not
+end the conversation.
 """
 
 import base64
 import binascii
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 
 from ovhcloud_ai_endpoints._catalogue import Model
@@ -25,73 +26,93 @@ def with_answered_calls(messages: list[WireMessage], model: Model) -> list[WireM
 
     A call without a result gets one that says so; a result without a call becomes a text of the user.
     """
-    results = _Results(messages)
-    found: list[WireMessage] = []
+    answers = _matched(messages)
+    taken = {place for places in answers.values() for place in places if place is not None}
+    fitted: list[WireMessage] = []
     for at, message in enumerate(messages):
         if message["role"] == "tool":
-            if not results.is_taken(at):
-                found.append(_of_the_user(message))
-        elif calls := message.get("tool_calls"):
-            calls = _with_unique_ids(calls)
-            taken = [results.take(at, call["id"]) for call in message["tool_calls"]]
-            taken = [results.take_unnamed(at) if result is None else result for result in taken]
-            found.append({**message, "tool_calls": calls})
-            for call, result in zip(calls, taken, strict=True):
-                missing: WireMessage = {"role": "tool", "content": NO_RESULT}
-                found.append({**(missing if result is None else result), "tool_call_id": call["id"]})
-        else:
-            found.append(message)
-    return found
+            if at not in taken:
+                fitted.append(_of_the_user(message))
+            continue
+        calls = _with_unique_ids(message.get("tool_calls", []))
+        fitted.append({**message, "tool_calls": calls} if calls else message)
+        for call, place in zip(calls, answers.get(at, []), strict=True):
+            missing: WireMessage = {"role": "tool", "content": NO_RESULT}
+            fitted.append({**(missing if place is None else messages[place]), "tool_call_id": call["id"]})
+    return fitted
 
 
-class _Results:
-    """The tools' results of a conversation, each of which is taken by one call."""
+def _matched(messages: Sequence[WireMessage]) -> dict[int, list[int | None]]:
+    """By the place of each message with calls, the places of their results; None for a call without one.
 
-    def __init__(self, messages: Sequence[WireMessage]) -> None:
-        self._messages = messages
-        self._places: dict[str, list[int]] = defaultdict(list)  # of the results, by id, in reverse order
-        self._callers: dict[str, list[int]] = defaultdict(list)  # places of the messages that call, by id of the call
-        self._taken: set[int] = set()
-        for at in range(len(messages) - 1, -1, -1):
-            message = messages[at]
-            if message["role"] == "tool":
-                self._places[message.get("tool_call_id", UNNAMED)].append(at)
-            elif calls := message.get("tool_calls"):
-                for id_ in {UNNAMED, *(call["id"] for call in calls)}:
-                    self._callers[id_].append(at)
+    A result belongs to the last call with its id before it, or, if it names none, to the next call without a result of
+    the last message with calls. What is left belongs to any call with its id that has none, such as one behind it.
+    """
+    answers: dict[int, list[int | None]] = {}
+    unanswered = _Unanswered(answers)
+    left: list[int] = []
+    last = -1
+    for at, message in enumerate(messages):
+        if calls := message.get("tool_calls"):
+            answers[at], last = [None] * len(calls), at
+            unanswered.renew(at, calls)
+        elif message["role"] == "tool":
+            id_ = message.get("tool_call_id", UNNAMED)
+            if id_ == UNNAMED and None in answers.get(last, ()):
+                answers[last][answers[last].index(None)] = at
+            elif not unanswered.give(id_, at):
+                left.append(at)
+    rest = _Unanswered(answers)
+    for at in answers:
+        rest.add(at, messages[at]["tool_calls"])
+    for at in left:
+        rest.give(messages[at].get("tool_call_id", UNNAMED), at)
+    return answers
 
-    def take(self, at: int, id_: str) -> WireMessage | None:
-        """The first result with this id behind the message at a place, and before another call with the same id."""
-        places, callers = self._places[id_], self._callers[id_]
-        while callers and callers[-1] <= at:
-            callers.pop()
-        while places and places[-1] <= at:
-            places.pop()
-        if not places or (callers and places[-1] > callers[-1]):
-            return None
-        self._taken.add(place := places.pop())
-        return self._messages[place]
 
-    def take_unnamed(self, at: int) -> WireMessage | None:
-        """The next result that names no call, as older code leaves them."""
-        return self.take(at, UNNAMED)
+class _Unanswered:
+    """Calls that may still get a result, by id."""
 
-    def is_taken(self, at: int) -> bool:
-        return at in self._taken
+    def __init__(self, answers: dict[int, list[int | None]]) -> None:
+        self._answers = answers
+        self._calls: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
+
+    def renew(self, at: int, calls: Sequence[WireToolCall]) -> None:
+        """Adds the calls of a message, whose ids then mean these."""
+        for call in calls:
+            self._calls[call["id"]].clear()
+        self.add(at, calls)
+
+    def add(self, at: int, calls: Sequence[WireToolCall]) -> None:
+        """Adds the calls of a message to those with the same ids."""
+        for position, call in enumerate(calls):
+            self._calls[call["id"]].append((at, position))
+
+    def give(self, id_: str, result: int) -> bool:
+        """Gives a result to the next call with this id; False if there is none."""
+        calls = self._calls[id_]
+        while calls:
+            at, position = calls.popleft()
+            if self._answers[at][position] is None:
+                self._answers[at][position] = result
+                return True
+        return False
 
 
 def _with_unique_ids(calls: Sequence[WireToolCall]) -> list[WireToolCall]:
-    """The calls, of which a later one with an id that came before gets another."""
-    ids: set[str] = set()
-    found: list[WireToolCall] = []
+    """The calls, with a new id for each that repeats an earlier one's."""
+    own = {call["id"] for call in calls}
+    numbers: Counter[str] = Counter()
+    renamed: list[WireToolCall] = []
     for call in calls:
-        id_, number = call["id"], 1
-        while id_ in ids:
-            number += 1
-            id_ = f"{call['id']}_{number}"
-        ids.add(id_)
-        found.append(call if id_ == call["id"] else {**call, "id": id_})
-    return found
+        id_ = call["id"]
+        numbers[id_] += 1
+        while numbers[call["id"]] > 1 and id_ in own:
+            id_ = f"{call['id']}_{numbers[call['id']]}"
+            numbers[call["id"]] += id_ in own
+        own.add(id_)
+        renamed.append({**call, "id": id_})
+    return renamed
 
 
 def _of_the_user(result: WireMessage) -> WireMessage:
@@ -105,7 +126,7 @@ def with_readable_results(messages: list[WireMessage], model: Model) -> list[Wir
     These are images for a model that sees none, sounds, images at a URL, broken ones, and the oldest if there are too
     many.
     """
-    most = (model.max_images_per_request or 0) if model.image_inputs else 0
+    most = (model.max_images_per_request or math.inf) if model.image_inputs else 0
     room = most - sum(
         _is_image(part) for message in messages if message["role"] != "tool" for part in as_parts(message["content"])
     )
@@ -116,8 +137,9 @@ def with_readable_results(messages: list[WireMessage], model: Model) -> list[Wir
             continue
         parts: list[Part] = []
         for part in reversed(message["content"]):
-            is_shown = part["type"] == "text" or (_is_good_image(part) and room > 0)
-            room -= is_shown and part["type"] != "text"
+            is_shown = part["type"] == "text" or (room > 0 and _is_good_image(part))
+            if is_shown and _is_image(part):
+                room -= 1
             parts.append(part if is_shown else text_part(_note_on(part)))
         found.append({**message, "content": content_of(parts[::-1], "tool")})
     return found[::-1]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from ovhcloud_ai_endpoints._catalogue import ListedName, is_ovhcloud, listed_name, name_to_send
+from ovhcloud_ai_endpoints._catalogue import OtherName, is_ovhcloud, names_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._embeddings.encoding import (
     EncodingFormat,
@@ -16,7 +16,7 @@ from ovhcloud_ai_endpoints._embeddings.encoding import (
     is_refused,
 )
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content, too_large
+from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content
 from ovhcloud_ai_endpoints._wire import Body
 
 BATCH_SIZE = 25  # the limit of all three models in the catalogue
@@ -52,7 +52,7 @@ class EmbeddingRequest:
         count: number of texts.
         width: numbers in a vector, at most.
         most_bytes: the largest body that the server accepts; None if unknown.
-        listed_name: the name of the model to send if the server does not know the one in the body.
+        other_name: the name of the model to send if the server does not know the one in the body.
         is_encoding_ours: whether base64 was our idea, so that another server may do without.
     """
 
@@ -64,7 +64,7 @@ class EmbeddingRequest:
     count: int
     width: int = WIDEST
     most_bytes: int | None = None
-    listed_name: ListedName | None = None
+    other_name: OtherName | None = None
     base_url: str = ""
     is_encoding_ours: bool = False
 
@@ -84,15 +84,16 @@ class EmbeddingRequest:
             BadRequestError: the body can't be encoded.
             PayloadTooLargeError: the body exceeds the service's size limit.
         """
-        content = json_content(self.body)
-        if self.most_bytes is not None and content.size > self.most_bytes:
-            raise too_large(content.size, self.most_bytes, f"Send fewer than these {self.count} texts at once.")
-        return content
+        return json_content(
+            self.body,
+            most=self.most_bytes,
+            advice=lambda _: f"Send fewer texts at once; this request has {self.count}.",
+        )
 
     def corrected(self, error: OVHCloudError) -> Self | None:
         """The same request as a server takes it that refused it: with another name of the model, or without base64."""
-        if self.listed_name is not None and self.listed_name.is_meant(error):
-            return replace(self, body={**self.body, "model": self.listed_name.name}, listed_name=None)
+        if self.other_name and (body := self.other_name.corrected(self.body, error)):
+            return replace(self, body=body, other_name=None)
         if self.is_encoding_ours and is_refused(error, self.base_url):
             body = {name: value for name, value in self.body.items() if name != "encoding_format"}
             return replace(self, body=body, is_encoding_ours=False)
@@ -124,7 +125,8 @@ def embedding_request(
         encoding_format: how vectors travel; with "auto" base64, and lists of numbers where that is refused.
         instruction: put before each text, without a separator.
     """
-    body: Body = {"model": name_to_send(model, base_url), "input": [instruction + text or BLANK for text in texts]}
+    name, other_name = names_to_send(model, base_url)
+    body: Body = {"model": name, "input": [instruction + text or BLANK for text in texts]}
     if dimensions is not None:
         body["dimensions"] = dimensions
     encoding = encoding_to_ask_for(encoding_format, base_url)
@@ -136,7 +138,7 @@ def embedding_request(
         is_encoding_ours=encoding_format == "auto" and encoding is not None,
         count=len(texts),
         width=dimensions or model_facts(model).dimensions or WIDEST,
-        listed_name=listed_name(model, base_url),
+        other_name=other_name,
         most_bytes=model_facts(model).largest_request if is_ovhcloud(base_url) else None,
     )
 

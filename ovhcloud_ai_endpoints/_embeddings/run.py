@@ -28,8 +28,8 @@ from ovhcloud_ai_endpoints._errors import (
     OVHCloudError,
     PayloadTooLargeError,
 )
-from ovhcloud_ai_endpoints._notices import warn_of_halves
-from ovhcloud_ai_endpoints._surrogates import malformed
+from ovhcloud_ai_endpoints._notices import say_replaced
+from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
 
 MOST_CUTS = 8  # of one text
@@ -128,7 +128,7 @@ class EmbeddingRun:
             hint = "For one text, pass [text]" if isinstance(texts, str) else "LangChain's embed_iter takes iterators"
             raise TypeError(f"texts must be a list of strings; got a {kind}. {hint}")
         self.total, self.known = len(texts), len(self.vectors)
-        warn_of_halves("texts", [place + (start or 0) for place in malformed(texts)])
+        say_replaced("texts", [place + (start or 0) for place in with_lone_surrogates(texts)])
         self._server = (base_url, model)
         self._instruction = instruction
         self._size = batch_size(size, model)

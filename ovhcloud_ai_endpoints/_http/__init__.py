@@ -11,7 +11,6 @@ from ovhcloud_ai_endpoints._http.request import (
     StreamedRequest,
     Whole,
     json_content,
-    too_large,
 )
 from ovhcloud_ai_endpoints._http.retry import Retry
 from ovhcloud_ai_endpoints._http.settings import (
@@ -63,5 +62,4 @@ __all__ = [
     "json_content",
     "message_in",
     "running_loop",
-    "too_large",
 ]

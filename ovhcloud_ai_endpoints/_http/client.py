@@ -64,7 +64,7 @@ class Client:
 
     def open(self, call: Call[Any], held: ExitStack) -> Connection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
-        warn_of_model(call.model)
+        warn_of_model(call.model, self._settings.base_url)
         try:
             while True:
                 pool = held.enter_context(blocking_pool(self._settings))
@@ -125,7 +125,7 @@ class AsyncClient:
 
     async def open(self, call: Call[Any], held: AsyncExitStack) -> AsyncConnection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
-        warn_of_model(call.model)
+        warn_of_model(call.model, self._settings.base_url)
         try:
             while True:
                 pool = held.enter_context(await async_pool(self._settings))

@@ -123,7 +123,7 @@ class Request(Protocol[T_co]):
 
 @runtime_checkable
 class Correctable(Protocol):
-    """A request that may be put in another way."""
+    """A request that has another form to send if this one is refused."""
 
     def corrected(self, error: OVHCloudError) -> "Request[Any] | None":
         """The request to send instead, once it was refused with this error; None if there is none."""
@@ -177,27 +177,26 @@ class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
         """A fresh reader for one answer."""
 
 
-def json_content(body: Mapping[str, Any]) -> Content:
-    """A body as JSON, in which halves of surrogate pairs are replaced by U+FFFD.
+def json_content(
+    body: Mapping[str, Any], *, most: int | None = None, advice: Callable[[Mapping[str, Any]], str] = lambda _: ""
+) -> Content:
+    """A body as JSON, in which lone surrogates are replaced by U+FFFD.
+
+    Args:
+        most: the bytes that the service takes; None if that is unknown.
+        advice: what to send instead of a body that is larger, as a sentence.
 
     Raises:
         BadRequestError: a number is not finite.
+        PayloadTooLargeError: the body has more than `most` bytes.
     """
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
         raise BadRequestError(f"The request can't be written as JSON: {error}.") from error
-    return Content(well_formed(text).encode(), "application/json")
-
-
-def too_large(size: int, most: int, advice: str) -> PayloadTooLargeError:
-    """The error for a request that is not sent, because the service would refuse it.
-
-    Args:
-        size: of its body, in bytes.
-        most: that the service takes, in bytes.
-        advice: what to send instead, as a sentence.
-    """
-    return PayloadTooLargeError(
-        f"The request is {size / 1e6:.2f} MB, and the service takes {most / 1e6:.2f} MB. It was not sent. {advice}"
-    )
+    raw = well_formed(text).encode()
+    if most is not None and len(raw) > most:
+        raise PayloadTooLargeError(
+            f"The request has {len(raw):,} bytes; the service takes {most:,}. It was not sent. {advice(body)}"
+        )
+    return Content(raw, "application/json")

@@ -73,6 +73,6 @@ def _remark(model: Model) -> str:
     if not model.available:
         return "out of service"
     if model.status == "grace":
-        when = f"to go on {model.retires_on}" if model.retires_on else "about to go"
-        return f"{when}; `{model.replaced_by}` instead" if model.replaced_by else when
+        when = f"retirement announced for {model.retires_on}" if model.retires_on else "about to be retired"
+        return f"{when}; use `{model.replaced_by}`" if model.replaced_by else when
     return model.note

@@ -1,4 +1,4 @@
-"""Constructor arguments that our classes don't have: what to say of them.
+"""Hints about constructor arguments that our classes don't have.
 
 Pure. An error names arguments, never their values, which may be keys.
 """
@@ -7,7 +7,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-SIMILAR = 0.7  # of 1, of two names
+SIMILAR = 0.7  # similarity of two names, from 0 to 1
 
 # Fields of requests that engines such as vLLM take and the service refuses; they go to other servers in extra_body.
 OF_ENGINES = frozenset(
@@ -54,25 +54,25 @@ OF_ENGINES = frozenset(
         "xtc_probability",
     }
 )
-_KEY = re.compile(r"(^|_)(api_?key|key|token|secret)$")
-_URL = re.compile(r"(^|_)(url|api_base|base|endpoint|host|server)$")
+_KEY = re.compile(r"(.*_)?(api_?key|api_token|access_token|auth_token)|key|token|hf_token")
+_URL = re.compile(r"(.*_)?(base_url|url|api_base|endpoint)|host|server")
 
 
-def about_unknown(name: str, known: Iterable[str]) -> str:
+def hint_for(name: str, known: Iterable[str]) -> str:
     """What to do about an argument that doesn't exist, as the end of a sentence; empty if nothing can be said.
 
     Args:
         known: the arguments that do, aliases included.
     """
     if name in OF_ENGINES:
-        return "pass fields of other servers in extra_body="
+        return "the service has no such field; for other servers, pass it in extra_body="
     if name in {"proxies", "openai_proxy"}:
         return "did you mean 'proxy'?"
     near = difflib.get_close_matches(name, known, n=1, cutoff=SIMILAR)
     if near:
         return f"did you mean {near[0]!r}?"
-    if _KEY.search(name):
+    if _KEY.fullmatch(name):
         return "give this service's key as api_key="
-    if _URL.search(name):
+    if _URL.fullmatch(name):
         return "give the service's URL as base_url="
     return ""

@@ -26,7 +26,7 @@ from ovhcloud_ai_endpoints._http import (
     is_in_the_clear,
 )
 from ovhcloud_ai_endpoints._notices import frames_to_the_caller, warn_of_plain_http
-from ovhcloud_ai_endpoints._options.arguments import about_unknown
+from ovhcloud_ai_endpoints._options.arguments import hint_for
 from ovhcloud_ai_endpoints._options.closing import ClosesConnections
 from ovhcloud_ai_endpoints._options.pickling import SHARED, picklable, restored
 
@@ -111,7 +111,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         read = cls._ovhcloud_renamed(values, known)
         for name, value in read.items():
             if name not in known and value is not None:
-                hint = about_unknown(name, [*known, *cls._ovhcloud_aliases])
+                hint = hint_for(name, [*known, *cls._ovhcloud_aliases])
                 raise TypeError(f"{cls.__name__} has no argument {name!r}{'; ' if hint else ''}{hint}")
         return {name: value for name, value in read.items() if name in known}
 

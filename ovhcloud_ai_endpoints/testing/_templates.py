@@ -18,6 +18,7 @@ NOT_ALTERNATING = (
 
 
 def refused_by_template(chat: Chat, model: Model) -> str | None:
+    """What the template of a model says of a conversation that it refuses; None if it takes it."""
     if orphan := _orphan(chat.messages):
         return f"Unexpected tool call id {orphan} in tool results"
     if model.family == "mistral":
@@ -62,14 +63,8 @@ def _refused_by_mistral(messages: Sequence[Message]) -> str | None:
     if owed:
         return "Not the same number of function calls and responses"
     roles = [message.role for message in messages]
-    talk = roles[1:] if roles[0] in {"system", "developer"} else roles
-    if (
-        talk[:1] not in ([], ["user"])
-        or any(one == other != "tool" for one, other in pairwise(talk))
-        or "system" in talk
-    ):
-        return (
-            "After the optional system message, conversation roles must alternate user and assistant roles "
-            "except for tool calls and results."
-        )
+    talk = roles[1:] if roles[0] in SYSTEM else roles
+    is_alternating = all(one != other or one == "tool" for one, other in pairwise(talk))
+    if talk[:1] not in ([], ["user"]) or SYSTEM.intersection(talk) or not is_alternating:
+        return NOT_ALTERNATING
     return None

@@ -1,6 +1,7 @@
 """Models that are chosen by name: by a call's config, and through langchain's own functions."""
 
 import asyncio
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from langchain.embeddings import init_embeddings
 from langchain_core.load import dumpd
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
+from langchain_core.tools import StructuredTool
 from pydantic import BaseModel
 
 import langchain_ovhcloud
@@ -72,6 +74,34 @@ class TestFieldsOfAConfig:
         )
         assert asking.with_retry().invoke("The name is Rome.", CONFIG) == City(name="Rome")
         assert asked(server) == [OTHER] * 4
+
+    @pytest.mark.parametrize("config", [CONFIG, {"configurable": {"t": 0.5}}, {}])
+    def test_stream(self, server: LocalEndpoints, configurable: Any, config: Any) -> None:
+        list(configurable.bind_tools([get_weather]).stream("Hello", config))
+
+        assert server.requests[0].json["stream"] is True
+
+    @pytest.mark.parametrize("wrapped", ["bind_tools", "with_structured_output"])
+    def test_keep_fallbacks(self, server: LocalEndpoints, configurable: Any, wrapped: str) -> None:
+        both = configurable.with_fallbacks([ChatOVHCloud(model=OTHER)])
+        asking = both.bind_tools([get_weather]) if wrapped == "bind_tools" else both.with_structured_output(City)
+        server.reply(status=400, body={"message": "no"})
+
+        asking.invoke("The name is Rome.")
+
+        assert asked(server) == ["gpt-oss-120b", OTHER]
+
+    def test_stay_with_a_second_config(self, server: LocalEndpoints, configurable: Any) -> None:
+        configurable.with_config(CONFIG).with_config(tags=["t"]).invoke("Hello")
+
+        assert asked(server) == [OTHER]
+
+    def test_can_be_pickled_with_tools(self, server: LocalEndpoints, configurable: Any) -> None:
+        bound = pickle.loads(pickle.dumps(configurable.bind_tools([StructuredTool.from_function(get_weather)])))
+
+        bound.invoke("Hello", CONFIG)
+
+        assert server.requests[0].json["tools"]
 
     def test_may_differ_in_a_batch(self, server: LocalEndpoints, configurable: Any) -> None:
         configs: Any = [CONFIG, {"configurable": {"t": 0.5}}]

@@ -90,14 +90,14 @@ def test_half_of_a_surrogate_pair_is_replaced_and_told(
 
     assert len(embed_documents(OVHCloudEmbeddings(), texts)) == 8
     assert server.requests[0].json["input"][1] == "bad \ufffd"
-    assert caplog.messages == ["Halves of surrogate pairs are sent as U+FFFD: texts 1, 2, 3, 4, 5, …"]
+    assert caplog.messages == ["Lone surrogates are sent as U+FFFD, in texts 1, 2, 3, 4, 5, …"]
 
 
 def test_halves_in_an_iterable_are_told_by_number(server: LocalEndpoints, caplog: pytest.LogCaptureFixture) -> None:
     texts = (f"{number}" if number != 60 else "\ud800" for number in range(70))
 
     assert len(list(OVHCloudEmbeddings(batch_size=2, max_concurrency=1).embed_iter(texts))) == 70
-    assert caplog.messages == ["Halves of surrogate pairs are sent as U+FFFD: texts 60"]
+    assert caplog.messages == ["Lone surrogates are sent as U+FFFD, in texts 60"]
 
 
 def test_batches_run_at_the_same_time(server: LocalEndpoints, embed_documents: Any) -> None:

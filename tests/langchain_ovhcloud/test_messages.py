@@ -1,5 +1,6 @@
 import base64
 import re
+from datetime import date
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from langchain_core.messages import (
 
 from langchain_ovhcloud import ChatOVHCloud
 from langchain_ovhcloud._messages import wire_messages
+from ovhcloud_ai_endpoints.testing import LocalEndpoints
 from ovhcloud_ai_endpoints.testing._schemas import Message
 
 PNG = base64.b64encode(b"\x89PNG not really").decode()
@@ -45,7 +47,7 @@ def test_each_kind_of_message_has_its_role(message: BaseMessage, wire: dict[str,
 
 @pytest.mark.parametrize(
     ("message", "kind"),
-    [(FunctionMessage("x", name="f"), "function"), (ChatMessage("x", role="critic"), "ChatMessage of role 'critic'")],
+    [(ChatMessage("x", role="critic"), "ChatMessage of role 'critic'")],
 )
 def test_message_that_no_model_takes_is_an_error_with_its_position(message: BaseMessage, kind: str) -> None:
     with pytest.raises(ValueError, match=f"Message 1 is a {kind} message"):
@@ -119,7 +121,28 @@ def test_json_of_a_tool_is_text() -> None:
 def test_results_of_a_search_are_text() -> None:
     block = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "found"}]}
 
-    assert content(block, kind=ToolMessage, tool_call_id="1") == "found"
+    assert content(block, kind=ToolMessage, tool_call_id="1") == "t (s)\nfound"
+    assert content({**block, "content": ["plain"]}, kind=ToolMessage, tool_call_id="1") == "t (s)\nplain"
+
+
+def test_document_has_its_title_and_context() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "text"}
+    block = {"type": "document", "source": source, "title": "T", "context": "C"}
+
+    assert content(block) == "T\nC\ntext"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [FunctionMessage("Sunny", name="f"), ChatMessage("Sunny", role="tool"), ChatMessage("Sunny", role="function")],
+)
+def test_result_of_an_old_checkpoint_belongs_to_the_next_call(message: BaseMessage) -> None:
+    assert wire_messages([message])[0] == {
+        "role": "tool",
+        "content": "Sunny",
+        "tool_call_id": "",
+        **({"name": "f"} if message.name else {}),
+    }
 
 
 def test_image_of_gemini_is_one_on_the_wire() -> None:
@@ -238,24 +261,78 @@ def test_what_can_not_be_sent_of_a_result_is_a_note(block: dict[str, Any], said:
     assert content(text, block, kind=ToolMessage, tool_call_id="1") == f"see\n{said}"
 
 
+def test_text_of_unknown_blocks_is_kept_and_bytes_are_not() -> None:
+    block = {"type": "web", "url": "https://h", "page": "long text " * 500, "raw": b"abc", "png": "A" * 400}
+
+    said = content(block, kind=ToolMessage, tool_call_id="1")
+
+    assert block["page"] in said
+    assert '"raw": "[bytes (3 bytes): can\'t be shown to the model]"' in said
+    assert '"png": "[base64 (300 bytes): can\'t be shown to the model]"' in said
+
+
+def test_json_holds_any_value() -> None:
+    block = {"type": "json", "json": {"when": date(2026, 11, 26)}}
+
+    assert content(block, kind=ToolMessage, tool_call_id="1") == '{"when": "2026-11-26"}'
+
+
+@pytest.mark.parametrize("kind", [HumanMessage, ToolMessage])
+def test_broken_base64_is_no_empty_text(kind: Any) -> None:
+    block = {"type": "file", "base64": "@@@", "mime_type": "text/plain"}
+
+    if kind is HumanMessage:
+        with pytest.raises(ValueError, match=r"^Block 0 of message 0 is not base64$"):
+            content(block)
+    else:
+        assert "text/plain" in content(block, kind=kind, tool_call_id="1")
+
+
+@pytest.mark.parametrize(("mime_type", "sent"), [("text/plain", "hey"), ("image/png", None)])
+def test_embedded_resource_of_mcp_is_what_it_holds(mime_type: str, sent: str | None) -> None:
+    block = {"type": "resource", "resource": {"uri": "a://b", "mimeType": mime_type, "blob": "aGV5"}}
+    image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGV5"}}]
+
+    assert content(block, kind=ToolMessage, tool_call_id="1") == (sent or image)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,aGV5"}},
+        {"type": "file", "source_type": "text", "text": "hey", "mime_type": "text/plain"},
+    ],
+)
+@pytest.mark.usefixtures("environ")
+def test_file_that_core_misreads_is_text_in_calls_too(server: LocalEndpoints, block: Any) -> None:
+    ChatOVHCloud(model="gpt-oss-120b").invoke([HumanMessage([block])])
+
+    assert server.requests[0].json["messages"][0]["content"] == "hey"
+
+
 def test_notes_are_short() -> None:
-    rows = {"rows": "x" * 3000}
+    link = {"type": "resource_link", "uri": "x" * 3000, "description": "about it"}
     circular: dict[str, Any] = {"rows": []}
     circular["rows"].append(circular)
 
-    said = content(rows, kind=ToolMessage, tool_call_id="1")
-    assert len(said) < 2100
-    assert said.endswith("… (3,012 characters)")
+    said = content(link, kind=ToolMessage, tool_call_id="1")
+    assert len(said) < 700
+    assert said.endswith("… (3,000 characters), about it): can't be shown to the model]")
     message = ToolMessage.model_construct(content=[circular], tool_call_id="1", type="tool", name=None)
     assert wire_messages([message])[0]["content"] == "[rows: can't be shown to the model]"
 
 
-NAMES = ("type", "text", "url", "base64", "data", "mime_type", "source", "file", "image_url", "id", "extras", "detail")
-VALUES = ("file", "image", "text", "document", "media", "audio", "image_url", "text/plain", "AA")
-INNER = st.dictionaries(st.sampled_from(["type", "data", "url", "file_data"]), st.sampled_from(["base64", "AA"]))
-BLOCK = st.dictionaries(
-    st.sampled_from(NAMES), st.one_of(st.sampled_from(VALUES), st.none(), st.integers(), st.lists(INNER), INNER)
+NAMES = (
+    *("type", "text", "url", "base64", "data", "mime_type", "source", "file", "image_url", "id", "extras", "detail"),
+    *("content", "json", "resource", "title"),
 )
+VALUES = (
+    *("file", "image", "text", "document", "media", "audio", "image_url", "text/plain", "AA"),
+    *("search_result", "resource", "resource_link"),
+)
+INNER = st.dictionaries(st.sampled_from(["type", "data", "url", "file_data"]), st.sampled_from(["base64", "AA"]))
+VALUE = st.one_of(st.sampled_from(VALUES), st.none(), st.integers(), st.lists(INNER | st.text() | st.integers()), INNER)
+BLOCK = st.dictionaries(st.sampled_from(NAMES), VALUE)
 
 
 @given(st.lists(BLOCK, max_size=2))

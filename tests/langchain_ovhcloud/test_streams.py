@@ -279,3 +279,34 @@ class TestGarbledCalls:
 
         assert message.tool_calls == []
         assert message.invalid_tool_calls[0]["name"] == "get_weather"
+
+    def test_pieces_of_a_call_in_one_event_are_one_call(self, server: LocalEndpoints, bound: Any) -> None:
+        pieces = [
+            {"index": 0, "id": "a", "function": {"name": "get_weather"}},
+            {"index": 0, "function": {"arguments": '{"city": "Rome"}'}},
+        ]
+        server.reply(events=[{"choices": [{"index": 0, "delta": {"tool_calls": pieces}}]}, "[DONE]"])
+
+        (call,) = self.asked(bound, "streamed").tool_calls
+
+        assert (call["name"], call["args"], call["id"]) == ("get_weather", {"city": "Rome"}, "a")
+
+
+class Tree(BaseModel):
+    """A tree."""
+
+    value: int
+    children: list["Tree"] = []
+
+
+@pytest.mark.parametrize("by", ["class", "tool"])
+def test_class_that_refers_to_itself_is_sent_whole(server: LocalEndpoints, model: ChatOVHCloud, by: str) -> None:
+    tool = StructuredTool.from_function(lambda **_: "", name="Tree", description="A tree.", args_schema=Tree)
+
+    model.bind_tools([Tree if by == "class" else tool]).invoke("Hello")
+
+    sent = server.requests[0].json["tools"][0]["function"]["parameters"]
+    inner = sent["$defs"]["Tree"]["properties"]
+    assert inner["value"] == {"type": "integer"}
+    assert inner["children"]["items"] == {"$ref": "#/$defs/Tree"}
+    assert sent["properties"]["children"]["items"] != {}

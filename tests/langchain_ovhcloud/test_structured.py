@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Generic, TypedDict, TypeVar
 
 import pytest
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import ModelRefusalError, OutputParserException
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, Field, RootModel
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -234,7 +234,7 @@ def test_object_that_lacks_something_required_is_an_error(
     else:
         server.reply('{"subject": "x"}')
 
-    with pytest.raises(OutputParserException, match="lacks priority"):
+    with pytest.raises(OutputParserException, match="lacks 'priority'"):
         model.with_structured_output(Ticket.model_json_schema(), method=method).invoke(NOTE)
 
 
@@ -255,7 +255,7 @@ def test_schema_may_have_any_of_the_forms_that_are_about(
     assert structured.invoke(NOTE) == WANTED
 
     server.reply('{"subject": "x"}')
-    with pytest.raises(OutputParserException, match=r"lacks priority|called no tool"):
+    with pytest.raises(OutputParserException, match=r"lacks 'priority'|called no tool"):
         structured.invoke(NOTE)
 
 
@@ -415,3 +415,17 @@ def test_reasoning_is_no_answer_where_there_is_one(server: LocalEndpoints) -> No
 def test_model_that_gives_no_objects_says_which_do(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} answers with text only.*gpt-oss-120b"):
         ChatOVHCloud(model=name).with_structured_output(Ticket)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_refusal_is_an_error_of_its_own(server: LocalEndpoints, model: ChatOVHCloud, method: Any) -> None:
+    body = {"choices": [{"message": {"role": "assistant", "refusal": "I can't."}, "finish_reason": "stop"}]}
+    asking = model.with_structured_output(Ticket, method=method)
+
+    server.reply(body=body)
+    with pytest.raises(ModelRefusalError, match="I can't") as caught:
+        asking.invoke(NOTE)
+    assert isinstance(caught.value.raw_message, AIMessage)
+    server.reply(body=body)
+    raw: Any = model.with_structured_output(Ticket, method=method, include_raw=True).invoke(NOTE)
+    assert isinstance(raw["parsing_error"], ModelRefusalError)

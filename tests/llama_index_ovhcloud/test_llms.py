@@ -11,7 +11,7 @@ from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, Field, RootModel, field_validator
+from pydantic import AliasChoices, BaseModel, Field, RootModel, field_validator
 from standard.lifecycles import until, wait_until
 from standard.ways import CHAT, COMPLETE, END, HELLO, STRUCTURED, USAGE, Way, piece
 
@@ -197,17 +197,25 @@ class TestStructuredOutput:
         assert found[-1] == Ticket(subject="two words", priority=2)
 
     def test_shows_fields_that_have_an_alias(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        class Page(BaseModel):
+            """A page."""
+
+            number: int = Field(alias="no")
+            lines: int = 0
+
         class Letter(BaseModel):
             """A letter."""
 
             sender: str = Field(alias="from")
-            text: str = Field(validation_alias="body")
+            text: str = Field(validation_alias=AliasChoices("body", "contents"))
+            pages: list[Page] = []
 
-        said = ['{"from": "Ada"', ', "body": "Dear', ' Sir"}']
+        said = ['{"from": "Ada", "pages": [{"no": 1}]', ', "body": "Dear', ' Sir"}']
         server.reply(events=[*(piece({"content": text}) for text in said), piece({}, "stop"), END])
 
         found: list[Any] = list(llm.stream_structured_predict(Letter, self.PROMPT, note=self.NOTE))
 
+        assert found[0].pages == [{"number": 1}]
         assert [(letter.sender, letter.text) for letter in found[:3]] == [
             ("Ada", None),
             ("Ada", "Dear"),

@@ -262,3 +262,12 @@ def test_text_file_in_every_encoding_is_text(encoding: str, kind: str, role: str
     block = DocumentBlock(data="größe;1".encode(encoding), document_mimetype=kind)
 
     assert wire_messages([ChatMessage(role=role, blocks=[block])])[0]["content"] == "größe;1"
+
+
+def test_text_around_what_can_not_be_sent_of_a_result_is_kept() -> None:
+    pdf = DocumentBlock(data=b"%PDF", document_mimetype="application/pdf", title="My doc")
+    block = CitableBlock(title="T", source="S", content=[TextBlock(text="cc"), pdf])
+
+    assert wire_messages([ChatMessage(role="tool", blocks=[block])])[0]["content"] == (
+        "T (S)\ncc\n[document (application/pdf, My doc, 4 bytes): can't be shown to the model]"
+    )

@@ -136,9 +136,8 @@ def test_known_model_that_is_not_found_may_be_retired() -> None:
 @pytest.mark.parametrize(
     ("model", "path", "advice"),
     [
-        ("bge-m3", "chat/completions", "bge-m3 is for embedding and does not chat."),
+        ("bge-m3", "chat/completions", "bge-m3 is for embedding and does not chat; use OVHCloudEmbeddings."),
         ("gpt-oss-20b", "embeddings", "gpt-oss-20b is a chat model; use ChatOVHCloud, or one of bge-m3, "),
-        ("GPT-OSS-20b", "chat/completions", "The service knows 'GPT-OSS-20b' only as gpt-oss-20b; use that name."),
         ("gpt-oss-20b", "chat/completions", "gpt-oss-20b was served on 2026-10-05; it may have been retired since."),
         (
             "qwen3-32b",
@@ -147,12 +146,12 @@ def test_known_model_that_is_not_found_may_be_retired() -> None:
         ),
         ("gpt-oss-12b", "chat/completions", "The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b"),
         ("qwen-embedding", "embeddings", "'qwen-embedding' is not known; the nearest names are Qwen3-Embedding-8B."),
-        ("gpt-4o", "chat/completions", "The model 'gpt-4o' is not known; current ones are Qwen3.8-27B, Qwen3.6-27B."),
-        ("text-embedding-3-small", "embeddings", "current ones are bge-m3, bge-multilingual-gemma2."),
+        ("gpt-4o", "chat/completions", "The model 'gpt-4o' is not known; current models are Qwen3.8-27B, Qwen3.6-27B."),
+        ("text-embedding-3-small", "embeddings", "current models are bge-m3, bge-multilingual-gemma2."),
         (
             "Qwen3-Coder-30B-A3B-Instruct",
             "chat/completions",
-            "Qwen3-Coder-30B-A3B-Instruct was to be retired on 2026-10-01; use Qwen3.6-27B, for example.",
+            "Qwen3-Coder-30B-A3B-Instruct was announced to retire on 2026-10-01; use Qwen3.6-27B, for example.",
         ),
     ],
 )
@@ -242,7 +241,7 @@ def test_refusal_by_an_unknown_model_has_no_advice() -> None:
 
 NO_MESSAGE = "The service answered with status 404 and no message."
 SLOW_DOWN = (
-    "The limit is 400 requests a minute for each model with a key, and 2 without. "
+    "Each model takes 400 requests a minute with a key, and 2 without. "
     "Raise timeout, max_retries or max_wait to wait longer, or set OVHCLOUD_API_KEY if you have not."
 )
 SAID = [
@@ -296,7 +295,7 @@ SAID = [
         413,
         "big",
         {"sent": 2_504_000},
-        "big. One request takes 2 MB at most. 2.50 MB were sent. Send smaller or fewer images, texts or messages.",
+        "big. One request takes 2 MB at most. 2.39 MB were sent. Send smaller or fewer images, texts or messages.",
     ),
     (
         413,

@@ -2,8 +2,10 @@
 
 import asyncio
 import warnings
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -12,7 +14,7 @@ from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
 from ovhcloud_ai_endpoints._http.client import AsyncClient, Client
-from ovhcloud_ai_endpoints._http.settings import Settings
+from ovhcloud_ai_endpoints._http.settings import BASE_URL, Settings
 from ovhcloud_ai_endpoints._notices import (
     warn_of_empty_answer,
     warn_of_header,
@@ -25,23 +27,47 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
+class _ToTheLocalServer:
+    """Sends requests for OVHcloud's host to the local server; retirements are news of that host only."""
+
+    def __init__(self, server: LocalEndpoints) -> None:
+        super().__init__()
+        self._url = httpx.URL(server.base_url)
+
+    def moved(self, request: httpx.Request) -> httpx.Request:
+        request.url = request.url.copy_with(scheme="http", host=self._url.host, port=self._url.port)
+        return request
+
+
+class Blocking(_ToTheLocalServer, httpx.HTTPTransport):
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return super().handle_request(self.moved(request))
+
+
+class Awaited(_ToTheLocalServer, httpx.AsyncHTTPTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await super().handle_async_request(self.moved(request))
+
+
 @pytest.fixture(params=["whole", "awaited", "streamed"])
 def ask(request: pytest.FixtureRequest, server: LocalEndpoints) -> Any:
-    settings = Settings(api_key=SecretStr(server.api_key), base_url=server.base_url)
-
-    def ask(model: str = "gpt-oss-120b") -> Any:
+    def ask(model: str = "gpt-oss-120b", base_url: str = BASE_URL) -> Any:
+        settings = Settings(api_key=SecretStr(server.api_key), base_url=base_url)
         body = {"model": model, "messages": HELLO}
-        if request.param == "whole":
-            return Client(settings).send(ChatRequest(body))
         if request.param == "awaited":
 
             async def main() -> Any:
-                return await AsyncClient(settings).send(ChatRequest(body))
+                async with httpx.AsyncClient(transport=Awaited(server)) as given:
+                    return await AsyncClient(replace(settings, http_async_client=given)).send(ChatRequest(body))
 
             return asyncio.run(main())
-        with Client(settings).stream(ChatRequest({**body, "stream": True})) as deltas:
-            list(deltas)
-            return deltas.result()
+        with httpx.Client(transport=Blocking(server)) as given:
+            client = Client(replace(settings, http_client=given))
+            if request.param == "whole":
+                return client.send(ChatRequest(body))
+            with client.stream(ChatRequest({**body, "stream": True})) as deltas:
+                list(deltas)
+                return deltas.result()
 
     return ask
 
@@ -85,6 +111,10 @@ def test_model_that_is_gone_is_told_once_in_the_words_of_the_error(ask: Any, cap
     assert heard(failing) == [(service.ModelDeprecationWarning, said)]
     assert all(error.count(said) == 1 for error in errors)
     assert caplog.messages == []
+
+
+def test_model_of_another_server_is_not_told_of(server: LocalEndpoints, ask: Any) -> None:
+    assert heard(lambda: ask("Mistral-7B-Instruct-v0.3", server.base_url)) == []
 
 
 def test_model_that_stays_is_not_told_of(ask: Any) -> None:

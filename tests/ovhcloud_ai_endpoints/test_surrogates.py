@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints._surrogates import Escapes, Halves, well_formed, well_formed_json
+from ovhcloud_ai_endpoints._surrogates import EscapeJoiner, SurrogateJoiner, well_formed, well_formed_json
 
 HIGH, LOW = "\ud83d", "\ude00"
 PIECES = st.lists(st.sampled_from([HIGH, LOW, "a", "é", "😀", ""]))
@@ -33,7 +33,7 @@ def test_halves_are_joined_or_replaced(text: str, well: str) -> None:
 
 @given(PIECES)
 def test_pieces_give_what_the_whole_gives(pieces: list[str]) -> None:
-    halves = Halves()
+    halves = SurrogateJoiner()
     found = [halves.feed(piece) for piece in pieces]
 
     assert "".join(found) + halves.end() == well_formed("".join(pieces))
@@ -41,7 +41,7 @@ def test_pieces_give_what_the_whole_gives(pieces: list[str]) -> None:
 
 
 def test_only_a_first_half_waits() -> None:
-    halves = Halves()
+    halves = SurrogateJoiner()
 
     assert [halves.feed(piece) for piece in ("a", f"b{HIGH}", LOW, f"{HIGH}c")] == ["a", "b", "😀", "\ufffdc"]
 
@@ -78,7 +78,7 @@ ESCAPED = st.lists(
 
 @given(ESCAPED, st.lists(st.integers(min_value=0), max_size=6))
 def test_pieces_of_escapes_give_what_the_whole_gives(text: str, places: list[int]) -> None:
-    escapes = Escapes()
+    escapes = EscapeJoiner()
 
     assert "".join(map(escapes.feed, cut(text, places))) + escapes.end() == well_formed_json(text)
 

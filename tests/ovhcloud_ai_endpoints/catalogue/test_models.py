@@ -11,7 +11,7 @@ from ovhcloud_ai_endpoints._catalogue.models import (
     retired_models,
     retirement,
 )
-from ovhcloud_ai_endpoints._catalogue.names import name_to_send
+from ovhcloud_ai_endpoints._catalogue.names import names_to_send
 from ovhcloud_ai_endpoints._http.settings import BASE_URL
 
 
@@ -54,8 +54,8 @@ def test_unknown_model_is_allowed_and_promises_nothing() -> None:
         ("ovhcloud/QWEN3.8", "chat", "the nearest names are Qwen3.8-27B"),
         ("llama-3.3-70b-instruct", "chat", "the nearest names are Meta-Llama-3_3-70B-Instruct"),
         ("bge-m4", "embedding", "the nearest names are bge-m3"),
-        ("bge-m4", "chat", "current ones are Qwen3.8-27B, Qwen3.6-27B"),
-        ("%%%", "embedding", "current ones are bge-m3, bge-multilingual-gemma2"),
+        ("bge-m4", "chat", "current models are Qwen3.8-27B, Qwen3.6-27B"),
+        ("%%%", "embedding", "current models are bge-m3, bge-multilingual-gemma2"),
     ],
 )
 def test_alternatives_are_of_the_same_kind_and_similar_or_current(name: str, kind: Any, clause: str) -> None:
@@ -158,4 +158,4 @@ def test_family_is_told_by_the_name(name: str, family: str) -> None:
     ],
 )
 def test_name_is_translated_on_the_services_own_host_only(name: str, base_url: str, sent: str) -> None:
-    assert name_to_send(name, base_url) == sent
+    assert names_to_send(name, base_url)[0] == sent

@@ -159,6 +159,13 @@ def test_second_result_of_a_call_and_one_before_its_call_have_no_call() -> None:
     assert found[-1]["content"].endswith("\nagain")
 
 
+def test_result_before_its_call_is_taken_if_there_is_no_other() -> None:
+    found = fit("gpt-oss-120b", USER, result("a"), called("a"), USER)
+
+    assert [message["role"] for message in found] == ["user", "assistant", "tool", "user"]
+    assert said(found, "tool") == ["of a"]
+
+
 def test_results_that_name_no_call_are_taken_in_turn() -> None:
     unnamed: Any = [{"role": "tool", "content": text, "tool_call_id": ""} for text in ("1", "2", "3")]
 
@@ -248,7 +255,7 @@ def test_user_begins_for_mistral() -> None:
     found = fit("mistral@latest", SYSTEM, called("call00001"))
 
     assert [message["role"] for message in found] == ["system", "user", "assistant", "tool"]
-    assert found[1]["content"] == "[Earlier messages were left out.]"
+    assert found[1]["content"] == "[Start of the conversation]"
     assert fit("mistral@latest", SYSTEM) == [SYSTEM]
 
 
@@ -264,6 +271,21 @@ def test_neighbours_of_one_role_are_one_message_for_mistral() -> None:
     assert len(found[1]["tool_calls"]) == 1
 
 
+def test_new_ids_for_mistral_are_no_other_calls() -> None:
+    found = fit("mistral@latest", USER, called("a", "ca978112c"), result("a"), result("ca978112c"))
+
+    ids = [call["id"] for call in found[1]["tool_calls"]]
+    assert len(set(ids)) == 2
+    assert said(found, "tool") == ["of a", "of ca978112c"]
+
+
+@pytest.mark.parametrize("name", ["mistral@latest", "Qwen3.6-27B", "llama@latest"])
+def test_effort_is_linear(name: str) -> None:
+    many = [called(*["a"] * 3000), *[result("a")] * 3000, *[{**result("x"), "content": "y" * 2000}] * 3000]
+
+    assert len(fit(name, USER, *many)) > 3000
+
+
 ids = st.sampled_from(["a", "b", "abcDEF123", ""])
 texts = st.text(min_size=1, max_size=3)
 messages = st.lists(
@@ -273,7 +295,7 @@ messages = st.lists(
         st.builds(lambda text: {"role": "system", "content": text}, texts),
         st.builds(lambda text: {"role": "assistant", "content": text}, texts),
         st.builds(lambda names: called(*names), st.lists(ids.filter(bool), min_size=1, max_size=3)),
-        st.builds(lambda id_: {**result(id_), "name": "f"}, ids),
+        st.builds(lambda id_, text: {**result(id_), "name": "f", "content": text}, ids, texts),
         st.builds(lambda id_: with_parts(IMAGE, id_=id_), ids),
     ),
     max_size=9,
@@ -293,8 +315,7 @@ def test_mistral_common_accepts_every_history(history: list[Any], version: Token
             )
     request = ChatCompletionRequest.from_openai(found, model="m")
     get_validator(version, ValidationMode.serving).validate_request(request)
-    roles = [message["role"] for message in found if message["role"] != "tool"]
-    assert all(before != after or before == "assistant" for before, after in pairwise(roles))
+    assert all(one["role"] != other["role"] or one["role"] == "tool" for one, other in pairwise(found))
 
 
 @EVERY_FAMILY

@@ -713,7 +713,7 @@ class TestNamesOfTools:
         answer = read_answer(body, b"", Exchange(), ChatRequest({}, tool_schemas={key: {} for key in OFFERED}))
         assert answer.messages[0].tool_calls[0].name == "query_dataset"
 
-    @pytest.mark.parametrize("name", ["other", "get<|x|>weather", "functions.other", "query_dataset2", ""])
+    @pytest.mark.parametrize("name", ["other", "do not get", "get weather", "functions.other", "query_dataset2", ""])
     def test_name_of_no_tool_is_passed_on(self, name: str) -> None:
         assert called((name, "{}")) == [(name, "{}")]
 
@@ -834,3 +834,82 @@ def test_arguments_that_are_nested_too_deeply_are_invalid(text: str) -> None:
     assert ToolCall("a", "f", arguments).parsed() is None
     assert arguments.startswith(text[:100])
     assert len(arguments) < 600
+
+
+def event_of(*pieces: dict[str, Any]) -> bytes:
+    return event({"tool_calls": list(pieces)})
+
+
+def piece_of(arguments: str = "", *, name: str | None = None, index: int | None = 0, **more: Any) -> dict[str, Any]:
+    piece: dict[str, Any] = {"function": {"name": name, "arguments": arguments}}
+    return piece | more | ({"index": index} if index is not None else {})
+
+
+class TestPiecesThatEnginesMixUp:
+    def test_two_pieces_of_a_call_in_one_event_are_one_delta(self) -> None:
+        """As vLLM sends them with speculative decoding (openai-python issue 3201)."""
+        reply = Reply(ChatRequest({}))
+
+        (delta,) = reply.feed(event_of(piece_of(id="a", name="f"), piece_of('{"x": 1}')))
+
+        assert delta.tool_calls == (ToolCallDelta(0, "a", "f", '{"x": 1}'),)
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ({"id": "s", "name": "f", "index": 0}, {"id": "s", "name": "g", "index": 0}),
+            ({"id": "s", "name": "f", "index": 0}, {"id": "s", "name": "f", "index": 0}),
+            ({"id": "s", "name": "f", "index": None}, {"id": "s", "name": "g", "index": None}),
+            ({"id": "s", "name": "f", "index": 0}, {"id": "s", "name": "f", "index": 1}),
+        ],
+    )
+    def test_calls_that_share_an_id_stay_apart(self, first: dict[str, Any], second: dict[str, Any]) -> None:
+        """LibreChat-AI/agents issue 260."""
+        found = calls(event_of(piece_of('{"x": 1}', **first)), event_of(piece_of('{"y": 2}', **second)))
+
+        assert found == [(first["name"], '{"x": 1}'), (second["name"], '{"y": 2}')]
+
+    def test_pieces_of_calls_that_share_an_id_go_by_index(self) -> None:
+        events = [piece_of(id="s", name="f"), piece_of(id="s", name="g", index=1), piece_of("{}", id="s")]
+
+        assert calls(*map(event_of, events)) == [("f", "{}"), ("g", "")]
+
+    def test_arguments_under_a_new_index_go_on_with_the_call(self) -> None:
+        """dirac-run/dirac issue 215."""
+        assert calls(event_of(piece_of(id="a", name="f")), event_of(piece_of('{"x": 1}', index=1))) == [
+            ("f", '{"x": 1}')
+        ]
+
+    def test_index_that_moves_on_is_of_the_same_call(self) -> None:
+        """mudler/LocalAI issue 9722."""
+        events = [piece_of(id="a", name="f"), piece_of('{"x": 1}', id="a", name="f", index=1)]
+
+        assert calls(*map(event_of, events)) == [("f", '{"x": 1}')]
+
+
+class TestEffort:
+    """Steps that grow with the length, counted: what took quadratic time would take minutes here."""
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            pytest.param([("f", "{}")] + [(None, "{}")] * 50_000, id="repeated arguments"),
+            pytest.param([("f", '{"x": "')] + [("f", "}}}")] * 20_000, id="name with each brace"),
+            pytest.param([("f", "{" + " " * 1_000_000 + "}")] + [("f", "")] * 5_000, id="name after long arguments"),
+            pytest.param([("f", "")] + [(None, " " * 10_000)] * 1_000, id="blanks"),
+        ],
+    )
+    def test_of_odd_arguments_is_linear(self, pieces: list[tuple[str | None, str]]) -> None:
+        reply = Reply(ChatRequest({}))
+        for name, arguments in pieces:
+            list(reply.feed(event_of(piece_of(arguments, name=name))))
+        list(reply.feed(DONE))
+        list(reply.end())
+
+        assert [call.name for call in reply.message.tool_calls] == ["f"]
+
+    def test_of_many_calls_in_a_whole_answer_is_linear(self) -> None:
+        made = [{"id": f"{place}", "function": {"name": "f", "arguments": "{}"}} for place in range(50_000)]
+        body = {"choices": [{"message": {"tool_calls": made}}]}
+
+        assert len(read_answer(body, b"", Exchange(), ChatRequest({})).messages[0].tool_calls) == 50_000

@@ -92,17 +92,22 @@ def test_choice_of_no_tool_names_those_there_are(choice: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("temprature", "Did you mean 'temperature'? For servers that do, use extra_body=."),
-        ("tool", "Did you mean 'tools'? For servers that do, use extra_body=."),
-        ("zzz", "For servers that do, use extra_body=."),
-        ("extra_headers", "Pass headers as default_headers= when creating the model."),
+        ("temprature", "; did you mean 'temperature'?"),
+        ("tool", "; did you mean 'tools'?"),
+        ("top_k", "; the service has no such field; for other servers, pass it in extra_body="),
+        ("zzz", ""),
     ],
 )
 def test_unknown_parameter_names_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(TypeError) as caught:
         body(**{name: 1})
 
-    assert str(caught.value) == f"The service does not accept {name!r}. {hint}"
+    assert str(caught.value) == f"The service does not accept {name!r}{hint}"
+
+
+def test_headers_of_a_call_belong_to_the_model() -> None:
+    with pytest.raises(TypeError, match="Pass headers as default_headers="):
+        body(extra_headers={"X-A": "b"})
 
 
 @pytest.mark.parametrize("tool", ["search", {"type": "web_search"}, {"type": "function", "name": "f"}])
@@ -267,6 +272,14 @@ def test_long_names_that_begin_alike_stay_apart() -> None:
     assert [request.tool_names.get(name, name) for name in sent] == names
 
 
+def test_thousands_of_names_that_begin_alike_stay_apart() -> None:
+    calls: Any = [tool_call(f"{place}", f"é{chr(0x4E00 + place)}", {}, place=0) for place in range(5000)]
+
+    sent = chat_request([{"role": "assistant", "content": "", "tool_calls": calls}], {}, model="m", base_url="http://h")
+
+    assert len({call["function"]["name"] for call in sent.body["messages"][0]["tool_calls"]}) == 5000
+
+
 def test_tools_are_sent_under_names_that_the_gateway_takes() -> None:
     names = ["search web", "search_web", "search.web", "x" * 70, "fine"]
     tools = [{"type": "function", "function": {"name": name}} for name in names]
@@ -311,7 +324,7 @@ def test_messages_with_halves_of_surrogate_pairs_are_named(caplog: pytest.LogCap
     assert isinstance(sent, bytes)
     said = [message["content"] for message in json.loads(sent)["messages"]]
     assert said == ["good", "bad \ufffd", [{"type": "text", "text": "\ufffd"}], "é", "😀"]
-    assert caplog.messages == ["Halves of surrogate pairs are sent as U+FFFD: messages 1, 2, 4"]
+    assert caplog.messages == ["Lone surrogates are sent as U+FFFD, in messages 1, 2, 4"]
 
 
 OVHCLOUD = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
@@ -330,8 +343,8 @@ def test_body_may_be_as_large_as_the_service_takes_and_no_larger() -> None:
     with pytest.raises(PayloadTooLargeError) as caught:
         sized("x" * (room + 1))
     assert str(caught.value) == (
-        "The request is 2.10 MB, and the service takes 2.10 MB. It was not sent. "
-        "Send fewer than these 1 messages, or shorter ones."
+        "The request has 2,097,153 bytes; the service takes 2,097,152. It was not sent. "
+        "Send fewer or shorter messages; this request has 1."
     )
 
 
@@ -340,6 +353,6 @@ def test_body_that_is_too_large_is_told_with_the_size_of_its_images() -> None:
     message: Any = {"role": "user", "content": [{"type": "text", "text": "x" * 500_000}, *[image] * 5]}
 
     with pytest.raises(
-        PayloadTooLargeError, match=r"is 10\.50 MB.* 5 image\(s\) make up 10\.00 MB: send smaller or fewer of them\.$"
+        PayloadTooLargeError, match=r"Its 5 images take 10,000,110 of them: send fewer or smaller ones\.$"
     ):
         chat_request([message], {}, model="Qwen3.6-27B", base_url=OVHCLOUD).content()

@@ -183,6 +183,26 @@ def test_recursion_through_any_pointer_stays_one() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": ["a"], "properties": {"a": {"$ref": "#/required/" + "9" * 5000}}},
+        {"$defs": None, "properties": {"a": {"items": {"$ref": "#/properties/a"}}}},
+        {"$defs": [], "properties": {"a": {"$ref": "#/$defs/b"}}},
+    ],
+)
+def test_odd_schemas_go_through(schema: dict[str, Any]) -> None:
+    json.dumps(readable(schema))
+
+
+def test_large_definition_is_not_copied_many_times() -> None:
+    values = [f"value {number}" for number in range(600)]
+    properties = {f"p{number}": {"$ref": "#/$defs/E"} for number in range(900)}
+    schema = {"$defs": {"E": {"enum": values}}, "properties": properties}
+
+    assert len(json.dumps(readable(schema))) < 2 * len(json.dumps(schema))
+
+
 def test_recursion_through_the_root_stays_one() -> None:
     schema = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints._chat.tool_arguments import DEEPEST, Arguments
+from ovhcloud_ai_endpoints._chat.tool_arguments import MOST_OPTIONS, Arguments
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}, "near": {"$ref": "#/$defs/Place"}}}
 SCHEMA: dict[str, Any] = {
@@ -86,13 +86,23 @@ def test_type_counts_before_options() -> None:
     assert json.loads(found) == {"a": {"b": {}}}
 
 
-@pytest.mark.parametrize(("depth", "found"), [(DEEPEST, {"a": {}}), (DEEPEST + 1, {"a": "{}"})])
-def test_options_within_options_are_looked_into_so_far(depth: int, found: Any) -> None:
+@pytest.mark.parametrize(("count", "found"), [(MOST_OPTIONS - 1, {"a": {}}), (MOST_OPTIONS, {"a": "{}"})])
+@pytest.mark.parametrize("nested", [True, False])
+def test_so_many_options_are_looked_into(count: int, found: Any, nested: bool) -> None:
     schema: dict[str, Any] = {"type": "object"}
-    for _ in range(depth):
-        schema = {"anyOf": [schema]}
+    if nested:
+        for _ in range(count):
+            schema = {"anyOf": [schema]}
+    else:
+        schema = {"anyOf": [schema] * count}
 
     assert json.loads(read('{"a": "{}"}', {"properties": {"a": schema}})) == found
+
+
+def test_options_that_lead_back_to_themselves_end() -> None:
+    schema = {"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}] * 8}}, "properties": {"a": {"$ref": "#/$defs/A"}}}
+
+    assert read('{"a": "{}"}', schema) == '{"a": "{}"}'
 
 
 @pytest.mark.parametrize(

@@ -15,5 +15,5 @@ def test_body_may_be_as_large_as_the_service_takes_and_no_larger() -> None:
 
     assert sized("x" * room) == LARGEST_REQUEST
     assert sized("x" * (room + 1), "http://another/v1") == LARGEST_REQUEST + 1
-    with pytest.raises(PayloadTooLargeError, match=r"was not sent\. Send fewer than these 2 texts at once\.$"):
+    with pytest.raises(PayloadTooLargeError, match=r"was not sent\. Send fewer texts at once; this request has 2\.$"):
         sized("x" * (room + 1))

@@ -325,8 +325,8 @@ def test_table_has_a_row_for_each_model() -> None:
         ),
         "|---|---|---|---|---|---|---|---|---|---|---|",
         "| `a` | chat | 131,072 | 8,192 | yes |  | up to any number | low, high |  | 0.5, 1.25 | Fine. |",
-        "| `b` | embedding |  |  |  |  |  |  | 1,024 | 0.01, ? | about to go |",
-        "| `c` | unknown |  |  |  | yes | up to 5 |  |  |  | about to go; `a` instead |",
+        "| `b` | embedding |  |  |  |  |  |  | 1,024 | 0.01, ? | about to be retired |",
+        "| `c` | unknown |  |  |  | yes | up to 5 |  |  |  | about to be retired; use `a` |",
     ]
 
 

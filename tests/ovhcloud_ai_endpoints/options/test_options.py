@@ -60,8 +60,8 @@ def test_misspelt_argument_names_the_nearest(wrong: str, right: str) -> None:
         ("openai_api_base", "give the service's URL as base_url="),
         ("url", "give the service's URL as base_url="),
         ("service_url", "give the service's URL as base_url="),
-        ("top_k", "pass fields of other servers in extra_body="),
-        ("chat_template_kwargs", "pass fields of other servers in extra_body="),
+        ("top_k", "the service has no such field; for other servers, pass it in extra_body="),
+        ("chat_template_kwargs", "the service has no such field; for other servers, pass it in extra_body="),
     ],
 )
 def test_argument_of_others_is_told_what_to_give_instead(name: str, hint: str) -> None:
