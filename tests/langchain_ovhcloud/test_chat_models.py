@@ -371,7 +371,7 @@ class TestErrors:
     def test_unknown_argument_of_a_call_is_told_before_a_request(
         self, server: LocalEndpoints, model: ChatOVHCloud, call: Any
     ) -> None:
-        with pytest.raises(TypeError, match=r"'temprature'. Did you mean 'temperature'"):
+        with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
             call(model.bind(temprature=1), "Hello")
 
         assert server.requests == []
