@@ -51,21 +51,17 @@ def chat_result(answer: Answer) -> ChatResult:
 
 def chunk(delta: Delta) -> ChatGenerationChunk:
     """The chunk for one event of a stream."""
-    metadata: dict[str, Any] = {"model_provider": PROVIDER}
+    fields: dict[str, Any] = {"response_metadata": {"model_provider": PROVIDER}}
     if delta.logprobs:
-        metadata["logprobs"] = delta.logprobs
-    return ChatGenerationChunk(
-        message=AIMessageChunk(
-            content=delta.text,
-            additional_kwargs=_beside_content(delta),
-            tool_call_chunks=[
-                create_tool_call_chunk(name=piece.name, args=piece.arguments, id=piece.id, index=piece.index)
-                for piece in delta.tool_calls
-            ],
-            response_metadata=metadata,
-            id=delta.answer_id,
-        )
-    )
+        fields["response_metadata"]["logprobs"] = delta.logprobs
+    if delta.tool_calls:
+        fields["tool_call_chunks"] = [
+            create_tool_call_chunk(name=piece.name, args=piece.arguments, id=piece.id, index=piece.index)
+            for piece in delta.tool_calls
+        ]
+    if delta.reasoning or delta.refusal:
+        fields["additional_kwargs"] = _beside_content(delta)
+    return ChatGenerationChunk(message=AIMessageChunk(content=delta.text, id=delta.answer_id, **fields))
 
 
 def last_chunks(answer: Answer) -> Iterator[ChatGenerationChunk]:

@@ -51,7 +51,7 @@ class ChatOptions(ConnectionOptions):
     extra_body: dict[str, Any] | None = None
     reasoning_passback: Passback = "auto"
     neutralize_control_tokens: bool = True
-    merge_deltas: bool = False
+    merge_deltas: bool = True
     context_window: int | None = None
     is_function_calling_model: bool | None = None
 

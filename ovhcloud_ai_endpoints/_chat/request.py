@@ -76,7 +76,7 @@ class ChatRequest:
     tool_names: Mapping[str, str] = field(default_factory=dict)
     tool_schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     most_bytes: int | None = None
-    merge_deltas: bool = False
+    merge_deltas: bool = True
     has_neutralized_tokens: bool = False
     other_name: OtherName | None = None
 
@@ -125,7 +125,7 @@ def chat_request(
     reasoning_passback: Passback = "auto",
     extra_body: Mapping[str, Any] | None = None,
     neutralize_control_tokens: bool = True,
-    merge_deltas: bool = False,
+    merge_deltas: bool = True,
 ) -> ChatRequest:
     """Builds the request for a chat completion.
 

@@ -195,15 +195,14 @@ class Stream(Generic[D, T]):
         return self
 
     def __next__(self) -> D:
-        self._call.resume(time.monotonic())
         while (delta := self._call.next_delta()) is None:
             if self._call.is_over:
                 raise StopIteration
+            self._call.resume(time.monotonic())
             data = None
             with _translating(self._call):
                 data = self._connection.read()
             self._call.feed(data, time.monotonic())
-        self._call.pause(time.monotonic())
         return delta
 
     def so_far(self) -> T:
@@ -244,16 +243,15 @@ class AsyncStream(Generic[D, T]):
         return self
 
     async def __anext__(self) -> D:
-        self._call.resume(time.monotonic())
         while (delta := self._call.next_delta()) is None:
             if self._call.is_over:
                 raise StopAsyncIteration
+            self._call.resume(time.monotonic())
             data = None
             with _translating(self._call):
                 async with _until(self._call.clocks):
                     data = await self._connection.read()
             self._call.feed(data, time.monotonic())
-        self._call.pause(time.monotonic())
         return delta
 
     def so_far(self) -> T:

@@ -8,6 +8,7 @@ connection, since the cost of every event in httpcore's pool grows with the numb
 """
 
 import asyncio
+import re
 import socket
 import time
 from base64 import b64encode
@@ -30,6 +31,7 @@ from ovhcloud_ai_endpoints._http.sockets import Failures, opened_socket
 
 SLICE = 256 * 1024  # bytes of a body that are written at once
 
+_BEGUN_CHUNK = re.compile(rb"\r\n0{0,8}[1-9a-fA-F][0-9a-fA-F]{0,7}\r\n.", re.DOTALL)
 FAILURES = Failures(connect=httpcore.ConnectError, connect_timeout=httpcore.ConnectTimeout, write=httpcore.WriteError)
 
 
@@ -42,6 +44,7 @@ class Connection:
 
     _response: httpx.Response | None = None
     _chunks: Iterator[bytes]
+    _received: bytearray  # not read yet
 
     def __init__(self, route: ResolvedRoute) -> None:
         self._deadline = Deadline()
@@ -56,11 +59,17 @@ class Connection:
         headers = _headers(self._response)
         stream = cast("Iterable[bytes]", self._response.stream)  # half the cost of httpx's iterators round it
         self._chunks = self._response.iter_bytes() if "content-encoding" in headers else iter(stream)
+        self._received = bytearray() if "content-encoding" in headers else _received(self._transport._pool)  # noqa: SLF001
         return self._response.status_code, headers
 
     def read(self) -> bytes | None:
         """The next piece of the answer, decompressed; None at its end."""
         data = next(self._chunks, None)
+        if data is not None and _is_next_chunk_here(self._received):
+            pieces = [data, next(self._chunks)]
+            while _is_next_chunk_here(self._received):
+                pieces.append(next(self._chunks))
+            return b"".join(pieces)
         if data is None and self._response is not None:
             self._response.close()
             self._response, self._chunks = None, iter(())  # they hold the request, with its key
@@ -78,6 +87,7 @@ class AsyncConnection:
     _transport: httpx.AsyncBaseTransport
     _response: httpx.Response | None = None
     _chunks: AsyncIterator[bytes]
+    _received: bytearray  # not read yet
 
     def __init__(self, route: ResolvedRoute) -> None:
         self._network = LoopNetwork(FAILURES)
@@ -91,6 +101,8 @@ class AsyncConnection:
         headers = _headers(self._response)
         stream = cast("AsyncIterable[bytes]", self._response.stream)
         self._chunks = self._response.aiter_bytes() if "content-encoding" in headers else aiter(stream)
+        pool = getattr(self._transport, "_pool", None)
+        self._received = bytearray() if "content-encoding" in headers else _received(pool)
         return self._response.status_code, headers
 
     def _request(self, call: Call[Any]) -> httpx.Request:
@@ -99,6 +111,11 @@ class AsyncConnection:
     async def read(self) -> bytes | None:
         """The next piece of the answer, decompressed; None at its end."""
         data = await anext(self._chunks, None)
+        if data is not None and _is_next_chunk_here(self._received):
+            pieces = [data, await anext(self._chunks)]
+            while _is_next_chunk_here(self._received):
+                pieces.append(await anext(self._chunks))
+            return b"".join(pieces)
         if data is None and self._response is not None:
             await self._response.aclose()
             self._response, self._chunks = None, _nothing()  # they hold the request, with its key
@@ -260,12 +277,32 @@ def _pool(route: ResolvedRoute, pools: tuple[Any, Any, Any], network: Any) -> An
     return proxied(**options, proxy_ssl_context=route.tls if parts.scheme == "https" else None)
 
 
-def _has_surplus(pool: Any) -> bool:
-    """Whether more came than the answer: it would pass for the answer to the connection's next request."""
+def _parser(pool: Any) -> Any:
+    """The h11 object of the pool's connection, to which httpcore has no other way; None if there is none."""
     connection = next(iter(getattr(pool, "connections", ())), None)
     while connection is not None and not hasattr(connection, "_h11_state"):  # a proxy's connection holds another
         connection = getattr(connection, "_connection", None)
-    return connection is not None and bool(connection._h11_state.trailing_data[0])  # noqa: SLF001 - httpcore has no other way
+    return getattr(connection, "_h11_state", None)
+
+
+def _has_surplus(pool: Any) -> bool:
+    """Whether more came than the answer: it would pass for the answer to the connection's next request."""
+    parser = _parser(pool)
+    return parser is not None and bool(parser.trailing_data[0])
+
+
+def _received(pool: Any) -> bytearray:
+    """What has come and is not read yet: the parser's own buffer, since a copy for each chunk would be quadratic."""
+    found = getattr(getattr(_parser(pool), "_receive_buffer", None), "_data", None)
+    return found if isinstance(found, bytearray) else bytearray()
+
+
+def _is_next_chunk_here(received: bytearray) -> bool:
+    """Whether reading on takes no waiting, since the next chunk has come, with the end of the one before.
+
+    Servers send each event as a chunk of its own, and most of the time of a fast stream would go into handing them on.
+    """
+    return bool(_BEGUN_CHUNK.match(received))
 
 
 def _request(call: Call[Any], content: Any) -> httpx.Request:

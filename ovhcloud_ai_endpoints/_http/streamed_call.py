@@ -30,8 +30,7 @@ class StreamedCall(Call[T], Generic[D, T]):
         super().__init__(settings, request)
         self.is_over = False
         self._pending: Iterator[D] = iter(())
-        self._given: float | None = None
-        self._paused = 0.0  # seconds that the consumer took since the last bytes came
+        self._event_came: float | None = None  # when it did, since more bytes were asked for
 
     def _take(self, request: Request[T]) -> None:
         super()._take(request)
@@ -64,7 +63,6 @@ class StreamedCall(Call[T], Generic[D, T]):
     def feed(self, data: bytes | None, arrived: float) -> None:
         """Takes the next bytes, or None at their end; call it once `next_delta` has returned None."""
         self.is_over = data is None
-        self._paused = 0.0
         self._pending = self._last_deltas() if data is None else self._deltas(data, arrived)
 
     def next_delta(self) -> D | None:
@@ -76,28 +74,28 @@ class StreamedCall(Call[T], Generic[D, T]):
             StreamInterruptedError: the bytes ended before the answer was complete.
             InvalidResponseError: the bytes ended and held no answer.
         """
-        with self.adding_context():
+        try:  # adding_context() takes a microsecond, and this is done for each delta
             return next(self._pending, None)
+        except OVHCloudError as error:
+            self.with_context(error)
+            raise
 
     def resume(self, now: float) -> None:
-        """The consumer asks for more; the time since `pause` is not the service's silence."""
-        if self._given is not None:
-            self.clocks.pause(now - self._given)
-            self._paused += now - self._given
-
-    def pause(self, now: float) -> None:
-        """The consumer is given a delta."""
-        self._given = now
+        """More bytes are needed: the time since the last event was the consumer's, and not the service's silence."""
+        if self._event_came is not None:
+            self.clocks.pause(now - self._event_came)
+            self._event_came = None
+        if self._reader.is_done:
+            self.clocks.drain(now)
 
     def _deltas(self, data: bytes, arrived: float) -> Iterator[D]:
         for delta in self._reader.feed(data):
-            if delta or self._reader.is_complete:
-                self.clocks.event(arrived + self._paused)
+            if self._event_came is None and (delta or self._reader.is_complete):
+                self._event_came = arrived
+                self.clocks.event(arrived)
             if delta:
                 yield delta
-        if self._reader.is_done:
-            self.clocks.drain(arrived + self._paused)
-        elif self.clocks.left(arrived + self._paused) < 0:
+        if not self._reader.is_done and self.clocks.left(arrived) < 0:
             raise self.clocks.expired()
 
     def _last_deltas(self) -> Iterator[D]:

@@ -4,7 +4,6 @@ Pure. As captured or documented: no `content` key when there is none, `tool_call
 and not its older name, a last event with usage and empty `choices`.
 """
 
-import json
 import re
 import time
 import uuid
@@ -14,7 +13,7 @@ from typing import Any
 
 from ovhcloud_ai_endpoints._catalogue import bundled_models, model
 from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
-from ovhcloud_ai_endpoints.testing._script import Said
+from ovhcloud_ai_endpoints.testing._script import Said, Step, event
 from ovhcloud_ai_endpoints.testing._vectors import as_base64, vector
 
 
@@ -39,10 +38,10 @@ def completion(chat: Mapping[str, Any], said: Said) -> dict[str, Any]:
     return {**_head(chat, "chat.completion"), "choices": choices, "usage": _usage(chat, spoken)}
 
 
-def events(chat: Mapping[str, Any], said: Said) -> Iterator[bytes]:
+def events(chat: Mapping[str, Any], said: Said) -> Iterator[Step]:
     """The same as a stream of server-sent events."""
     if has_empty_stream(chat):
-        yield b"data: [DONE]\n\n"
+        yield event("[DONE]")
         return
     head = _head(chat, "chat.completion.chunk")
     spoken, finish = _limited(chat, said)
@@ -62,13 +61,13 @@ def events(chat: Mapping[str, Any], said: Said) -> Iterator[bytes]:
         choice: dict[str, Any] = {"index": 0, "delta": delta, "finish_reason": None}
         if chat.get("logprobs") and delta.get("content"):
             choice["logprobs"] = {"content": [_logprob(delta["content"])]}
-        yield _event({**head, "choices": [choice]})
+        yield event({**head, "choices": [choice]})
     last = {"tool_calls": [{"index": len(spoken.tool_calls) - 1, "function": {"arguments": ""}}]}
     delta = last if spoken.tool_calls else {}
-    yield _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    yield event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
     if (chat.get("stream_options") or {}).get("include_usage"):
-        yield _event({**head, "choices": [], "usage": _usage(chat, spoken)})
-    yield b"data: [DONE]\n\n"
+        yield event({**head, "choices": [], "usage": _usage(chat, spoken)})
+    yield event("[DONE]")
 
 
 def embeddings(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +189,3 @@ def _pieces(text: str) -> list[str]:
 
 def _logprob(token: str) -> dict[str, Any]:
     return {"token": token, "logprob": -0.125, "bytes": list(token.encode()), "top_logprobs": []}
-
-
-def _event(value: Mapping[str, Any]) -> bytes:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()

@@ -70,11 +70,14 @@ class Scripted:
 
 
 def event(value: Any) -> Step:
-    """One event of a stream: an object or string becomes its data; bytes and other steps stay as they are."""
+    """One event of a stream: an object or string becomes its data; bytes and other steps stay as they are.
+
+    A comment follows the data, so that events that arrive together are not merged, and a script's are always seen.
+    """
     if isinstance(value, bytes | Pause | _End):
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"data: {text}\n\n".encode()
+    return f"data: {text}\n\n:\n\n".encode()
 
 
 def content_of(body: Any, status: int) -> tuple[bytes, str]:

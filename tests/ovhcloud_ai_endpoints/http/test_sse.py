@@ -20,12 +20,13 @@ STREAM = (
     b"data: [DONE]\n\n"
     b'data: {"after": 1}\n\n'
 )
+PLAIN = STREAM.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as most servers send it
 VALUES = [{"a": "\u2028 \x85 🎉"}, {"b": 1}, {"d": 4}, {"c": 2}, {"error": {"message": "no"}}]
 
 
 def decoded(*pieces: bytes) -> tuple[list[Any], bool]:
     decoder = Decoder()
-    values = [value for piece in pieces for value in decoder.feed(piece)]
+    values = [value for piece in pieces for value in decoder.feed(piece) if value is not None]
     return [*values, *decoder.end()], decoder.done
 
 
@@ -33,9 +34,17 @@ def test_stream_is_read() -> None:
     assert decoded(STREAM) == (VALUES, True)
 
 
-@pytest.mark.parametrize("at", range(len(STREAM)))
-def test_stream_is_the_same_wherever_it_is_cut(at: int) -> None:
-    assert decoded(STREAM[:at], STREAM[at:]) == (VALUES, True)
+@pytest.mark.parametrize("stream", [STREAM, PLAIN], ids=["all line ends", "LF only"])
+def test_stream_is_the_same_wherever_it_is_cut(stream: bytes) -> None:
+    for at in range(len(stream)):
+        assert decoded(stream[:at], stream[at:]) == (VALUES, True), stream[:at]
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 7, 16, 50])
+def test_stream_is_the_same_in_pieces_of_any_size(size: int) -> None:
+    for stream in (STREAM, PLAIN):
+        pieces = (stream[at : at + size] for at in range(0, len(stream), size))
+        assert decoded(*pieces) == (VALUES, True)
 
 
 def test_stream_is_the_same_byte_by_byte() -> None:
@@ -149,4 +158,4 @@ def test_pings_without_end_are_no_large_event() -> None:
     decoder = Decoder()
 
     for _ in range(20):
-        assert list(decoder.feed(b": ping\n\n" * 200_000)) == []
+        assert set(decoder.feed(b": ping\n\n" * 200_000)) == {None}
