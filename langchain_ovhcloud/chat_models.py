@@ -3,6 +3,7 @@
 import operator
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from inspect import signature
 from operator import itemgetter
 from typing import Any, Literal, Self, get_args
 
@@ -183,6 +184,10 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         request = self._request(messages, stop, kwargs)
         with langchain_errors():
             return chat_result(await AsyncClient(self._ovhcloud_settings).send(request))
+
+    # Core inspects both at each call.
+    _generate.__signature__ = signature(_generate)  # type: ignore[attr-defined]
+    _agenerate.__signature__ = signature(_agenerate)  # type: ignore[attr-defined]
 
     def _stream(
         self,

@@ -26,6 +26,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/client.py",
     f"{SERVICE}/_http/blocking_network.py",
     f"{SERVICE}/_http/loop_network.py",
+    f"{SERVICE}/_http/given_client.py",
     OVER_HTTPX,
     f"{SERVICE}/_http/loop_pools.py",
     f"{SERVICE}/_http/pools.py",

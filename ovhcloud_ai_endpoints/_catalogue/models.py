@@ -7,7 +7,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -89,7 +89,7 @@ class Model:
         """Whether the service chooses the model behind the name, as it does for mistral@latest."""
         return "@" in self.id
 
-    @property
+    @cached_property
     def family(self) -> str:
         """Its family by its name, where that matters to templates: "mistral", "llama", "qwen" or an empty text."""
         name = self.id.lower().rpartition("/")[2]
@@ -158,6 +158,7 @@ def names_of(fact: str) -> list[str]:
     return [found.id for found in models if getattr(found, fact)]
 
 
+@lru_cache(maxsize=64)
 def is_ovhcloud(base_url: str) -> bool:
     """Whether this is one of OVHcloud's own hosts."""
     host = urlsplit(base_url).hostname or ""

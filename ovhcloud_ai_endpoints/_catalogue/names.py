@@ -36,7 +36,8 @@ def names_to_send(asked: str, base_url: str) -> tuple[str, OtherName | None]:
     """The name to send, and the one to try if it is refused: OVHcloud's own hosts take the id of the catalogue only."""
     bare = asked.removeprefix(PREFIX)
     if is_ovhcloud(base_url):
-        return (model(bare).id if model(bare).is_known else bare), None
+        facts = model(bare)
+        return (facts.id if facts.is_known else bare), None
     if bare == asked:
         return asked, None
     first, second = (asked, bare) if _preferred.get((base_url, asked)) == asked else (bare, asked)

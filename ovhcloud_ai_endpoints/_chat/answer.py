@@ -5,7 +5,7 @@ Pure, except that it draws a random id for a tool call whose id is missing or re
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -65,20 +65,9 @@ def read_answer(body: Body, raw: bytes, exchange: Exchange, request: Asked) -> A
 
 def _message(choice: Mapping[str, Any], request: Asked) -> Message:
     fields = choice["message"]
-    names = OfferedNames(request.tool_schemas, request.tool_names)
     restore = partial(restored, is_needed=request.has_neutralized_tokens)
-    tool_calls: list[ToolCall] = []
-    ids: set[str] = set()
-    for tool_call in fields.get("tool_calls") or []:
-        function = tool_call.get("function") or {}
-        name = names.called(read_text(function.get("name")))
-        arguments = Arguments(request.tool_schemas.get(name))
-        text = arguments.feed(restore(read_arguments(function.get("arguments")))) + arguments.end()
-        id_ = read_text(tool_call.get("id"))
-        if not id_ or id_ in ids:
-            id_ = new_tool_call_id()
-        ids.add(id_)
-        tool_calls.append(ToolCall(id_, name, text))
+    calls = fields.get("tool_calls")
+    tool_calls = _tool_calls(calls, request, restore) if calls else []
     text, reasoning, refusal = (
         restore(well_formed(said))
         for said in (read_content(fields.get("content")), read_reasoning(fields), read_text(fields.get("refusal")))
@@ -95,6 +84,23 @@ def _message(choice: Mapping[str, Any], request: Asked) -> Message:
         finish_reason=optional_text(choice.get("finish_reason")),
         logprobs=read_logprobs(choice.get("logprobs")),
     )
+
+
+def _tool_calls(pieces: Any, request: Asked, restore: Callable[[str], str]) -> list[ToolCall]:
+    names = OfferedNames(request.tool_schemas, request.tool_names)
+    tool_calls: list[ToolCall] = []
+    ids: set[str] = set()
+    for tool_call in pieces:
+        function = tool_call.get("function") or {}
+        name = names.called(read_text(function.get("name")))
+        arguments = Arguments(request.tool_schemas.get(name))
+        text = arguments.feed(restore(read_arguments(function.get("arguments")))) + arguments.end()
+        id_ = read_text(tool_call.get("id"))
+        if not id_ or id_ in ids:
+            id_ = new_tool_call_id()
+        ids.add(id_)
+        tool_calls.append(ToolCall(id_, name, text))
+    return tool_calls
 
 
 def read_content(content: Any) -> str:

@@ -70,13 +70,13 @@ class ChatOptions(ConnectionOptions):
             "context_length": self.context_window,
             "tool_calling": self.is_function_calling_model,
         }
-        return replace(facts, **{name: value for name, value in set_here.items() if value is not None})
+        set_here = {name: value for name, value in set_here.items() if value is not None}
+        return replace(facts, **set_here) if set_here else facts
 
     @property
     def _ovhcloud_parameters(self) -> dict[str, Any]:
         """The request's fields that are set on this object."""
-        names = (name for name in type(self).model_fields if name in PARAMETERS)
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in PARAMETERS if (value := self.__dict__.get(name)) is not None}
 
     def _ovhcloud_request(
         self, messages: Sequence[WireMessage], arguments: Mapping[str, Any], *, stream: bool = False

@@ -67,6 +67,8 @@ def renamings(tools: Sequence[str], called: Sequence[str]) -> tuple[dict[str, st
         tools: the names of the offered tools.
         called: names in earlier calls, which a model may have garbled.
     """
+    if not tools and not called:
+        return {}, {}
     offered = OfferedNames(tools, {})
     garbled = {name: meant for name in called if (meant := offered.called(name)) != name}
     sent = sent_names([*tools, *(name for name in called if name not in garbled)])

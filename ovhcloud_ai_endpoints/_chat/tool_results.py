@@ -26,6 +26,8 @@ def with_answered_calls(messages: list[WireMessage], model: Model) -> list[WireM
 
     A call without a result gets one that says so; a result without a call becomes a text of the user.
     """
+    if not any(message["role"] == "tool" or "tool_calls" in message for message in messages):
+        return messages
     answers = _matched(messages)
     taken = {place for places in answers.values() for place in places if place is not None}
     fitted: list[WireMessage] = []

@@ -9,10 +9,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ovhcloud_ai_endpoints._http.clocks import LONGEST, Clocks
-from ovhcloud_ai_endpoints._http.sockets import SOCKET_OPTIONS, Failures
+from ovhcloud_ai_endpoints._http.sockets import SOCKET_OPTIONS, Failures, sendable
 
 T = TypeVar("T")
 
@@ -96,17 +97,23 @@ class BlockingStream:
         self._socket = plain_or_tls
         self._deadline = deadline
         self._failures = failures
+        self._head = b""  # of a request, which waits to be sent with its body
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head:
+            with suppress(self._failures.write):  # the answer is read all the same: it may say why
+                self.write(b"")
         self._socket.settimeout(self._deadline.seconds_left())
         return self._socket.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with self._failures.writing():
-            left = memoryview(buffer)
-            while left:
-                self._socket.settimeout(self._deadline.seconds_left())
-                left = left[self._socket.send(left) :]
+        now, self._head = sendable(self._head, buffer)
+        for data in now:
+            with self._failures.writing():
+                left = memoryview(data)
+                while left:
+                    self._socket.settimeout(self._deadline.seconds_left())
+                    left = left[self._socket.send(left) :]
 
     def close(self) -> None:
         self._socket.close()

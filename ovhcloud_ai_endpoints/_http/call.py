@@ -5,10 +5,9 @@ out. It knows no endpoint: the request reads its own answer. The drivers in `cli
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
@@ -137,9 +136,13 @@ class Call(Generic[T]):
         return self.read_timeout(now)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Takes the head of an answer; True if it is a success, after which no attempt follows."""
+        """Takes the head of an answer; True if it is a success, after which no attempt follows.
+
+        Args:
+            headers: with lower-case names.
+        """
         self._status = status
-        self._answer_headers = {name.lower(): value for name, value in headers.items()}
+        self._answer_headers = dict(headers)
         return self._is_success
 
     def begin_body(self) -> bool:
@@ -258,14 +261,9 @@ class Call(Generic[T]):
         hide(error, self._secrets)
         return error
 
-    @contextmanager
-    def adding_context(self) -> Iterator[None]:
+    def adding_context(self) -> "_AddingContext":
         """Applies `with_context` to errors raised in its block."""
-        try:
-            yield
-        except OVHCloudError as error:
-            self.with_context(error)
-            raise
+        return _AddingContext(self)
 
     def result(self, now: float) -> T:
         """The value of the whole answer, as the request reads it.
@@ -289,8 +287,13 @@ class Call(Generic[T]):
             attempts=self._attempts,
             waited=self._waited,
             first_event_after=None if first is None else first - self.clocks.started,
-            warning=self._answer_headers.get("x-warning"),
+            warning=self.warning,
         )
+
+    @property
+    def warning(self) -> str | None:
+        """What the answer's header says of the model."""
+        return self._answer_headers.get("x-warning")
 
     def _authenticate(self) -> None:
         """Sets the headers of the next attempt, whose key may have changed."""
@@ -312,6 +315,18 @@ class Call(Generic[T]):
     @property
     def _is_success(self) -> bool:
         return self._status is not None and 200 <= self._status < 300
+
+
+class _AddingContext:
+    def __init__(self, call: Call[Any]) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if isinstance(error, OVHCloudError):
+            self._call.with_context(error)
 
 
 def timeout(seconds: float) -> float | None:

@@ -10,8 +10,8 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any, Generic, Self, TypeVar
 
 from ovhcloud_ai_endpoints._errors import OVHCloudError
@@ -55,7 +55,7 @@ class Client:
         with ExitStack() as held:
             self.read(call, self.open(call, held))
         result = call.result(time.monotonic())
-        warn_of_header(call.model, call.exchange().warning)
+        warn_of_header(call.model, call.warning)
         return result
 
     def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T]":
@@ -83,7 +83,7 @@ class Client:
             call.leave()
 
     def _attempt(self, call: Call[Any], connection: Connection, proxy: str | None) -> Connection:
-        with _translating(call, proxy):
+        with _Translating(call, proxy):
             status, headers = connection.send(call)
         if not _answered(call, status, headers):
             self.read(call, connection)
@@ -92,7 +92,7 @@ class Client:
 
     def read(self, call: Call[Any], connection: Connection) -> None:
         """Reads the body of an answer to its end, or the beginning of an error's."""
-        with _translating(call):
+        with _Translating(call):
             if not call.begin_body():
                 return
             while (data := connection.read()) is not None and call.received(data, time.monotonic()):
@@ -116,7 +116,7 @@ class AsyncClient:
         async with AsyncExitStack() as held:
             await self.read(call, await self.open(call, held))
         result = call.result(time.monotonic())
-        warn_of_header(call.model, call.exchange().warning)
+        warn_of_header(call.model, call.warning)
         return result
 
     def stream(self, request: StreamedRequest[D, T]) -> "AsyncStream[D, T]":
@@ -146,7 +146,7 @@ class AsyncClient:
             call.leave()
 
     async def _attempt(self, call: Call[Any], connection: AsyncConnection, proxy: str | None) -> AsyncConnection:
-        with _translating(call, proxy):
+        with _Translating(call, proxy):
             async with _until(call.clocks):
                 status, headers = await connection.send(call)
         if not _answered(call, status, headers):
@@ -156,7 +156,7 @@ class AsyncClient:
 
     async def read(self, call: Call[Any], connection: AsyncConnection) -> None:
         """Reads the body of an answer to its end, or the beginning of an error's."""
-        with _translating(call):
+        with _Translating(call):
             if not call.begin_body():
                 return
             async with _until(call.clocks):
@@ -177,7 +177,7 @@ class Stream(Generic[D, T]):
     def __enter__(self) -> Self:
         with ExitStack() as held:
             connection = self._client.open(self._call, held)
-            with _translating(self._call):
+            with _Translating(self._call):
                 self._call.begin_body()
             if not self._call.is_stream():
                 self._client.read(self._call, connection)
@@ -200,7 +200,7 @@ class Stream(Generic[D, T]):
                 raise StopIteration
             self._call.resume(time.monotonic())
             data = None
-            with _translating(self._call):
+            with _Translating(self._call):
                 data = self._connection.read()
             self._call.feed(data, time.monotonic())
         return delta
@@ -211,7 +211,7 @@ class Stream(Generic[D, T]):
 
     def result(self) -> T:
         """The whole answer, once the deltas have ended."""
-        warn_of_header(self._call.model, self._call.exchange().warning)
+        warn_of_header(self._call.model, self._call.warning)
         return self._call.so_far()
 
 
@@ -228,7 +228,7 @@ class AsyncStream(Generic[D, T]):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as held:
             connection = await self._client.open(self._call, held)
-            with _translating(self._call):
+            with _Translating(self._call):
                 self._call.begin_body()
             if not self._call.is_stream():
                 await self._client.read(self._call, connection)
@@ -248,7 +248,7 @@ class AsyncStream(Generic[D, T]):
                 raise StopAsyncIteration
             self._call.resume(time.monotonic())
             data = None
-            with _translating(self._call):
+            with _Translating(self._call):
                 async with _until(self._call.clocks):
                     data = await self._connection.read()
             self._call.feed(data, time.monotonic())
@@ -260,7 +260,7 @@ class AsyncStream(Generic[D, T]):
 
     def result(self) -> T:
         """The whole answer, once the deltas have ended."""
-        warn_of_header(self._call.model, self._call.exchange().warning)
+        warn_of_header(self._call.model, self._call.warning)
         return self._call.so_far()
 
 
@@ -307,18 +307,26 @@ def _next_attempt(call: Call[Any], error: OVHCloudError) -> float:
     return wait
 
 
-@contextmanager
-def _translating(call: Call[Any], proxy: str | None = None) -> Iterator[None]:
+class _Translating:
     """Turns failures of the HTTP library into the errors that they mean for the call; works around `await` too."""
-    try:
-        yield
-    except OVHCloudError as error:
-        call.with_context(error)
-        raise
-    except Exception as error:  # httpx and httpx2 share no base class; other exceptions pass unchanged
-        failure = translated(error, call.settings.base_url, call.clocks, time.monotonic(), proxy=proxy)
-        if failure is None:
-            raise
-        meaning = call.meaning_of(failure)
-        if meaning is not None:
+
+    def __init__(self, call: Call[Any], proxy: str | None = None) -> None:
+        self._call = call
+        self._proxy = proxy
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> bool:
+        call = self._call
+        if isinstance(error, OVHCloudError):
+            call.with_context(error)
+        elif isinstance(error, Exception):  # httpx and httpx2 share no base class; other exceptions pass unchanged
+            failure = translated(error, call.settings.base_url, call.clocks, time.monotonic(), proxy=self._proxy)
+            if failure is None:
+                return False
+            meaning = call.meaning_of(failure)
+            if meaning is None:
+                return True
             raise meaning from error
+        return False

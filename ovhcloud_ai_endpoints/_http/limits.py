@@ -20,6 +20,7 @@ KEPT = 1024  # limiters; those that were used last stay
 LIMIT_HEADER = "x-ratelimit-limit-minute"
 REMAINING_HEADER = "x-ratelimit-remaining-minute"
 RESET_HEADER = "ratelimit-reset"
+_NUMBER = re.compile(r"\s*\d{1,9}(\.\d{1,9})?\s*")
 
 
 class Limiter:
@@ -127,5 +128,5 @@ def forget(base_url: str) -> None:
 
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
-    value = headers.get(name, "").strip()
-    return float(value) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) else None
+    value = headers.get(name)
+    return float(value) if value and _NUMBER.fullmatch(value) else None

@@ -13,7 +13,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, cast
 
-from ovhcloud_ai_endpoints._http.sockets import SOCKET_OPTIONS, Failures
+from ovhcloud_ai_endpoints._http.sockets import SOCKET_OPTIONS, Failures, sendable
 
 READ_AHEAD = 256 * 1024  # bytes that a loop takes from a socket before anyone asks for them
 EYEBALLS_SECONDS = 0.25  # after which a host's next address is tried in parallel (RFC 8305)
@@ -70,6 +70,7 @@ class LoopStream(asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._head = b""  # of a request, which waits to be sent with its body
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -98,6 +99,9 @@ class LoopStream(asyncio.Protocol):
         self._writer = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's
+        if self._head:
+            with suppress(self._failures.write):  # the answer is read all the same: it may say why
+                await self.write(b"")
         while not self._received and not self._has_ended:
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
@@ -111,12 +115,14 @@ class LoopStream(asyncio.Protocol):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's
-        with self._failures.writing():
-            if self._transport.is_closing():
-                raise self._problem or ConnectionResetError("the connection is closed")
-            self._transport.write(buffer)
-            if self._writer is not None:
-                await self._writer
+        now, self._head = sendable(self._head, buffer)
+        for data in now:
+            with self._failures.writing():
+                if self._transport.is_closing():
+                    raise self._problem or ConnectionResetError("the connection is closed")
+                self._transport.write(data)
+                if self._writer is not None:
+                    await self._writer
 
     async def aclose(self) -> None:
         self.abort()

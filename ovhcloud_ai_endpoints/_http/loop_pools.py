@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from ovhcloud_ai_endpoints._http.given_client import AsyncGivenConnection
 from ovhcloud_ai_endpoints._http.pools import (
     KEPT_SECONDS,
     AsyncConnection,
@@ -102,11 +103,6 @@ async def async_pool(settings: Settings) -> AsyncPool:
     """The running loop's pool for these settings, or one for the client that the user gave."""
     of_loop, given = await LoopPools.running(), settings.http_async_client
     if given is not None:
-        with no_fork():
-            from ovhcloud_ai_endpoints._http.over_httpx import (  # noqa: PLC0415 - it takes 40 to 290 ms
-                AsyncGivenConnection,
-            )
-
         return pool_of_given(given, of_loop.of_given, AsyncGivenConnection, asyncio.Semaphore)
     if settings.http_client is not None:
         warn_of_other_client("http_client", "http_async_client")
@@ -130,7 +126,7 @@ async def aclose(settings: Settings) -> None:
 def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], AsyncConnection]]:
     """Reads all files that the first awaited call needs."""
     with no_fork():
-        from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - as above
+        from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
 
     return route.resolved(), over_httpx.async_connection
 

@@ -2,9 +2,10 @@
 
 A driver, and the only module that imports them; the first call imports it, since they take up to 290 ms.
 
-Requests go through the transport class that `httpx.Client` itself uses, so that users' tools for mocking and tracing
-keep working; we don't need the rest of a client (cookies, redirects, authentication). Each transport has a pool of one
-connection, since the cost of every event in httpcore's pool grows with the number of its connections.
+Requests go to httpcore, which `httpx.Client` itself uses; we don't need the rest of a client (cookies, redirects,
+authentication), which takes longer than httpcore. Where a user's tool for mocking or tracing has patched httpx's
+transport, they go through that. Each connection is one of httpcore's without its pool, or with a pool of one for a
+proxy, since the cost of every event in httpcore's pool grows with the number of its connections.
 """
 
 import asyncio
@@ -12,10 +13,11 @@ import re
 import socket
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, cast
+from types import FunctionType
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpcore
@@ -23,14 +25,16 @@ import httpx
 
 from ovhcloud_ai_endpoints._http.blocking_network import BlockingNetwork, Deadline
 from ovhcloud_ai_endpoints._http.call import Call
+from ovhcloud_ai_endpoints._http.given_client import awaited_content, blocking_content, nothing
 from ovhcloud_ai_endpoints._http.loop_network import LoopNetwork
-from ovhcloud_ai_endpoints._http.request import Content
+from ovhcloud_ai_endpoints._http.request import Content, headers_by_name
 from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, without_password
 from ovhcloud_ai_endpoints._http.settings import PORTS
 from ovhcloud_ai_endpoints._http.sockets import Failures, opened_socket
 
 SLICE = 256 * 1024  # bytes of a body that are written at once
 
+HTTPX_FILE = httpx.HTTPTransport.__init__.__code__.co_filename
 _BEGUN_CHUNK = re.compile(rb"\r\n0{0,8}[1-9a-fA-F][0-9a-fA-F]{0,7}\r\n.", re.DOTALL)
 FAILURES = Failures(connect=httpcore.ConnectError, connect_timeout=httpcore.ConnectTimeout, write=httpcore.WriteError)
 
@@ -42,25 +46,34 @@ class Connection:
         is_free: whether its last answer has been read to the end, so that it can serve another call.
     """
 
-    _response: httpx.Response | None = None
+    _response: Any = None  # of httpcore, or of httpx
     _chunks: Iterator[bytes]
     _received: bytearray  # not read yet
 
     def __init__(self, route: ResolvedRoute) -> None:
         self._deadline = Deadline()
-        self._transport = _Transport(route, BlockingNetwork(self._deadline, FAILURES))
+        pools = (_OneConnection, httpcore.HTTPProxy, httpcore.SOCKSProxy)
+        self._pool = _pool(route, pools, BlockingNetwork(self._deadline, FAILURES))
         self.is_free = True
 
     def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
         """Status and headers of the answer."""
         self.is_free = False
         self._deadline.clocks = call.clocks
-        self._response = self._transport.handle_request(_request(call, _blocking_content(call.content)))
-        headers = _headers(self._response)
-        stream = cast("Iterable[bytes]", self._response.stream)  # half the cost of httpx's iterators round it
-        self._chunks = self._response.iter_bytes() if "content-encoding" in headers else iter(stream)
-        self._received = bytearray() if "content-encoding" in headers else _received(self._transport._pool)  # noqa: SLF001
-        return self._response.status_code, headers
+        status, headers, self._response = self._answer(call)
+        if "content-encoding" in headers:
+            decoded = httpx.Response(status, headers=headers, stream=_Stream(self._response))
+            self._chunks, self._received = decoded.iter_bytes(), bytearray()
+        else:
+            self._chunks, self._received = iter(self._response.stream), _received(self._pool)
+        return status, headers
+
+    def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
+        content = blocking_content(call.content)
+        if _is_httpxs_own(httpx.HTTPTransport.handle_request):
+            response = self._pool.handle_request(_core_request(call, content or ()))
+            return response.status, headers_by_name(response.headers), response
+        return _answered(_Transport(self._pool).handle_request(_request(call, content)))
 
     def read(self) -> bytes | None:
         """The next piece of the answer, decompressed; None at its end."""
@@ -73,40 +86,44 @@ class Connection:
         if data is None and self._response is not None:
             self._response.close()
             self._response, self._chunks = None, iter(())  # they hold the request, with its key
-            self.is_free = not _has_surplus(self._transport._pool)  # noqa: SLF001 - our own class's
+            self.is_free = not _has_surplus(self._pool)
         return data
 
     def close(self) -> None:
         self._deadline.clocks = None
-        self._transport.close()
+        self._pool.close()
 
 
 class AsyncConnection:
     """The same as `Connection`, to be awaited."""
 
-    _transport: httpx.AsyncBaseTransport
-    _response: httpx.Response | None = None
+    _response: Any = None  # of httpcore, or of httpx
     _chunks: AsyncIterator[bytes]
-    _received: bytearray  # not read yet
+    _received: bytearray
 
     def __init__(self, route: ResolvedRoute) -> None:
         self._network = LoopNetwork(FAILURES)
-        self._transport = _AsyncTransport(route, self._network)
+        pools = (_OneAsyncConnection, httpcore.AsyncHTTPProxy, httpcore.AsyncSOCKSProxy)
+        self._pool = _pool(route, pools, self._network)
         self.is_free = True
 
     async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
         """Status and headers of the answer."""
         self.is_free = False
-        self._response = await self._transport.handle_async_request(self._request(call))
-        headers = _headers(self._response)
-        stream = cast("AsyncIterable[bytes]", self._response.stream)
-        self._chunks = self._response.aiter_bytes() if "content-encoding" in headers else aiter(stream)
-        pool = getattr(self._transport, "_pool", None)
-        self._received = bytearray() if "content-encoding" in headers else _received(pool)
-        return self._response.status_code, headers
+        status, headers, self._response = await self._answer(call)
+        if "content-encoding" in headers:
+            decoded = httpx.Response(status, headers=headers, stream=_AsyncStream(self._response))
+            self._chunks, self._received = decoded.aiter_bytes(), bytearray()
+        else:
+            self._chunks, self._received = aiter(self._response.stream), _received(self._pool)
+        return status, headers
 
-    def _request(self, call: Call[Any]) -> httpx.Request:
-        return _request(call, _awaited_content(call.content))
+    async def _answer(self, call: Call[Any]) -> "tuple[int, dict[str, str], Any]":
+        content = awaited_content(call.content)
+        if _is_httpxs_own(httpx.AsyncHTTPTransport.handle_async_request):
+            response = await self._pool.handle_async_request(_core_request(call, content or nothing()))
+            return response.status, headers_by_name(response.headers), response
+        return _answered(await _AsyncTransport(self._pool).handle_async_request(_request(call, content)))
 
     async def read(self) -> bytes | None:
         """The next piece of the answer, decompressed; None at its end."""
@@ -118,8 +135,8 @@ class AsyncConnection:
             return b"".join(pieces)
         if data is None and self._response is not None:
             await self._response.aclose()
-            self._response, self._chunks = None, _nothing()  # they hold the request, with its key
-            self.is_free = not _has_surplus(getattr(self._transport, "_pool", None))
+            self._response, self._chunks = None, nothing()  # they hold the request, with its key
+            self.is_free = not _has_surplus(self._pool)
         return data
 
     async def aclose(self) -> None:
@@ -135,6 +152,7 @@ class AsyncConnection:
 class AiohttpConnection(AsyncConnection):
     """The same as `AsyncConnection`, over aiohttp."""
 
+    _pool = None
     _socket: socket.socket | None = None
 
     def __init__(self, route: ResolvedRoute) -> None:
@@ -152,20 +170,16 @@ class AiohttpConnection(AsyncConnection):
         self._socket = opened_socket(address)
         return self._socket
 
-    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
-        """Status and headers of the answer."""
-        try:
-            return await super().send(call)
-        except UnicodeError as error:  # httpx-aiohttp encodes the reason phrase as ASCII
-            raise httpx.RemoteProtocolError(f"the status line can't be read: {error}") from error
-
-    def _request(self, call: Call[Any]) -> httpx.Request:
+    async def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
         request = _request(call, _sliced(call.content))
         if call.content.size:
             request.headers["Content-Length"] = str(call.content.size)
         if request.url.scheme == "http":  # else they go to the proxy alone, with CONNECT
             request.headers.update(self._proxy_headers)
-        return request
+        try:
+            return _answered(await self._transport.handle_async_request(request))
+        except UnicodeError as error:  # httpx-aiohttp encodes the reason phrase as ASCII
+            raise httpx.RemoteProtocolError(f"the status line can't be read: {error}") from error
 
     async def aclose(self) -> None:
         """Ends the answer."""
@@ -188,85 +202,92 @@ class AiohttpConnection(AsyncConnection):
 _closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive
 
 
-class GivenConnection:
-    """One call over a client that the user gave, which reads and waits in its own way."""
+class _OneConnection:
+    """One direct connection with the interface of a pool; it is opened anew once the server has closed it."""
 
-    is_free = False
-    _response: httpx.Response | None = None
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._connection: httpcore.HTTPConnection | None = None
 
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
+    @property
+    def connections(self) -> list[httpcore.HTTPConnection]:
+        return [self._connection] if self._connection else []
 
-    def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
-        """Status and headers of the answer."""
-        request = _built_by(self._client, call, _blocking_content(call.content))
-        try:
-            self._response = self._client.send(request, stream=True, follow_redirects=False)
-            self._chunks = self._response.iter_bytes()
-        except Exception as error:  # noqa: BLE001 - httpx and httpx2 share no class
-            self._response, self._chunks = _refused(error), iter(())
-        _bound_body(self._response, call)
-        return self._response.status_code, _headers(self._response)
-
-    def read(self) -> bytes | None:
-        """The next piece of the answer, decompressed; None at its end."""
-        return next(self._chunks, None)
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        connection = self._connection
+        if connection is None or connection.is_closed() or connection.has_expired():
+            self.close()
+            connection = self._connection = httpcore.HTTPConnection(request.url.origin, **self._options)
+        return connection.handle_request(request)
 
     def close(self) -> None:
-        if self._response is not None:
-            self._response.close()
+        if self._connection:
+            self._connection.close()
+            self._connection = None
 
 
-class AsyncGivenConnection:
-    """The same as `GivenConnection`, to be awaited."""
+class _OneAsyncConnection:
+    """The same as `_OneConnection`, to be awaited."""
 
-    is_free = False
-    _response: httpx.Response | None = None
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._connection: httpcore.AsyncHTTPConnection | None = None
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    @property
+    def connections(self) -> list[httpcore.AsyncHTTPConnection]:
+        return [self._connection] if self._connection else []
 
-    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
-        """Status and headers of the answer."""
-        request = _built_by(self._client, call, _awaited_content(call.content))
-        try:
-            self._response = await self._client.send(request, stream=True, follow_redirects=False)
-            self._chunks = self._response.aiter_bytes()
-        except Exception as error:  # noqa: BLE001 - httpx and httpx2 share no class
-            self._response, self._chunks = _refused(error), _nothing()
-        _bound_body(self._response, call)
-        return self._response.status_code, _headers(self._response)
-
-    async def read(self) -> bytes | None:
-        """The next piece of the answer, decompressed; None at its end."""
-        return await anext(self._chunks, None)
-
-    async def aclose(self) -> None:
-        if self._response is not None:
-            await self._response.aclose()
-
-    def close(self) -> None:
-        """Nothing is left to close after `aclose`."""
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        connection = self._connection
+        if connection is None or connection.is_closed() or connection.has_expired():
+            if connection:
+                await connection.aclose()
+            connection = self._connection = httpcore.AsyncHTTPConnection(request.url.origin, **self._options)
+        return await connection.handle_async_request(request)
 
 
 class _Transport(httpx.HTTPTransport):
-    def __init__(self, route: ResolvedRoute, network: BlockingNetwork) -> None:
-        pools = (httpcore.ConnectionPool, httpcore.HTTPProxy, httpcore.SOCKSProxy)
-        self._pool = _pool(route, pools, network)
+    """httpx's transport over a pool of ours."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
 
 
 class _AsyncTransport(httpx.AsyncHTTPTransport):
-    def __init__(self, route: ResolvedRoute, network: LoopNetwork) -> None:
-        pools = (httpcore.AsyncConnectionPool, httpcore.AsyncHTTPProxy, httpcore.AsyncSOCKSProxy)
-        self._pool = _pool(route, pools, network)
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+
+class _Stream(httpx.SyncByteStream):
+    """The body of an answer, for httpx to decompress."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._response.stream)
+
+
+class _AsyncStream(httpx.AsyncByteStream):
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._response.stream)
+
+
+def _is_httpxs_own(method: Any) -> bool:
+    """Whether nobody has patched a method of httpx's transports."""
+    return type(method) is FunctionType and method.__code__.co_filename == HTTPX_FILE
 
 
 def _pool(route: ResolvedRoute, pools: tuple[Any, Any, Any], network: Any) -> Any:
-    """A pool of one connection, of the class that httpx has for a route: direct, through a proxy, or through SOCKS."""
+    """A pool of one connection, of the class for a route: direct, through a proxy, or through SOCKS."""
     direct, proxied, through_socks = pools
-    options: dict[str, Any] = {"ssl_context": route.tls, "max_connections": 1, "network_backend": network}
+    options: dict[str, Any] = {"ssl_context": route.tls, "network_backend": network}
     if route.proxy is None:
         return direct(**options)
+    options["max_connections"] = 1
     parts = urlsplit(route.proxy)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     options["proxy_url"] = httpcore.URL(scheme=parts.scheme, host=host, port=port, target="/")
@@ -305,59 +326,40 @@ def _is_next_chunk_here(received: bytearray) -> bool:
     return bool(_BEGUN_CHUNK.match(received))
 
 
+def _answered(response: httpx.Response) -> tuple[int, dict[str, str], httpx.Response]:
+    return response.status_code, headers_by_name(response.headers.raw), response
+
+
+def _core_request(call: Call[Any], content: Any) -> httpcore.Request:
+    url, host = _core_url(call.url)
+    framing = (b"Content-Length", b"%d" % call.content.size)
+    if callable(call.content.body):
+        framing = (b"Transfer-Encoding", b"chunked")
+    headers = [(b"Host", host), *((name.encode(), value.encode()) for name, value in call.headers.items()), framing]
+    return httpcore.Request(call.method, url, headers=headers, content=content, extensions=_extensions(call))
+
+
 def _request(call: Call[Any], content: Any) -> httpx.Request:
-    timeout = {"connect": call.connect_timeout(time.monotonic())}
-    return httpx.Request(
-        call.method, _url(call.url), headers=call.headers, content=content, extensions={"timeout": timeout}
-    )
+    return httpx.Request(call.method, call.url, headers=call.headers, content=content, extensions=_extensions(call))
 
 
-def _built_by(client: httpx.Client | httpx.AsyncClient, call: Call[Any], content: Any) -> httpx.Request:
-    now = time.monotonic()
-    connect, left = call.connect_timeout(now), call.read_timeout(now)
-    timeout = (connect, left, left, left)  # the form that httpx2 takes too
-    return client.build_request(call.method, call.url, content=content, headers=call.headers, timeout=timeout)
-
-
-def _refused(error: Exception) -> Any:
-    """The answer for which a hook of the client raised, with its body closed; other exceptions are raised again."""
-    if type(error).__name__ == "HTTPStatusError" and hasattr(error, "response"):
-        return error.response
-    raise error
-
-
-def _bound_body(response: httpx.Response, call: Call[Any]) -> None:
-    """Sets the timeout for reads of the body, which httpx looks up when the first begins."""
-    response.request.extensions.get("timeout", {})["read"] = call.body_timeout(time.monotonic())
-
-
-def _headers(response: httpx.Response) -> dict[str, str]:
-    """The headers of an answer by their lower-case names; httpx's own mapping guesses their encoding at each look."""
-    headers: dict[str, str] = {}
-    for name, value in response.headers.raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
+def _extensions(call: Call[Any]) -> dict[str, Any]:
+    return {"timeout": {"connect": call.connect_timeout(time.monotonic())}}
 
 
 @lru_cache(maxsize=64)
-def _url(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
-def _blocking_content(content: Content) -> Any:
-    return content.body() if callable(content.body) else content.body or None
-
-
-def _awaited_content(content: Content) -> Any:
-    return _chunks(content.body()) if callable(content.body) else content.body or None
+def _core_url(url: str) -> tuple[httpcore.URL, bytes]:
+    """A URL as httpcore takes it, its host in ASCII, and the header Host."""
+    parsed = httpx.URL(url)
+    target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
+    return target, parsed.netloc
 
 
 def _sliced(content: Content) -> Any:
     """A body for aiohttp: in slices if it is large, so that the loop runs between them."""
     body = content.body
     if not isinstance(body, bytes) or len(body) <= SLICE:
-        return _awaited_content(content)
+        return awaited_content(content)
     return _slices(body)
 
 
@@ -369,22 +371,10 @@ def _proxy_headers(route: ResolvedRoute) -> dict[str, str]:
     return {"Proxy-Authorization": f"Basic {b64encode(words.encode()).decode()}"}
 
 
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
-
-
 async def _slices(body: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(body), SLICE):
         yield body[at : at + SLICE]
         await asyncio.sleep(0)
-
-
-async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """The chunks of a blocking body, such as a file, read on a thread."""
-    rest = iter(chunks)
-    while (chunk := await asyncio.to_thread(next, rest, None)) is not None:
-        yield chunk
 
 
 def async_connection(route: ResolvedRoute) -> AsyncConnection | AiohttpConnection:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ovhcloud_ai_endpoints._http.given_client import GivenConnection
 from ovhcloud_ai_endpoints._http.pools import (
     BlockingPool,
     Connection,
@@ -18,7 +19,7 @@ from ovhcloud_ai_endpoints._http.pools import (
     pool_of_given,
 )
 from ovhcloud_ai_endpoints._http.reaper import Reaper
-from ovhcloud_ai_endpoints._http.routes import Route
+from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, Route
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._notices import warn_of_other_client
 from ovhcloud_ai_endpoints._process import after_fork, no_fork
@@ -42,27 +43,29 @@ class ProcessPools:
 
 def blocking_pool(settings: Settings) -> BlockingPool:
     """The process's pool for these settings, or one for the client that the user gave."""
-    with no_fork():
-        from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
-
     process, given = _process, settings.http_client
     if given is not None:
         with process.lock:
-            return pool_of_given(given, process.of_given, over_httpx.GivenConnection, threading.Semaphore)
+            return pool_of_given(given, process.of_given, GivenConnection, threading.Semaphore)
     if settings.http_async_client is not None:
         warn_of_other_client("http_async_client", "http_client")
     route = Route.of(settings)
-    resolved = None if route in process.pools else route.resolved()  # reads files, so not under the lock
+    prepared = None if route in process.pools else _prepared(route)  # reads files, so not under the lock
     with process.lock:
         return process.pools.enter(
             route,
             lambda: pool_of(
-                resolved or route.resolved(),
-                over_httpx.Connection,
-                threading.Semaphore,
-                lambda pool: process.leave(route, pool),
+                *(prepared or _prepared(route)), threading.Semaphore, lambda pool: process.leave(route, pool)
             ),
         )
+
+
+def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], Connection]]:
+    """Reads all files that the first call needs."""
+    with no_fork():
+        from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
+
+    return route.resolved(), over_httpx.Connection
 
 
 def close(settings: Settings) -> None:

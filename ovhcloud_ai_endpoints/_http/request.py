@@ -177,6 +177,15 @@ class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
         """A fresh reader for one answer."""
 
 
+def headers_by_name(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers of an answer by their lower-case names; httpx's own mapping guesses their encoding at each look."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
 def json_content(
     body: Mapping[str, Any], *, most: int | None = None, advice: Callable[[Mapping[str, Any]], str] = lambda _: ""
 ) -> Content:

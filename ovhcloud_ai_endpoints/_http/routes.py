@@ -5,7 +5,7 @@ It reads the environment and files of certificates; it opens no connection.
 
 import ssl
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -29,15 +29,8 @@ class Route:
 
     @classmethod
     def of(cls, settings: Settings) -> "Route":
-        url = urlsplit(settings.base_url)
         return cls(
-            url.scheme,
-            url.hostname or "",
-            url.port or PORTS[url.scheme],
-            settings.verify,
-            settings.proxy,
-            settings.trust_env,
-            settings.http_backend,
+            *_origin(settings.base_url), settings.verify, settings.proxy, settings.trust_env, settings.http_backend
         )
 
     def resolved(self) -> "ResolvedRoute":
@@ -86,6 +79,12 @@ class ResolvedRoute:
     http_backend: HTTPBackend
     tls: ssl.SSLContext
     proxy: str | None = field(repr=False)
+
+
+@lru_cache(maxsize=64)
+def _origin(base_url: str) -> tuple[str, str, int]:
+    url = urlsplit(base_url)
+    return url.scheme, url.hostname or "", url.port or PORTS[url.scheme]
 
 
 def without_password(url: str) -> str:

@@ -64,7 +64,7 @@ class Timeouts:
         """Timeouts from what users pass: nothing, seconds, Timeouts (also as a dict), or a client's own Timeout."""
         match timeout:
             case None:
-                return cls()
+                return DEFAULT_TIMEOUTS
             case Timeouts():
                 return timeout
             case int() | float():
@@ -78,13 +78,16 @@ class Timeouts:
         raise TypeError(f"timeout must be seconds or ovhcloud_ai_endpoints.Timeouts; got {timeout!r}")
 
 
+DEFAULT_TIMEOUTS = Timeouts()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that the transport needs to know of a model object."""
 
     api_key: Key | None = field(default=None, repr=False)
     base_url: str = BASE_URL
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     retry: Retry = field(default_factory=Retry)
     max_concurrency: int = CHAT_CONCURRENCY
     share_limits: bool = True

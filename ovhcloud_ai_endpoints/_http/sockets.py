@@ -25,6 +25,10 @@ SOCKET_OPTIONS = (
 )
 
 
+END_OF_HEAD = b"\r\n\r\n"
+SENT_WITH_HEAD = 64 * 1024  # bytes of a body
+
+
 @dataclass(frozen=True)
 class Failures:
     """The exceptions by which httpcore and its callers know what failed."""
@@ -50,6 +54,14 @@ class Failures:
             raise
         except OSError as error:
             raise self.write(str(error)) from error
+
+
+def sendable(held: bytes, data: bytes) -> tuple[list[bytes], bytes]:
+    """What to send now, and what to hold until the next write or read: a head goes with its body, in one packet."""
+    if not held and data.endswith(END_OF_HEAD):
+        return [], data
+    both = [held + data] if len(data) <= SENT_WITH_HEAD else [held, data]
+    return [part for part in both if part], b""
 
 
 def opened_socket(address: tuple[Any, ...]) -> socket.socket:

@@ -65,7 +65,7 @@ class TestLifetimes:
         elsewhere = Settings(base_url="https://two.example/v1")
 
         pools = {id(pool_for(one)) for one in settings}
-        contexts = {id(pool_for(one)._connect()._transport._pool._ssl_context) for one in (settings[0], elsewhere)}
+        contexts = {id(pool_for(one)._connect()._pool._options["ssl_context"]) for one in (settings[0], elsewhere)}
 
         assert len(pools) == 1
         assert len(contexts) == 1
