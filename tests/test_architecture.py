@@ -20,7 +20,7 @@ SERVICE, LANGCHAIN, LLAMA_INDEX = "ovhcloud_ai_endpoints", "langchain_ovhcloud",
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FRAMEWORKS = ("langchain", "llama_index")
-HTTP_LIBRARIES = {"httpx", "httpcore", "httpx2", "httpcore2", "httpx_aiohttp", "aiohttp", "anyio"}
+HTTP_LIBRARIES = {"httpx", "httpcore", "httpx2", "httpcore2", "aiohttp", "anyio"}
 OVER_HTTPX = f"{SERVICE}/_http/over_httpx.py"
 DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/client.py",

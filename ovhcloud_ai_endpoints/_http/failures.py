@@ -18,7 +18,7 @@ from ovhcloud_ai_endpoints._http.refusals import proxy_refusal
 CLOCK_SECONDS = 0.1  # operating systems' timeouts are no more exact
 NOT_CONNECTED = frozenset({"ConnectError", "ConnectTimeout"})
 HTTPX = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
-# httpx's names for aiohttp's exceptions, most of which httpx-aiohttp 0.2.0 makes ConnectTimeout. First match counts.
+# httpx's names for aiohttp's exceptions; the first match counts.
 AIOHTTP = {
     "ClientHttpProxyError": "ProxyError",
     "ClientConnectorError": "ConnectError",
@@ -31,7 +31,7 @@ AIOHTTP = {
 
 
 def translated(
-    error: Exception, place: str, clocks: Clocks, now: float, *, proxy: str | None = None
+    error: Any, place: str, clocks: Clocks, now: float, *, proxy: str | None = None
 ) -> OVHCloudError | None:
     """Our error for an exception of httpx, httpx2, aiohttp or the system; None for any other exception.
 
@@ -63,8 +63,7 @@ def translated(
     if "RemoteProtocolError" in names and not words.startswith(("Server disconnected", "peer closed")):
         return InvalidResponseError(f"{place} does not answer as an HTTP server should: {words}.")
     if "ProxyError" in names:
-        cause: Any = error.__cause__
-        words = f"{cause.status} {cause.message}" if hasattr(cause, "status") else words  # as aiohttp has it
+        words = f"{error.status} {error.message}" if hasattr(error, "status") else words  # as aiohttp has it
         return proxy_refusal(proxy, words)
     if "PoolTimeout" in names:
         full = APITimeoutError(
@@ -90,8 +89,5 @@ def translated(
 def _names(error: Exception) -> set[str]:
     """The names that an exception and its bases have in httpx."""
     own = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in HTTPX}
-    for one in (error, error.__cause__):
-        theirs = {kind.__name__ for kind in type(one).__mro__ if kind.__module__.partition(".")[0] == "aiohttp"}
-        if theirs:
-            return {next(httpxs for name, httpxs in AIOHTTP.items() if name in theirs)}
-    return own
+    theirs = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] == "aiohttp"}
+    return {next(httpxs for name, httpxs in AIOHTTP.items() if name in theirs)} if theirs else own

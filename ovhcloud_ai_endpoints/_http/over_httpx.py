@@ -157,13 +157,12 @@ class AiohttpConnection(AsyncConnection):
 
     def __init__(self, route: ResolvedRoute) -> None:
         import aiohttp  # noqa: PLC0415 - an optional extra
-        from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - as above
 
+        self._aiohttp = aiohttp
         self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=self._opened)
         self._session = aiohttp.ClientSession(connector=self._connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._proxy = None if route.proxy is None else without_password(route.proxy)
         self._proxy_headers = _proxy_headers(route)
-        proxy = None if route.proxy is None else httpx.Proxy(without_password(route.proxy), headers=self._proxy_headers)
-        self._transport = AiohttpTransport(client=self._session, verify=route.tls, proxy=proxy)
         self.is_free = True
 
     def _opened(self, address: tuple[Any, ...]) -> socket.socket:
@@ -171,15 +170,24 @@ class AiohttpConnection(AsyncConnection):
         return self._socket
 
     async def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
-        request = _request(call, _sliced(call.content))
+        headers = dict(call.headers)
         if call.content.size:
-            request.headers["Content-Length"] = str(call.content.size)
-        if request.url.scheme == "http":  # else they go to the proxy alone, with CONNECT
-            request.headers.update(self._proxy_headers)
-        try:
-            return _answered(await self._transport.handle_async_request(request))
-        except UnicodeError as error:  # httpx-aiohttp encodes the reason phrase as ASCII
-            raise httpx.RemoteProtocolError(f"the status line can't be read: {error}") from error
+            headers["Content-Length"] = str(call.content.size)
+        if call.url.startswith("http:"):  # else they go to the proxy alone, with CONNECT
+            headers |= self._proxy_headers
+        response = await self._session.request(
+            call.method,
+            call.url,
+            headers=headers,
+            data=_sliced(call.content),
+            allow_redirects=False,
+            auto_decompress=False,
+            skip_auto_headers=("Content-Type",),
+            timeout=self._aiohttp.ClientTimeout(sock_connect=call.connect_timeout(time.monotonic())),
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers,
+        )
+        return response.status, headers_by_name(response.raw_headers), _AiohttpAnswer(response)
 
     async def aclose(self) -> None:
         """Ends the answer."""
@@ -197,6 +205,17 @@ class AiohttpConnection(AsyncConnection):
         closing = asyncio.ensure_future(self._connector.close(abort_ssl=True))
         _closing.add(closing)
         closing.add_done_callback(_closing.discard)
+
+
+class _AiohttpAnswer:
+    """An answer of aiohttp in the shape of httpcore's."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.stream = response.content.iter_any()
+
+    async def aclose(self) -> None:
+        self._response.release()
 
 
 _closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive

@@ -155,7 +155,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     @field_validator("http_backend")
     @classmethod
     def _ovhcloud_http_backend(cls, backend: HTTPBackend) -> HTTPBackend:
-        if backend == "aiohttp" and find_spec("httpx_aiohttp") is None:
+        if backend == "aiohttp" and find_spec("aiohttp") is None:
             raise ImportError(
                 'http_backend="aiohttp" needs more packages: pip install "ovhcloud-ai-endpoints[aiohttp]"'
             )
