@@ -1,7 +1,7 @@
 """Converts the service's answers to LangChain's messages.
 
-Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core looks for it too; the translator
-registered here turns it into content blocks.
+Pure. Reasoning is kept in `additional_kwargs["reasoning_content"]`, where core looks for it too; `content_blocks` turns
+it into blocks.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, UsageMetadata
 from langchain_core.messages import content as blocks
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
-from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.tool import ToolCall as LangChainToolCall
 from langchain_core.messages.tool import invalid_tool_call as create_invalid_tool_call
 from langchain_core.messages.tool import tool_call as create_tool_call
@@ -157,7 +156,7 @@ def _metadata(message: Message, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+def content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     """The parts of a message as core's standard blocks; in a chunk, each kind of part has its own index."""
     is_chunk = isinstance(message, AIMessageChunk)
     found: list[Any] = []
@@ -177,6 +176,3 @@ def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     if not is_chunk:
         found = [{key: value for key, value in block.items() if key != "index"} for block in found]
     return found
-
-
-register_translator(PROVIDER, _content_blocks, _content_blocks)

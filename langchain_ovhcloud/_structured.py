@@ -24,7 +24,8 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from ovhcloud_ai_endpoints._chat import read_json, readable, texts_with_object
-from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
+from ovhcloud_ai_endpoints._notices import CUT_ANSWER
+from ovhcloud_ai_endpoints._values import INCOMPLETE
 
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
 

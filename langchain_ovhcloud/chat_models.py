@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from inspect import signature
 from operator import itemgetter
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.content import ContentBlock
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -29,32 +31,17 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field, model_validator
 
-from langchain_ovhcloud._configurable import ConfigurableAlternatives, ConfigurableFields
-from langchain_ovhcloud._errors import langchain_errors
-from langchain_ovhcloud._messages import PROVIDER, in_core_form, wire_messages, with_countable_images
-from langchain_ovhcloud._results import chat_result, chunk, last_chunks
-from langchain_ovhcloud._structured import (
-    json_parser,
-    json_schema_of,
-    pydantic_parser,
-    pydantic_tool_parser,
-    tool_of,
-    tool_parser,
-    wire_tools,
-)
-from ovhcloud_ai_endpoints import Model, Timeouts, __version__
+from ovhcloud_ai_endpoints import Model, Timeouts, __version__, _catalogue, _chat, _http, _lazy
 from ovhcloud_ai_endpoints import model as model_facts
-from ovhcloud_ai_endpoints._catalogue import names_to_send
-from ovhcloud_ai_endpoints._chat import (
-    ChatOptions,
-    ChatRequest,
-    best_method,
-    json_schema_format,
-    tool_choice_for,
-    tool_names,
-    with_schema,
-)
-from ovhcloud_ai_endpoints._http import AsyncClient, Client
+from ovhcloud_ai_endpoints._chat import ChatOptions
+
+if TYPE_CHECKING:
+    from langchain_ovhcloud import _configurable, _errors, _messages, _results, _structured
+else:
+    _configurable, _errors, _messages, _results, _structured = (
+        _lazy.Module(f"langchain_ovhcloud.{name}")
+        for name in ("_configurable", "_errors", "_messages", "_results", "_structured")
+    )
 
 StructuredOutputMethod = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -136,8 +123,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = PROVIDER
-        params["ls_model_name"], _ = names_to_send(kwargs.get("model", self.model), self.base_url)
+        params["ls_provider"] = _messages.PROVIDER
+        params["ls_model_name"], _ = _catalogue.names_to_send(kwargs.get("model", self.model), self.base_url)
         if stop := stop or ([self.stop] if isinstance(self.stop, str) else self.stop):
             params["ls_stop"] = stop
         return params
@@ -153,14 +140,14 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> int:
         """Estimates the tokens of messages, with core's method that needs no tokenizer."""
         return count_tokens_approximately(
-            map(with_countable_images, messages), tools=[convert_to_openai_tool(tool) for tool in tools or []]
+            map(_messages.with_countable_images, messages), tools=[convert_to_openai_tool(tool) for tool in tools or []]
         )
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         """The messages of an input; blocks that core would misread are put into its own form first."""
         value = super()._convert_input(model_input)
         messages = value.to_messages()
-        plain = [in_core_form(message) for message in messages]
+        plain = [_messages.in_core_form(message) for message in messages]
         return value if all(map(operator.is_, plain, messages)) else ChatPromptValue(messages=plain)
 
     def _generate(
@@ -171,8 +158,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
-        with langchain_errors():
-            return chat_result(Client(self._ovhcloud_settings).send(request))
+        with _errors.langchain_errors():
+            return _results.chat_result(_http.Client(self._ovhcloud_settings).send(request))
 
     async def _agenerate(
         self,
@@ -182,8 +169,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
-        with langchain_errors():
-            return chat_result(await AsyncClient(self._ovhcloud_settings).send(request))
+        with _errors.langchain_errors():
+            return _results.chat_result(await _http.AsyncClient(self._ovhcloud_settings).send(request))
 
     # Core inspects both at each call.
     _generate.__signature__ = signature(_generate)  # type: ignore[attr-defined]
@@ -198,15 +185,15 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs, stream=True)
         with (
-            langchain_errors(),
-            Client(self._ovhcloud_settings).stream(request) as deltas,
+            _errors.langchain_errors(),
+            _http.Client(self._ovhcloud_settings).stream(request) as deltas,
         ):
             for delta in deltas:
-                piece = chunk(delta)
+                piece = _results.chunk(delta)
                 if run_manager:
                     run_manager.on_llm_new_token(delta.text, chunk=piece)
                 yield piece
-            yield from last_chunks(deltas.result())
+            yield from _results.last_chunks(deltas.result())
 
     async def _astream(
         self,
@@ -216,24 +203,24 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs, stream=True)
-        with langchain_errors():
-            async with AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
+        with _errors.langchain_errors():
+            async with _http.AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
                 async for delta in deltas:
-                    piece = chunk(delta)
+                    piece = _results.chunk(delta)
                     if run_manager:
                         await run_manager.on_llm_new_token(delta.text, chunk=piece)
                     yield piece
-                for piece in last_chunks(deltas.result()):
+                for piece in _results.last_chunks(deltas.result()):
                     yield piece
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool = False
-    ) -> ChatRequest:
-        wire = wire_messages(messages)
+    ) -> "_chat.ChatRequest":
+        wire = _messages.wire_messages(messages)
         call = {**kwargs, "stop": stop if stop is not None else kwargs.get("stop")}
         call.pop("stream", None)  # by which core decides between the two ways of calling
         if schema := call.pop("json_mode_schema", None):
-            wire = with_schema(wire, schema)
+            wire = _chat.with_schema(wire, schema)
         response_format = call.get("response_format")
         if isinstance(response_format, type):
             call["response_format"] = _response_format(response_format, strict=None)
@@ -259,8 +246,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         Raises:
             ValueError: `tool_choice` names none of the tools.
         """
-        wire = wire_tools(tools, strict=strict)
-        choice = tool_choice_for(tool_choice, tool_names(wire))
+        wire = _structured.wire_tools(tools, strict=strict)
+        choice = _chat.tool_choice_for(tool_choice, _chat.names_of_tools(wire))
         options = {"tools": wire or None, "tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(**{name: value for name, value in options.items() if value is not None}, **kwargs)
 
@@ -274,7 +261,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         """
         fields = {self._ovhcloud_aliases.get(name, name): field for name, field in kwargs.items()}
         found = super().configurable_fields(**fields)
-        return ConfigurableFields(**found.__dict__)
+        return _configurable.ConfigurableFields(**found.__dict__)
 
     def configurable_alternatives(
         self,
@@ -286,7 +273,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> RunnableSerializable[Any, Any]:
         """Returns the model, or another one that the config of each call may choose by its name here."""
         found = super().configurable_alternatives(which, default_key=default_key, prefix_keys=prefix_keys, **kwargs)
-        return ConfigurableAlternatives(**found.__dict__)
+        return _configurable.ConfigurableAlternatives(**found.__dict__)
 
     def with_structured_output(
         self,
@@ -312,28 +299,37 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             OutputParserException: when called, if the answer is not a whole object of the pydantic class, or lacks keys
                 that the schema requires; `llm_output` has the raw text.
         """
-        method = method or best_method(self._ovhcloud_model)
+        method = method or _chat.best_method(self._ovhcloud_model)
         if method not in get_args(StructuredOutputMethod):
             raise ValueError(f"method must be one of {', '.join(get_args(StructuredOutputMethod))}; got {method!r}")
         parser: BaseOutputParser[Any]
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
         if method == "function_calling":
-            tool = tool_of(schema, strict=strict)
+            tool = _structured.tool_of(schema, strict=strict)
             name = tool["function"]["name"]
             model = self.bind_tools([tool], tool_choice=name, **options, **kwargs)
             parser = (
-                pydantic_tool_parser(schema) if is_class else tool_parser(name, tool["function"].get("parameters", {}))
+                _structured.pydantic_tool_parser(schema)
+                if is_class
+                else _structured.tool_parser(name, tool["function"].get("parameters", {}))
             )
         else:
             if method == "json_mode":
-                options |= {"response_format": {"type": "json_object"}, "json_mode_schema": json_schema_of(schema)}
+                options |= {
+                    "response_format": {"type": "json_object"},
+                    "json_mode_schema": _structured.json_schema_of(schema),
+                }
             else:
                 options["response_format"] = _response_format(schema, strict=strict)
             if tools := kwargs.pop("tools", None):
                 options["tools"] = [convert_to_openai_tool(tool) for tool in tools]
             model = self.bind(**options, **kwargs)
-            parser = pydantic_parser(schema) if is_class else json_parser(json_schema_of(schema))
+            parser = (
+                _structured.pydantic_parser(schema)
+                if is_class
+                else _structured.json_parser(_structured.json_schema_of(schema))
+            )
         if not include_raw:
             return model | parser
         parse = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
@@ -341,9 +337,17 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return RunnableMap(raw=model) | parse.with_fallbacks([failed], exception_key="parsing_error")
 
 
+def _content_blocks(message: AIMessage) -> list[ContentBlock]:
+    return _results.content_blocks(message)
+
+
+# Here, since core asks for the blocks of any message that says whose it is, also before the first call.
+register_translator("ovhcloud", _content_blocks, _content_blocks)
+
+
 def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> dict[str, Any]:
-    converted = json_schema_of(schema, strict=strict)
-    return json_schema_format(converted, name=str(converted.get("title", "answer")), strict=strict)
+    converted = _structured.json_schema_of(schema, strict=strict)
+    return _chat.json_schema_format(converted, name=str(converted.get("title", "answer")), strict=strict)
 
 
 def _profile(facts: Model) -> ModelProfile | None:

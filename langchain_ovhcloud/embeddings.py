@@ -1,21 +1,18 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LangChain."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from langchain_ovhcloud._errors import langchain_errors
-from ovhcloud_ai_endpoints._embeddings import (
-    BATCH_SIZE,
-    EmbeddingOptions,
-    EmbeddingRun,
-    aembed,
-    aembed_iter,
-    embed,
-    embed_iter,
-)
+from ovhcloud_ai_endpoints import _embeddings, _lazy
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions
+
+if TYPE_CHECKING:
+    from langchain_ovhcloud import _errors
+else:
+    _errors = _lazy.Module("langchain_ovhcloud._errors")
 
 
 class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
@@ -47,23 +44,23 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
         Raises:
             EmbeddingsInterruptedError: it failed midway; the error has the finished vectors and the remaining texts.
         """
-        with langchain_errors():
-            return embed(self._documents(texts, size=chunk_size), self)
+        with _errors.langchain_errors():
+            return _embeddings.embed(self._documents(texts, size=chunk_size), self)
 
     async def aembed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
         """The same as `embed_documents`, to be awaited."""
-        with langchain_errors():
-            return await aembed(self._documents(texts, size=chunk_size), self)
+        with _errors.langchain_errors():
+            return await _embeddings.aembed(self._documents(texts, size=chunk_size), self)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a question."""
-        with langchain_errors():
-            return embed(self._query(text), self)[0]
+        with _errors.langchain_errors():
+            return _embeddings.embed(self._query(text), self)[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """The same as `embed_query`, to be awaited."""
-        with langchain_errors():
-            return (await aembed(self._query(text), self))[0]
+        with _errors.langchain_errors():
+            return (await _embeddings.aembed(self._query(text), self))[0]
 
     def embed_iter(self, texts: Iterable[str]) -> Iterator[list[float]]:
         """Yields a vector for each text of an iterable, in order, holding only a few requests' worth at a time.
@@ -72,21 +69,25 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
             EmbeddingsInterruptedError: it failed midway; positions count from the first text, and the iterable still
                 holds the texts that were not read yet.
         """
-        with langchain_errors():
-            yield from embed_iter(texts, self, model=self.model, size=self.batch_size, planned=self._documents)
+        with _errors.langchain_errors():
+            yield from _embeddings.embed_iter(
+                texts, self, model=self.model, size=self.batch_size, planned=self._documents
+            )
 
     async def aembed_iter(self, texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[list[float]]:
         """The same as `embed_iter`, for `async for`; the texts may come asynchronously too."""
-        with langchain_errors():
-            async for vector in aembed_iter(
+        with _errors.langchain_errors():
+            async for vector in _embeddings.aembed_iter(
                 texts, self, model=self.model, size=self.batch_size, planned=self._documents
             ):
                 yield vector
 
-    def _documents(self, texts: list[str], start: int | None = None, size: int | None = None) -> EmbeddingRun:
+    def _documents(
+        self, texts: list[str], start: int | None = None, size: int | None = None
+    ) -> "_embeddings.EmbeddingRun":
         return self._ovhcloud_run(
             texts, model=self.model, size=size or self.batch_size, instruction=self.document_instruction, start=start
         )
 
-    def _query(self, text: str) -> EmbeddingRun:
+    def _query(self, text: str) -> "_embeddings.EmbeddingRun":
         return self._ovhcloud_run([text], model=self.model, size=1, instruction=self.query_instruction)

@@ -1,11 +1,15 @@
 """OVHcloud AI Endpoints for LlamaIndex."""
 
-try:
+from typing import TYPE_CHECKING
+
+from ovhcloud_ai_endpoints import _lazy
+
+_lazy.require("llama_index.core", 'LlamaIndex is not installed: pip install "ovhcloud-ai-endpoints[llama-index]"')
+
+if TYPE_CHECKING:
     from llama_index_ovhcloud.embeddings import OVHCloudEmbeddings
     from llama_index_ovhcloud.llms import ChatOVHCloud
-except ModuleNotFoundError as error:
-    if error.name not in {"llama_index", "llama_index.core"}:
-        raise
-    raise ImportError('LlamaIndex is not installed: pip install "ovhcloud-ai-endpoints[llama-index]"') from error
+else:
+    __getattr__ = _lazy.names(__name__, {"embeddings": ("OVHCloudEmbeddings",), "llms": ("ChatOVHCloud",)})
 
 __all__ = ["ChatOVHCloud", "OVHCloudEmbeddings"]

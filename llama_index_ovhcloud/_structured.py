@@ -20,7 +20,8 @@ from pydantic_core import from_json
 from llama_index_ovhcloud._messages import wire_tool
 from llama_index_ovhcloud._results import finish_reason
 from ovhcloud_ai_endpoints._chat import json_schema_format, read_json, texts_with_object
-from ovhcloud_ai_endpoints._values import CUT_ANSWER, INCOMPLETE
+from ovhcloud_ai_endpoints._notices import CUT_ANSWER
+from ovhcloud_ai_endpoints._values import INCOMPLETE
 
 Method = Literal["json_schema", "function_calling", "prompt"]  # the last is never a default
 

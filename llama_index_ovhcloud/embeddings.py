@@ -13,7 +13,8 @@ from pydantic import Field
 
 from llama_index_ovhcloud._cache import VectorCache
 from llama_index_ovhcloud._saved import Saved
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions, EmbeddingRun, aembed, embed
+from ovhcloud_ai_endpoints import _embeddings
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions
 
 LARGEST_BATCH = 2048  # LlamaIndex's own bound
 # Options that don't change a vector, and so must not change its key in an ingestion cache.
@@ -141,7 +142,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         with self._event(texts) as vectors:
             run = self._run(texts, instruction, cache.known())
             acquire = None if self.rate_limiter is None else self.rate_limiter.acquire
-            vectors.extend(embed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.keep))
+            vectors.extend(_embeddings.embed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.keep))
         return vectors
 
     async def _aembedded(
@@ -154,10 +155,14 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         with self._event(texts) as vectors:
             run = self._run(texts, instruction, await cache.aknown())
             acquire = None if self.rate_limiter is None else self.rate_limiter.async_acquire
-            vectors.extend(await aembed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.akeep))
+            vectors.extend(
+                await _embeddings.aembed(run, self, show_progress=show_progress, acquire=acquire, keep=cache.akeep)
+            )
         return vectors
 
-    def _run(self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]]) -> EmbeddingRun:
+    def _run(
+        self, texts: list[str], instruction: str | None, known: Mapping[int, list[float]]
+    ) -> "_embeddings.EmbeddingRun":
         return self._ovhcloud_run(
             texts,
             model=self.model_name,

@@ -25,21 +25,19 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 
-from llama_index_ovhcloud._messages import wire_messages, wire_tool
-from llama_index_ovhcloud._results import (
-    chat_response,
-    chat_response_chunk,
-    completion_response,
-    last_chat_response,
-    tool_selections,
-)
 from llama_index_ovhcloud._saved import Saved
-from llama_index_ovhcloud._structured import StructuredOutput
-from ovhcloud_ai_endpoints._chat import ChatOptions, ChatRequest, best_method
-from ovhcloud_ai_endpoints._http import AsyncClient, Client
+from ovhcloud_ai_endpoints import _chat as chat_face
+from ovhcloud_ai_endpoints import _http, _lazy
+from ovhcloud_ai_endpoints._chat import ChatOptions
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
+
+    from llama_index_ovhcloud import _messages, _results, _structured
+else:
+    _messages, _results, _structured = (
+        _lazy.Module(f"llama_index_ovhcloud.{name}") for name in ("_messages", "_results", "_structured")
+    )
 
 PROMPT_SHARE = 1 / 8  # of the window, at least
 
@@ -122,12 +120,12 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The answer to a prompt, sent as a user message; `completion_to_prompt`, if set, formats it first."""
-        return completion_response(self._chat(self._asked(prompt, formatted=formatted), **kwargs))
+        return _results.completion_response(self._chat(self._asked(prompt, formatted=formatted), **kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The same as `complete`, to be awaited."""
-        return completion_response(await self._achat(self._asked(prompt, formatted=formatted), **kwargs))
+        return _results.completion_response(await self._achat(self._asked(prompt, formatted=formatted), **kwargs))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
@@ -136,7 +134,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         def responses() -> CompletionResponseGen:
             with closing(self._stream_chat(self._asked(prompt, formatted=formatted), **kwargs)) as chat:
                 for response in chat:
-                    yield completion_response(response)
+                    yield _results.completion_response(response)
 
         return responses()
 
@@ -147,7 +145,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         async def responses() -> CompletionResponseAsyncGen:
             async with aclosing(self._astream_chat(self._asked(prompt, formatted=formatted), **kwargs)) as chat:
                 async for response in chat:
-                    yield completion_response(response)
+                    yield _results.completion_response(response)
 
         return responses()
 
@@ -158,19 +156,21 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         return prompt_to_messages(prompt)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(Client(self._ovhcloud_settings).send(self._request(messages, kwargs)))
+        return _results.chat_response(_http.Client(self._ovhcloud_settings).send(self._request(messages, kwargs)))
 
     async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return chat_response(await AsyncClient(self._ovhcloud_settings).send(self._request(messages, kwargs)))
+        return _results.chat_response(
+            await _http.AsyncClient(self._ovhcloud_settings).send(self._request(messages, kwargs))
+        )
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         request = self._request(messages, kwargs, stream=True)
 
         def responses() -> ChatResponseGen:
-            with Client(self._ovhcloud_settings).stream(request) as deltas:
+            with _http.Client(self._ovhcloud_settings).stream(request) as deltas:
                 for delta in deltas:
-                    yield chat_response_chunk(deltas.so_far(), delta)
-                yield last_chat_response(deltas.result())
+                    yield _results.chat_response_chunk(deltas.so_far(), delta)
+                yield _results.last_chat_response(deltas.result())
 
         return responses()
 
@@ -178,17 +178,17 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         request = self._request(messages, kwargs, stream=True)
 
         async def responses() -> ChatResponseAsyncGen:
-            async with AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
+            async with _http.AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
                 async for delta in deltas:
-                    yield chat_response_chunk(deltas.so_far(), delta)
-                yield last_chat_response(deltas.result())
+                    yield _results.chat_response_chunk(deltas.so_far(), delta)
+                yield _results.last_chat_response(deltas.result())
 
         return responses()
 
     def _request(
         self, messages: Sequence[ChatMessage], call: Mapping[str, Any], *, stream: bool = False
-    ) -> ChatRequest:
-        return self._ovhcloud_request(wire_messages(messages), call, stream=stream)
+    ) -> "chat_face.ChatRequest":
+        return self._ovhcloud_request(_messages.wire_messages(messages), call, stream=stream)
 
     def _prepare_chat_with_tools(
         self,
@@ -207,7 +207,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         if user_msg is not None:
             messages.append(user_msg)
         choice = kwargs.pop("tool_choice", None) or ("required" if tool_required else None)
-        wire = [wire_tool(tool.metadata) for tool in tools]
+        wire = [_messages.wire_tool(tool.metadata) for tool in tools]
         parallel = None if allow_parallel_tool_calls else False
         return {"messages": messages, "tools": wire, "tool_choice": choice, "parallel_tool_calls": parallel, **kwargs}
 
@@ -219,7 +219,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         Raises:
             ValueError: there are none, and `error_on_no_tool_call` is set.
         """
-        selections = tool_selections(response)
+        selections = _results.tool_selections(response)
         if error_on_no_tool_call and not selections:
             raise ValueError(f"Expected at least one tool call; the model said: {response.message.content!r}")
         return selections
@@ -296,15 +296,15 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
         return objects()
 
-    def _structured_output(self, output_cls: type[Model]) -> StructuredOutput[Model] | None:
+    def _structured_output(self, output_cls: type[Model]) -> "_structured.StructuredOutput[Model] | None":
         """How to ask for an object; None if that is left to core."""
         match self.pydantic_program_mode:
             case PydanticProgramMode.DEFAULT:
-                return StructuredOutput(output_cls, best_method(self._ovhcloud_model))
+                return _structured.StructuredOutput(output_cls, chat_face.best_method(self._ovhcloud_model))
             case PydanticProgramMode.FUNCTION:
-                return StructuredOutput(output_cls, "function_calling")
+                return _structured.StructuredOutput(output_cls, "function_calling")
             case PydanticProgramMode.LLM:
-                return StructuredOutput(output_cls, "prompt")
+                return _structured.StructuredOutput(output_cls, "prompt")
             case _:
                 return None
 

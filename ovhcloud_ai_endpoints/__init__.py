@@ -4,6 +4,9 @@ The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhc
 demos is in `ovhcloud_ai_endpoints.testing`.
 """
 
+from typing import TYPE_CHECKING
+
+from ovhcloud_ai_endpoints import _lazy
 from ovhcloud_ai_endpoints._catalogue import Model, model
 from ovhcloud_ai_endpoints._errors import (
     APIConnectionError,
@@ -22,9 +25,13 @@ from ovhcloud_ai_endpoints._errors import (
     StreamInterruptedError,
 )
 from ovhcloud_ai_endpoints._http import Timeouts
-from ovhcloud_ai_endpoints._model_list import alist_models, list_models
 from ovhcloud_ai_endpoints._notices import EmptyAnswerWarning, ModelDeprecationWarning
 from ovhcloud_ai_endpoints._version import __version__
+
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._model_list import alist_models, list_models
+else:
+    __getattr__ = _lazy.names(__name__, {"_model_list": ("alist_models", "list_models")})
 
 for _public in (
     Model,

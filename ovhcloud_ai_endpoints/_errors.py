@@ -15,13 +15,15 @@
      ├── InvalidResponseError         the answer is not what the API documents
      └── EmbeddingsInterruptedError   some texts are embedded, some are not; has both
 
-`_http/refusals.py` turns answers into these errors; `_catalogue/advice.py` adds what to do about them.
+`_http/refusals.py` turns answers into these errors; `_catalogue/refusals.py` adds what to do about them.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from ovhcloud_ai_endpoints._values import EmbeddingUsage, Message
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._values import EmbeddingUsage, Message
 
 REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
 HIDDEN = "**********"
@@ -122,7 +124,7 @@ class StreamInterruptedError(OVHCloudError):
         partial: the answer as far as it had arrived: text, reasoning and tool calls (the last perhaps cut off).
     """
 
-    partial: Message | None = None
+    partial: "Message | None" = None
 
 
 class InvalidResponseError(OVHCloudError):
@@ -138,7 +140,7 @@ class EmbeddingsInterruptedError(OVHCloudError):
         usage: texts, requests and tokens of the requests that succeeded.
     """
 
-    usage: EmbeddingUsage | None = None
+    usage: "EmbeddingUsage | None" = None
 
     def __init__(
         self,

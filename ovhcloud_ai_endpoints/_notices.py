@@ -4,13 +4,17 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ovhcloud_ai_endpoints._catalogue import Model, alternatives, catalogue_date, is_ovhcloud, retirement, use_instead
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._errors import printable
 from ovhcloud_ai_endpoints._process import Table
-from ovhcloud_ai_endpoints._values import CUT_ANSWER, Answer
 
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._values import Answer
+
+CUT_ANSWER = "it was cut at max_tokens; raise it, or lower reasoning_effort"
 NOT_CALLERS = frozenset(
     {
         "ovhcloud_ai_endpoints",
@@ -73,7 +77,7 @@ def warn_of_header(model: str | None, warning: str | None) -> None:
         )
 
 
-def warn_of_empty_answer(model: str | None, answer: Answer) -> None:
+def warn_of_empty_answer(model: str | None, answer: "Answer") -> None:
     """Warns once of a model whose answer holds only reasoning."""
     name = str(model)
     for message in answer.messages:

@@ -3,6 +3,7 @@
 Every table is bounded; a forked child starts with empty ones, and `forget` empties them. Knows nothing of the service.
 """
 
+import logging  # noqa: F401 - it registers its hooks for forks first, so that its lock is taken after ours
 import os
 import threading
 from collections import OrderedDict
@@ -83,12 +84,20 @@ class Table(Generic[K, V]):
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Holds back forks of the process, and other threads that ask for the same; for a first import.
+    """Holds back forks by other threads; for imports, and for reading certificates.
 
-    A child forked during another thread's import would wait for that import for ever.
+    A child forked meanwhile would wait for ever, for that import or for a lock of OpenSSL. Imports do not wait for one
+    another here: each may hold the lock of a module that the other needs.
     """
-    with _forking:
+    thread = threading.get_ident()
+    with _importing:
+        _importers.append(thread)
+    try:
         yield
+    finally:
+        with _importing:
+            _importers.remove(thread)
+            _importing.notify_all()
 
 
 def after_fork(reset: Callable[[], object]) -> None:
@@ -102,15 +111,24 @@ def forget() -> None:
         table.forget()
 
 
+def _begin_fork() -> None:
+    """Waits for the imports of other threads, and lets none begin."""
+    own = threading.get_ident()
+    _importing.acquire()
+    while any(thread != own for thread in _importers):
+        _importing.wait()
+
+
 def _begin_child() -> None:
-    _forking.release()
+    _importing.release()
     for table in _tables:
         table._renew()  # noqa: SLF001 - its own module
     for reset in _after_fork:
         reset()
 
 
-_forking = threading.RLock()
+_importing = threading.Condition()
+_importers: list[int] = []  # threads, each once for every import that it is in
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_begin_child)
+    os.register_at_fork(before=_begin_fork, after_in_parent=_importing.release, after_in_child=_begin_child)

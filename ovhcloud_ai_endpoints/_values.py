@@ -11,7 +11,6 @@ from typing import Any
 from ovhcloud_ai_endpoints._wire import Body, Usage
 
 INCOMPLETE = frozenset({"length", "content_filter"})  # finish reasons of answers that break off
-CUT_ANSWER = "it was cut at max_tokens; raise it, or lower reasoning_effort"
 
 
 @dataclass(frozen=True, slots=True)

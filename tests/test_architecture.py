@@ -22,12 +22,14 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 FRAMEWORKS = ("langchain", "llama_index")
 HTTP_LIBRARIES = {"httpx", "httpcore", "httpx2", "httpcore2", "aiohttp", "anyio"}
 OVER_HTTPX = f"{SERVICE}/_http/over_httpx.py"
+OVER_AIOHTTP = f"{SERVICE}/_http/over_aiohttp.py"
 DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/client.py",
     f"{SERVICE}/_http/blocking_network.py",
     f"{SERVICE}/_http/loop_network.py",
     f"{SERVICE}/_http/given_client.py",
     OVER_HTTPX,
+    OVER_AIOHTTP,
     f"{SERVICE}/_http/loop_pools.py",
     f"{SERVICE}/_http/pools.py",
     f"{SERVICE}/_http/process_pools.py",
@@ -38,13 +40,13 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
 
 # The rooms of the service, and those that each may look into: the ones below it.
 FLOORS = ("_wire", "_values", "_errors", "_catalogue", "_notices", "_http", "_options")
-GROUND = {"_process", "_surrogates", "_wordings", "_version"}
+GROUND = {"_process", "_lazy", "_surrogates", "_wordings", "_version"}
 ROOMS = {path.stem for path in (ROOT / SERVICE).glob("_*") if not path.stem.startswith("__")}
 ENDPOINTS = sorted(ROOMS - set(FLOORS) - GROUND)  # which stand side by side
 BELOW = {
     **{room: GROUND | set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)},
     **{room: GROUND | set(FLOORS) for room in ENDPOINTS},
-    **{room: set() for room in GROUND},
+    **{room: {"_process"} for room in GROUND},
 }
 FACES = ("_catalogue", "_http", "_options", *ENDPOINTS)
 
@@ -142,10 +144,11 @@ def test_what_faces_show_is_what_was_agreed() -> None:
     assert text == (ROOT / "tests" / "golden" / "faces.json").read_text("utf-8")
 
 
-def test_one_module_imports_the_http_library() -> None:
-    users = {name(path) for path in MODULES for module in imports(path) if module.split(".")[0] in HTTP_LIBRARIES}
+def test_one_module_imports_an_http_library() -> None:
+    imported = {(name(path), module.split(".")[0]) for path in MODULES for module in imports(path)}
+    users = {(user, module) for user, module in imported if module in HTTP_LIBRARIES}
 
-    assert users == {OVER_HTTPX}
+    assert users == {(OVER_HTTPX, "httpx"), (OVER_HTTPX, "httpcore"), (OVER_AIOHTTP, "aiohttp")}
 
 
 def test_only_drivers_ask_the_time_and_none_sleeps() -> None:
@@ -198,9 +201,27 @@ def test_the_same_file_name_does_the_same_job() -> None:
 @pytest.mark.parametrize("package", [*PACKAGES, f"{SERVICE}.testing", *(f"{SERVICE}.{face}" for face in FACES)])
 def test_all_is_what_is_public(package: str) -> None:
     module = importlib.import_module(package)
+    assert {name for name in module.__all__ if not hasattr(module, name)} == set()
     public = {name for name, value in vars(module).items() if not name.startswith("_") and not _is_module(value)}
 
-    assert set(module.__all__) - {"__version__"} == public
+    assert set(module.__all__) - {"__version__"} == public - {"TYPE_CHECKING"}
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, *(f"{SERVICE}.{face}" for face in FACES)])
+def test_what_loads_on_first_use_is_what_type_checkers_see(package: str) -> None:
+    """Both are written down; and no name is a module's too, which would hide it once that is loaded."""
+    folder = ROOT / package.replace(".", "/")
+    tree = ast.parse((folder / "__init__.py").read_text("utf-8"))
+    (branch,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {(node.module, name.name) for node in branch.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    (assigned,) = branch.orelse
+    assert isinstance(assigned, ast.Assign)
+    assert isinstance(assigned.value, ast.Call)
+    table = ast.literal_eval(assigned.value.args[1])
+    loaded = {(f"{package}.{module}", name) for module, names in table.items() for name in names}
+
+    assert loaded == seen
+    assert {name for _, name in seen} & {path.stem for path in folder.iterdir()} == set()
 
 
 def _is_module(value: object) -> bool:

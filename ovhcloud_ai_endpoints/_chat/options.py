@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from ovhcloud_ai_endpoints import _lazy
 from ovhcloud_ai_endpoints._catalogue import Model
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
-from ovhcloud_ai_endpoints._chat.request import PARAMETERS, ChatRequest, Passback, chat_request
+from ovhcloud_ai_endpoints._chat.parameters import PARAMETERS, Passback
 from ovhcloud_ai_endpoints._notices import say_unknown
 from ovhcloud_ai_endpoints._options import ConnectionOptions
 from ovhcloud_ai_endpoints._wire import WireMessage
+
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._chat import request as _request
+else:
+    _request = _lazy.Module("ovhcloud_ai_endpoints._chat.request")
 
 
 class ChatOptions(ConnectionOptions):
@@ -80,7 +86,7 @@ class ChatOptions(ConnectionOptions):
 
     def _ovhcloud_request(
         self, messages: Sequence[WireMessage], arguments: Mapping[str, Any], *, stream: bool = False
-    ) -> ChatRequest:
+    ) -> "_request.ChatRequest":
         """Builds the request from what is set on this object; arguments of the call take precedence.
 
         Raises:
@@ -95,7 +101,7 @@ class ChatOptions(ConnectionOptions):
         for name in asked:
             if name in fields and name not in PARAMETERS:
                 raise TypeError(f"Set {name!r} when creating {type(self).__name__}; a call can't change it")
-        return chat_request(
+        return _request.chat_request(
             messages,
             self._ovhcloud_parameters | asked,
             model=model,

@@ -4,15 +4,16 @@ Pure: wire messages and parameters in, the request out.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from ovhcloud_ai_endpoints._catalogue import OtherName, is_ovhcloud, names_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.control_tokens import OPENING, neutralized, neutralized_tools, reads_control_tokens
 from ovhcloud_ai_endpoints._chat.histories import fitting
+from ovhcloud_ai_endpoints._chat.parameters import Passback, check_parameters
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints._chat.tool_names import called_names, plain_name, rename_tools, renamings
@@ -20,35 +21,11 @@ from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, json_content
 from ovhcloud_ai_endpoints._notices import say_replaced, warn_of_empty_answer
-from ovhcloud_ai_endpoints._options import hint_for
 from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import Answer
 from ovhcloud_ai_endpoints._wire import Body, WireMessage
 
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; the longest answer of a model is 262,144 tokens
-
-Passback = Literal["auto", "always", "never"]
-
-# Fields of the request that a user may set; the gateway refuses any other with status 400.
-PARAMETERS = frozenset(
-    {
-        "temperature",
-        "top_p",
-        "seed",
-        "stop",
-        "presence_penalty",
-        "frequency_penalty",
-        "n",
-        "logprobs",
-        "top_logprobs",
-        "reasoning_effort",
-        "max_tokens",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,20 +161,6 @@ def chat_request(
         has_neutralized_tokens=messages != plain,
         other_name=other_name,
     )
-
-
-def check_parameters(parameters: Iterable[str]) -> None:
-    """Checks that the gateway knows these fields.
-
-    Raises:
-        TypeError: the gateway would refuse one of them.
-    """
-    for name in parameters:
-        if name == "extra_headers":
-            raise TypeError("Pass headers as default_headers= when creating the model, not as extra_headers=")
-        if name not in PARAMETERS:
-            hint = hint_for(name, PARAMETERS)
-            raise TypeError(f"The service does not accept {name!r}{'; ' if hint else ''}{hint}")
 
 
 def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:

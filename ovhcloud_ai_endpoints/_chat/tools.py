@@ -41,7 +41,7 @@ def tool_choice_for(
     return {"type": "function", "function": {"name": choice}}
 
 
-def tool_names(tools: Sequence[Any]) -> list[str]:
+def names_of_tools(tools: Sequence[Any]) -> list[str]:
     """The names of tools in the wire's form.
 
     Raises:
@@ -75,7 +75,7 @@ def tool_call(id_: str | None, name: str, arguments: Mapping[str, Any] | str | N
 
 def settle_tools(body: Body) -> None:
     tools = body.get("tools") or []
-    choice = tool_choice_for(body.pop("tool_choice", None), tool_names(tools))
+    choice = tool_choice_for(body.pop("tool_choice", None), names_of_tools(tools))
     if not tools:
         body.pop("tools", None)
     if choice is not None:

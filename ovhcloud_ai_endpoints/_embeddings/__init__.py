@@ -1,9 +1,22 @@
 """Embeddings: splits lists of texts into concurrent requests, and returns their vectors in order."""
 
-from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
-from ovhcloud_ai_endpoints._embeddings.request import BATCH_SIZE
-from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
-from ovhcloud_ai_endpoints._embeddings.workers import aembed, aembed_iter, embed, embed_iter
+from typing import TYPE_CHECKING
+
+from ovhcloud_ai_endpoints import _lazy
+
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._embeddings.options import BATCH_SIZE, EmbeddingOptions
+    from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
+    from ovhcloud_ai_endpoints._embeddings.workers import aembed, aembed_iter, embed, embed_iter
+else:
+    __getattr__ = _lazy.names(
+        __name__,
+        {
+            "options": ("BATCH_SIZE", "EmbeddingOptions"),
+            "run": ("EmbeddingRun",),
+            "workers": ("aembed", "aembed_iter", "embed", "embed_iter"),
+        },
+    )
 
 __all__ = [
     "BATCH_SIZE",

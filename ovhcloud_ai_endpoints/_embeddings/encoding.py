@@ -9,11 +9,10 @@ from array import array
 from math import isfinite
 from typing import Any, Literal
 
+from ovhcloud_ai_endpoints._embeddings.options import EncodingFormat
 from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError
 from ovhcloud_ai_endpoints._process import Table
 from ovhcloud_ai_endpoints._wordings import says
-
-EncodingFormat = Literal["auto", "base64", "float"]
 
 _refused: Table[str, bool] = Table(1024)  # by the base URL of the server
 

@@ -1,19 +1,25 @@
 """The constructor arguments that the two embedding models share, as pydantic fields."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
+from ovhcloud_ai_endpoints import _lazy
 from ovhcloud_ai_endpoints._catalogue import ids_of
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
-from ovhcloud_ai_endpoints._embeddings.encoding import EncodingFormat
-from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
 from ovhcloud_ai_endpoints._http import EMBEDDING_CONCURRENCY
 from ovhcloud_ai_endpoints._options import ConnectionOptions
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
 
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._embeddings import run as _run
+else:
+    _run = _lazy.Module("ovhcloud_ai_endpoints._embeddings.run")
+
+BATCH_SIZE = 25  # the limit of all three models in the catalogue
 REGION = "kepler"  # of the service's host
+EncodingFormat = Literal["auto", "base64", "float"]
 
 
 class EmbeddingOptions(ConnectionOptions):
@@ -75,9 +81,9 @@ class EmbeddingOptions(ConnectionOptions):
         instruction: str | None = None,
         start: int | None = None,
         known: Mapping[int, list[float]] | None = None,
-    ) -> EmbeddingRun:
+    ) -> "_run.EmbeddingRun":
         """A run that embeds these texts; `EmbeddingRun` documents the arguments."""
-        return EmbeddingRun(
+        return _run.EmbeddingRun(
             texts,
             model=model,
             base_url=self.base_url,

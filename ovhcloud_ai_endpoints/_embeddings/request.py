@@ -9,17 +9,12 @@ from typing import Any, ClassVar, Self
 
 from ovhcloud_ai_endpoints._catalogue import OtherName, is_ovhcloud, names_to_send
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
-from ovhcloud_ai_endpoints._embeddings.encoding import (
-    EncodingFormat,
-    decoded_vector,
-    encoding_to_ask_for,
-    is_refused,
-)
+from ovhcloud_ai_endpoints._embeddings.encoding import decoded_vector, encoding_to_ask_for, is_refused
+from ovhcloud_ai_endpoints._embeddings.options import EncodingFormat
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content
 from ovhcloud_ai_endpoints._wire import Body
 
-BATCH_SIZE = 25  # the limit of all three models in the catalogue
 BLANK = " "  # sent for an empty text, which some servers embed and others refuse
 WIDEST = 16_384  # numbers in a vector of an unknown model, at most
 NUMBER_BYTES = 32  # of a number and its separator, as JSON

@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, allowed, begin_run, learn, share
-from ovhcloud_ai_endpoints._embeddings.encoding import EncodingFormat
+from ovhcloud_ai_endpoints._embeddings.options import BATCH_SIZE, EncodingFormat
 from ovhcloud_ai_endpoints._embeddings.request import (
-    BATCH_SIZE,
     EmbeddingRequest,
     Vectors,
     batch_size,

@@ -1,34 +1,67 @@
 """Sends, times, retries and reads one call over HTTP. Knows no endpoint: a request knows how to read its answer."""
 
-from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
-from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
-from ovhcloud_ai_endpoints._http.process_pools import close
-from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
-from ovhcloud_ai_endpoints._http.request import (
-    Content,
-    Reader,
-    Request,
-    StreamedRequest,
-    Whole,
-    json_content,
-)
-from ovhcloud_ai_endpoints._http.retry import Retry
-from ovhcloud_ai_endpoints._http.settings import (
-    BASE_URL_VARIABLE,
-    CHAT_CONCURRENCY,
-    EMBEDDING_CONCURRENCY,
-    KEY_VARIABLES,
-    HTTPBackend,
-    Settings,
-    Timeouts,
-    checked_base_url,
-    checked_proxy,
-    environment_base_url,
-    environment_key,
-    is_in_the_clear,
-)
-from ovhcloud_ai_endpoints._http.sse import Decoder
-from ovhcloud_ai_endpoints._http.tls import Verify
+from typing import TYPE_CHECKING
+
+from ovhcloud_ai_endpoints import _lazy
+
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
+    from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
+    from ovhcloud_ai_endpoints._http.process_pools import close
+    from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
+    from ovhcloud_ai_endpoints._http.request import (
+        Content,
+        Reader,
+        Request,
+        StreamedRequest,
+        Whole,
+        json_content,
+    )
+    from ovhcloud_ai_endpoints._http.retry import Retry
+    from ovhcloud_ai_endpoints._http.settings import (
+        BASE_URL_VARIABLE,
+        CHAT_CONCURRENCY,
+        EMBEDDING_CONCURRENCY,
+        KEY_VARIABLES,
+        HTTPBackend,
+        Settings,
+        Timeouts,
+        checked_base_url,
+        checked_proxy,
+        environment_base_url,
+        environment_key,
+        is_in_the_clear,
+    )
+    from ovhcloud_ai_endpoints._http.sse import Decoder
+    from ovhcloud_ai_endpoints._http.tls import Verify
+else:
+    __getattr__ = _lazy.names(
+        __name__,
+        {
+            "client": ("AsyncClient", "AsyncStream", "Client", "Stream"),
+            "loop_pools": ("aclose", "running_loop"),
+            "process_pools": ("close",),
+            "refusals": ("event_error", "invalid_response", "message_in"),
+            "request": ("Content", "Reader", "Request", "StreamedRequest", "Whole", "json_content"),
+            "retry": ("Retry",),
+            "settings": (
+                "BASE_URL_VARIABLE",
+                "CHAT_CONCURRENCY",
+                "EMBEDDING_CONCURRENCY",
+                "KEY_VARIABLES",
+                "HTTPBackend",
+                "Settings",
+                "Timeouts",
+                "checked_base_url",
+                "checked_proxy",
+                "environment_base_url",
+                "environment_key",
+                "is_in_the_clear",
+            ),
+            "sse": ("Decoder",),
+            "tls": ("Verify",),
+        },
+    )
 
 __all__ = [
     "BASE_URL_VARIABLE",

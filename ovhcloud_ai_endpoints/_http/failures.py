@@ -30,9 +30,7 @@ AIOHTTP = {
 }
 
 
-def translated(
-    error: Any, place: str, clocks: Clocks, now: float, *, proxy: str | None = None
-) -> OVHCloudError | None:
+def translated(error: Any, place: str, clocks: Clocks, now: float, *, proxy: str | None = None) -> OVHCloudError | None:
     """Our error for an exception of httpx, httpx2, aiohttp or the system; None for any other exception.
 
     Args:

@@ -126,9 +126,13 @@ async def aclose(settings: Settings) -> None:
 def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], AsyncConnection]]:
     """Reads all files that the first awaited call needs."""
     with no_fork():
+        if route.http_backend == "aiohttp":
+            from ovhcloud_ai_endpoints._http import over_aiohttp  # noqa: PLC0415 - an optional extra
+
+            return route.resolved(), over_aiohttp.AiohttpConnection
         from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
 
-    return route.resolved(), over_httpx.async_connection
+        return route.resolved(), over_httpx.AsyncConnection
 
 
 async def _off_the_loop(read: Callable[[], T]) -> T:

@@ -8,13 +8,9 @@ transport, they go through that. Each connection is one of httpcore's without it
 proxy, since the cost of every event in httpcore's pool grows with the number of its connections.
 """
 
-import asyncio
 import re
-import socket
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
@@ -27,14 +23,13 @@ from ovhcloud_ai_endpoints._http.blocking_network import BlockingNetwork, Deadli
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.given_client import awaited_content, blocking_content, nothing
 from ovhcloud_ai_endpoints._http.loop_network import LoopNetwork
-from ovhcloud_ai_endpoints._http.request import Content, headers_by_name
-from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, without_password
+from ovhcloud_ai_endpoints._http.request import headers_by_name
+from ovhcloud_ai_endpoints._http.routes import ResolvedRoute
 from ovhcloud_ai_endpoints._http.settings import PORTS
-from ovhcloud_ai_endpoints._http.sockets import Failures, opened_socket
-
-SLICE = 256 * 1024  # bytes of a body that are written at once
+from ovhcloud_ai_endpoints._http.sockets import Failures
 
 HTTPX_FILE = httpx.HTTPTransport.__init__.__code__.co_filename
+# The end of an HTTP chunk, the size of the next one, and its first byte.
 _BEGUN_CHUNK = re.compile(rb"\r\n0{0,8}[1-9a-fA-F][0-9a-fA-F]{0,7}\r\n.", re.DOTALL)
 FAILURES = Failures(connect=httpcore.ConnectError, connect_timeout=httpcore.ConnectTimeout, write=httpcore.WriteError)
 
@@ -147,78 +142,6 @@ class AsyncConnection:
     def close(self) -> None:
         """Closes the socket; httpcore's own state goes with this object."""
         self._network.abort()
-
-
-class AiohttpConnection(AsyncConnection):
-    """The same as `AsyncConnection`, over aiohttp."""
-
-    _pool = None
-    _socket: socket.socket | None = None
-
-    def __init__(self, route: ResolvedRoute) -> None:
-        import aiohttp  # noqa: PLC0415 - an optional extra
-
-        self._aiohttp = aiohttp
-        self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=self._opened)
-        self._session = aiohttp.ClientSession(connector=self._connector, cookie_jar=aiohttp.DummyCookieJar())
-        self._proxy = None if route.proxy is None else without_password(route.proxy)
-        self._proxy_headers = _proxy_headers(route)
-        self.is_free = True
-
-    def _opened(self, address: tuple[Any, ...]) -> socket.socket:
-        self._socket = opened_socket(address)
-        return self._socket
-
-    async def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
-        headers = dict(call.headers)
-        if call.content.size:
-            headers["Content-Length"] = str(call.content.size)
-        if call.url.startswith("http:"):  # else they go to the proxy alone, with CONNECT
-            headers |= self._proxy_headers
-        response = await self._session.request(
-            call.method,
-            call.url,
-            headers=headers,
-            data=_sliced(call.content),
-            allow_redirects=False,
-            auto_decompress=False,
-            skip_auto_headers=("Content-Type",),
-            timeout=self._aiohttp.ClientTimeout(sock_connect=call.connect_timeout(time.monotonic())),
-            proxy=self._proxy,
-            proxy_headers=self._proxy_headers,
-        )
-        return response.status, headers_by_name(response.raw_headers), _AiohttpAnswer(response)
-
-    async def aclose(self) -> None:
-        """Ends the answer."""
-        if not self.is_free:
-            self.close()  # first: ending an answer sends a goodbye and waits for the reply
-            if self._response is not None:
-                await self._response.aclose()
-
-    def close(self) -> None:
-        """Closes the socket, without waiting for aiohttp to finish with it."""
-        if self._socket is not None:
-            with suppress(OSError):  # it is closed already
-                self._socket.shutdown(socket.SHUT_RDWR)  # else TLS within a proxy's tunnel waits for a goodbye
-        self._session.detach()
-        closing = asyncio.ensure_future(self._connector.close(abort_ssl=True))
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
-
-
-class _AiohttpAnswer:
-    """An answer of aiohttp in the shape of httpcore's."""
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self.stream = response.content.iter_any()
-
-    async def aclose(self) -> None:
-        self._response.release()
-
-
-_closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive
 
 
 class _OneConnection:
@@ -372,30 +295,3 @@ def _core_url(url: str) -> tuple[httpcore.URL, bytes]:
     parsed = httpx.URL(url)
     target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
     return target, parsed.netloc
-
-
-def _sliced(content: Content) -> Any:
-    """A body for aiohttp: in slices if it is large, so that the loop runs between them."""
-    body = content.body
-    if not isinstance(body, bytes) or len(body) <= SLICE:
-        return awaited_content(content)
-    return _slices(body)
-
-
-def _proxy_headers(route: ResolvedRoute) -> dict[str, str]:
-    parts = urlsplit(route.proxy or "")
-    if not parts.username:
-        return {}
-    words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {b64encode(words.encode()).decode()}"}
-
-
-async def _slices(body: bytes) -> AsyncIterator[bytes]:
-    for at in range(0, len(body), SLICE):
-        yield body[at : at + SLICE]
-        await asyncio.sleep(0)
-
-
-def async_connection(route: ResolvedRoute) -> AsyncConnection | AiohttpConnection:
-    """A connection over the HTTP backend that the route asks for."""
-    return AiohttpConnection(route) if route.http_backend == "aiohttp" else AsyncConnection(route)

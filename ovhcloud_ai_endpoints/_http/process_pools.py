@@ -65,7 +65,7 @@ def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], Co
     with no_fork():
         from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
 
-    return route.resolved(), over_httpx.Connection
+        return route.resolved(), over_httpx.Connection
 
 
 def close(settings: Settings) -> None:

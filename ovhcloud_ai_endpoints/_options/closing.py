@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Self
 
-from ovhcloud_ai_endpoints._http import Settings, aclose, close
+from ovhcloud_ai_endpoints import _http
 
 
 class ClosesConnections:
@@ -11,18 +11,18 @@ class ClosesConnections:
     if TYPE_CHECKING:
 
         @property
-        def _ovhcloud_settings(self) -> Settings: ...
+        def _ovhcloud_settings(self) -> _http.Settings: ...
 
     def close(self) -> None:
         """Closes the connections of blocking calls, which objects with the same settings share.
 
         Calls under way still finish; the next call of any object opens new connections.
         """
-        close(self._ovhcloud_settings)
+        _http.close(self._ovhcloud_settings)
 
     async def aclose(self) -> None:
         """The same as `close`, for calls awaited on the running loop."""
-        await aclose(self._ovhcloud_settings)
+        await _http.aclose(self._ovhcloud_settings)
 
     def __enter__(self) -> Self:
         return self

@@ -1,8 +1,11 @@
+import os
+import sys
 import threading
+import traceback
 
 import pytest
 
-from ovhcloud_ai_endpoints._process import TRIES, Table, _tables
+from ovhcloud_ai_endpoints._process import TRIES, Table, _tables, no_fork
 
 
 @pytest.fixture
@@ -70,3 +73,50 @@ def test_a_child_begins_with_an_empty_one_and_a_lock_that_nobody_holds(table: Ta
 
     assert not thread.is_alive()
     assert kept(table) == []
+
+
+def test_imports_of_two_threads_do_not_wait_for_each_other() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def importing() -> None:
+        with no_fork():
+            both.wait()
+
+    threads = [threading.Thread(target=importing) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not both.broken
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_fork_waits_for_the_imports_of_other_threads_and_not_for_its_own() -> None:
+    imported = []
+    began = threading.Event()
+
+    def importing() -> None:
+        with no_fork():
+            began.set()
+            while not any("_begin_fork" in line for line in stack_of(forking)):
+                pass
+            imported.append(True)
+
+    forking = threading.current_thread()
+    thread = threading.Thread(target=importing)
+    thread.start()
+    began.wait(10)
+    with no_fork():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if imported else 1)
+    thread.join()
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def stack_of(thread: threading.Thread) -> list[str]:
+    frame = sys._current_frames()[thread.ident or 0]
+    return traceback.format_stack(frame)

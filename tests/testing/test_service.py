@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ovhcloud_ai_endpoints._chat.request import PARAMETERS
+from ovhcloud_ai_endpoints._chat.parameters import PARAMETERS
 from ovhcloud_ai_endpoints._http.settings import BASE_URL
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 from ovhcloud_ai_endpoints.testing._schemas import Chat
@@ -348,4 +348,4 @@ def test_models_are_listed_without_a_key(service: Service) -> None:
 
 
 def test_gateway_knows_every_field_that_may_be_set() -> None:
-    assert Chat.model_fields.keys() >= PARAMETERS
+    assert Chat.model_fields.keys() >= set(PARAMETERS)
