@@ -26,7 +26,6 @@ from langchain_core.runnables import (
     RunnableSerializable,
 )
 from langchain_core.runnables.utils import AnyConfigurableField
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field, model_validator
@@ -36,6 +35,8 @@ from ovhcloud_ai_endpoints import model as model_facts
 from ovhcloud_ai_endpoints._chat import ChatOptions
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
     from langchain_ovhcloud import _configurable, _errors, _messages, _results, _structured
 else:
     _configurable, _errors, _messages, _results, _structured = (
@@ -136,7 +137,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     def get_num_tokens_from_messages(
         self,
         messages: list[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: "Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None" = None,
     ) -> int:
         """Estimates the tokens of messages, with core's method that needs no tokenizer."""
         return count_tokens_approximately(
@@ -228,7 +229,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: "Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]",
         *,
         tool_choice: str | bool | dict[str, Any] | None = None,
         strict: bool | None = None,
