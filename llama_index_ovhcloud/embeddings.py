@@ -190,7 +190,8 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         with self.callback_manager.event(CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}) as event:
             yield vectors
             event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
-        dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
+        # Not validated, which would copy every number and take a quarter of the call's time.
+        dispatcher.event(EmbeddingEndEvent.model_construct(chunks=list(texts), embeddings=list(vectors)))
 
 
 def _listed(texts: Any) -> Any:

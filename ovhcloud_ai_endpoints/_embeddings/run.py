@@ -3,13 +3,13 @@
 No I/O: `EmbeddingRun` hands out the next request and takes its answer; `workers` sends it.
 """
 
-import json
 import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from json.encoder import encode_basestring
 from typing import Any
 
 from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, allowed, begin_run, learn, share
@@ -82,7 +82,7 @@ def _packed(texts: Iterable[tuple[int, str]], capacity: Capacity, instruction: s
 
 
 def _weight(text: str) -> int:
-    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 1
+    return len(encode_basestring(text).encode("utf-8", "surrogatepass")) + 1
 
 
 class EmbeddingRun:

@@ -22,7 +22,7 @@ def parsed_json(text: bytes) -> Any:
     Raises:
         ValueError: it is not JSON, or holds more than a million objects and arrays.
     """
-    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
+    if len(text) > MOST_CONTAINERS and text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
         raise ValueError(f"it holds more than {MOST_CONTAINERS:,} objects and arrays")
     try:
         return from_json(text, cache_strings="keys")  # a cache of values would outlive them
