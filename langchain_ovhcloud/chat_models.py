@@ -87,8 +87,10 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     def _ovhcloud_changed(self) -> None:
         """Updates what core derives from the fields: its cache key, and the profile, unless the user set another."""
         self.__dict__.pop("_serialized", None)
-        profile, facts = self.profile, self._ovhcloud_model
-        if profile and profile.get("name") != facts.id and profile == _profile(model_facts(str(profile.get("name")))):
+        profile = self.profile
+        if profile is None or profile.get("name") == (facts := self._ovhcloud_model).id:
+            return
+        if profile == _profile(model_facts(str(profile.get("name")))):
             self.__dict__["profile"] = _profile(facts)
 
     @property

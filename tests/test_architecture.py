@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -260,3 +261,14 @@ import {package}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
     assert done.stderr.splitlines()[-1].endswith(f'is not installed: pip install "ovhcloud-ai-endpoints[{extra}]"')
+
+
+def test_every_cache_of_a_function_has_a_bound() -> None:
+    """One without parameters holds one value."""
+    paths = (path.relative_to(ROOT).with_suffix("") for path in MODULES if path.stem != "__main__")
+    modules = [importlib.import_module(".".join(path.parts)) for path in paths]
+    caches = {member for module in modules for member in vars(module).values() if hasattr(member, "cache_info")}
+    endless = {cache for cache in caches if cache.cache_info().maxsize is None}
+
+    assert {cache.__name__ for cache in endless if signature(cache).parameters} == set()
+    assert len(caches - endless) > 3

@@ -72,12 +72,11 @@ class ChatOptions(ConnectionOptions):
     def _ovhcloud_model(self) -> Model:
         """What the catalogue knows of the model; what is set on this object takes precedence."""
         facts = model_facts(self.model)
-        set_here: dict[str, Any] = {
-            "context_length": self.context_window,
-            "tool_calling": self.is_function_calling_model,
-        }
-        set_here = {name: value for name, value in set_here.items() if value is not None}
-        return replace(facts, **set_here) if set_here else facts
+        if self.context_window is not None:
+            facts = replace(facts, context_length=self.context_window)
+        if self.is_function_calling_model is not None:
+            facts = replace(facts, tool_calling=self.is_function_calling_model)
+        return facts
 
     @property
     def _ovhcloud_parameters(self) -> dict[str, Any]:

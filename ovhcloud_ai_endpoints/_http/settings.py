@@ -6,6 +6,7 @@ Pure, except that it reads environment variables.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from platform import python_version
 from types import MappingProxyType
@@ -161,14 +162,16 @@ def checked_proxy(url: str) -> str:
 def is_in_the_clear(url: str) -> bool:
     """Whether others can read what is sent to this URL: plain HTTP, and not to this machine."""
     parts = urlsplit(url)
+    if parts.scheme != "http":
+        return False
     host = parts.hostname or ""
     try:
-        is_here = ip_address(host).is_loopback
+        return not ip_address(host).is_loopback
     except ValueError:
-        is_here = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme == "http" and not is_here
+        return host != "localhost" and not host.endswith(".localhost")
 
 
+@lru_cache(maxsize=64)
 def checked_base_url(url: str, name: str = "base_url") -> str:
     """The URL without a trailing slash, `/chat/completions` or `/embeddings`.
 
