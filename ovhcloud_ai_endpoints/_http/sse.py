@@ -37,18 +37,24 @@ class Decoder:
         Raises:
             InvalidResponseError: an event is not JSON, or larger than 16 MiB.
         """
-        end = -1 if b"\r" in data else data.find(b"\n\n") + 1
-        if end <= 0:
+        if b"\r" in data:
             yield from self._lines(data)
             return
-        yield from self._lines(data[: end + 1])
-        *events, rest = data[end + 1 :].split(b"\n\n")
+        if not self._is_between_events():
+            end = data.find(b"\n\n") + 2
+            begun, data = (data[:end], data[end:]) if end > 1 else (data, b"")
+            yield from self._lines(begun)
+        *events, begun = data.split(b"\n\n")
         for event in events:
             if event[:7] == b"data: {" and b"\n" not in event and not self.done:
                 yield event_value(event[6:])
             else:
                 yield from self._lines(event + b"\n\n")
-        yield from self._lines(rest)
+        if begun:
+            yield from self._lines(begun)
+
+    def _is_between_events(self) -> bool:
+        return self._started and not (self._line or self._data or self._name or self._after_cr)
 
     def _lines(self, data: bytes) -> Iterator[dict[str, Any] | None]:
         """The same, by the letter of the standard; `feed` is three times as fast on what servers send."""
