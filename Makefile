@@ -8,10 +8,10 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: help demo test golden matrix soak bench pythons live models floors peers lint format
+.PHONY: help demo test golden matrix soak bench bench-quick pythons live models floors peers lint format
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
@@ -32,11 +32,16 @@ soak: .venv/installed  ## load and faults for some minutes, and a peer that dies
 	$(BIN)/python tests/soak/deadlines.py
 	$(BIN)/python tests/soak/dead_peer.py
 
-bench:  ## time of calls beside other packages, in an environment of its own
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	.venv-bench/bin/python -m pip install --quiet --editable ".[aiohttp,langchain]" --group bench
-	.venv-bench/bin/python tests/benchmarks/calls.py
+bench:  ## speed beside other packages, in environments of its own; writes docs/performance.md; takes half an hour
+	for framework in langchain llama-index; do \
+		$(PYTHON) -m venv .venv-bench/$$framework && \
+		.venv-bench/$$framework/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+		.venv-bench/$$framework/bin/python -m pip install --quiet --editable ".[aiohttp,$$framework]" --group bench-$$framework || exit 1; \
+	done
+	.venv-bench/langchain/bin/python tests/benchmarks/bench.py --to docs
+
+bench-quick: .venv/installed  ## the steps that calls take, beside those of the last commit of main; two minutes
+	$(BIN)/python tests/benchmarks/quick.py
 
 pythons:  ## every test on each Python from 3.12 on that can be found
 	for python in $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python) $(shell command -v python3.12 python3.13 python3.14); do \

@@ -81,7 +81,8 @@ class ChatOptions(ConnectionOptions):
     @property
     def _ovhcloud_parameters(self) -> dict[str, Any]:
         """The request's fields that are set on this object."""
-        return {name: value for name in PARAMETERS if (value := self.__dict__.get(name)) is not None}
+        values = self.__dict__
+        return {name: value for name in PARAMETERS if (value := values.get(name)) is not None}
 
     def _ovhcloud_request(
         self, messages: Sequence[WireMessage], arguments: Mapping[str, Any], *, stream: bool = False
