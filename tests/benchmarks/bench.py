@@ -66,11 +66,12 @@ def run(names: list[str], rounds: int) -> dict[str, Samples]:
         for name in names:
             row = ROWS[name]
             samples = found[name] = {client: defaultdict(list) for client in row.clients}
-            for at in range(-1, row.rounds or rounds):  # the first one compiles modules and counts for nothing
-                for client in row.clients if at >= 0 or not row.rounds else ():
+            for client in row.clients if not row.rounds else ():
+                measured(name, client, url)  # compiles modules, and counts for nothing
+            for _ in range(row.rounds or rounds):
+                for client in row.clients:
                     for figure, value in measured(name, client, url).items():
-                        if at >= 0:
-                            samples[client][figure].append(value)
+                        samples[client][figure].append(value)
             for line in lines_of(row, samples):
                 print(f"{name:24} {line}", flush=True)
     return found
@@ -88,7 +89,8 @@ def lines_of(row: Row, samples: Samples) -> Iterator[str]:
     for client in row.clients:
         found = ((samples[client].get(figure), unit) for figure, unit in row.units.items())
         if not samples[client]:
-            yield f"{client:34} gives a wrong answer"
+            yield f"{client:34} does not give the right answer"
+            continue
         shown = (f"{statistics.median(values):.3f} {unit}" for values, unit in found if values)
         yield f"{client:34} {', '.join(shown)}"
     for goal in row.goals:
@@ -127,7 +129,7 @@ def figures_table(found: dict[str, Samples]) -> Iterator[str]:
             best = min((min(samples[client][figure]) for client in peers(row) if samples[client]), default=None)
             for client in row.clients:
                 if not samples[client]:
-                    yield f"| {row.title} | {client} | gives a wrong answer | | | |"
+                    yield f"| {row.title} | {client} | not the right answer | | | |"
                 if figure not in samples[client]:
                     continue
                 values = samples[client][figure]
@@ -171,7 +173,7 @@ def write(found: dict[str, Samples], rounds: int, folder: Path) -> None:
     _, _, after = rest.partition(END)
     listed = ", ".join(f"{name} {number}" for name, number in sorted(about["versions"].items()))
     written = [
-        f"Measured on {about['machine']}; CPython {about['python']}; {rounds} rounds. {listed}.",
+        f"Measured on {about['machine']}; CPython {about['python']}; {rounds} round(s). {listed}.",
         "",
         *goals_table(found),
         "",
@@ -192,8 +194,10 @@ def plot(found: dict[str, Samples], folder: Path) -> None:
 
     for name in ENVIRONMENTS:
         chosen = [row for row in found if environment(row) == name and peers(ROWS[row])]
-        height = sum(0.5 + 0.22 * len(ROWS[row].clients) for row in chosen)
-        figure, axes = plt.subplots(len(chosen), 1, figsize=(8, height), squeeze=False)
+        heights = [0.5 + 0.22 * len(ROWS[row].clients) for row in chosen]
+        figure, axes = plt.subplots(
+            len(chosen), 1, figsize=(8, sum(heights)), squeeze=False, gridspec_kw={"height_ratios": heights}
+        )
         for row, axis in zip(chosen, axes[:, 0], strict=True):
             unit = next(iter(ROWS[row].units))
             clients = [client for client in reversed(ROWS[row].clients) if unit in found[row][client]]

@@ -156,16 +156,16 @@ ROWS: dict[str, Row] = {
     ),
     "langchain-import": Row(
         "LangChain: import and construct, above the import of its base class",
-        partial(work.imported, "langchain_core.language_models.chat_models"),
+        partial(work.imported, "langchain_core.language_models.chat_models", "langchain_ovhcloud"),
         ("ChatOVHCloud", *LC_PEERS),
         goals=(Goal("ChatOVHCloud", ("ChatGroq",), 0.12),),
         units={"cpu": "ms of CPU"},
     ),
     "llama-index-import": Row(
         "LlamaIndex: import and construct, above the import of its core",
-        partial(work.imported, "llama_index.core"),
-        ("ChatOVHCloud in LlamaIndex", "OVHcloud", "OpenAILike"),
-        goals=(Goal("ChatOVHCloud in LlamaIndex", ("OpenAILike",), 0.08),),
+        partial(work.imported, "llama_index.core", "llama_index_ovhcloud"),
+        ("ChatOVHCloud", "OVHcloud", "OpenAILike"),
+        goals=(Goal("ChatOVHCloud", ("OpenAILike",), 0.08),),
         units={"cpu": "ms of CPU"},
     ),
     "abatch-memory": Row(

@@ -29,18 +29,13 @@ FIRST_BATCH = 500
 MANY_TEXTS = 1_000_000
 QUESTION = "Tell me about the sea."
 
-IMPORTS = {
-    client: f"from {module} import {name}; {name}(model='{canned.MODEL}', api_key='key')"
-    for client, module, name in (
-        ("ChatOVHCloud", "langchain_ovhcloud", "ChatOVHCloud"),
-        ("ChatOpenAI", "langchain_openai", "ChatOpenAI"),
-        ("ChatMistralAI", "langchain_mistralai", "ChatMistralAI"),
-        ("ChatGroq", "langchain_groq", "ChatGroq"),
-        ("ChatLiteLLM", "langchain_litellm", "ChatLiteLLM"),
-        ("ChatOVHCloud in LlamaIndex", "llama_index_ovhcloud", "ChatOVHCloud"),
-        ("OVHcloud", "llama_index.llms.ovhcloud", "OVHcloud"),
-        ("OpenAILike", "llama_index.llms.openai_like", "OpenAILike"),
-    )
+PACKAGES = {  # to import from
+    "ChatOpenAI": "langchain_openai",
+    "ChatMistralAI": "langchain_mistralai",
+    "ChatGroq": "langchain_groq",
+    "ChatLiteLLM": "langchain_litellm",
+    "OVHcloud": "llama_index.llms.ovhcloud",
+    "OpenAILike": "llama_index.llms.openai_like",
 }
 Figures = dict[str, float]
 Made = dict[str, Callable[..., Any]]
@@ -308,9 +303,10 @@ def instances(client: str, url: str) -> Figures:
     return figures
 
 
-def imported(base: str, client: str, _: str) -> Figures:
+def imported(base: str, ours: str, client: str, _: str) -> Figures:
     """Import and a first object in a fresh process, above the import of the framework's base classes."""
-    code = f"import time, {base}; t = time.process_time(); {IMPORTS[client]}; print(time.process_time() - t)"
+    made = f"from {PACKAGES.get(client, ours)} import {client}; {client}(model='{canned.MODEL}', api_key='key')"
+    code = f"import time, {base}; t = time.process_time(); {made}; print(time.process_time() - t)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return {"cpu": float(done.stdout) * 1000}
 
