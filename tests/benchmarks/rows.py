@@ -15,7 +15,7 @@ import canned
 import clients
 import work
 from clients import CHATS, LLMS
-from work import AT_ONCE, BATCH, CALLS, INSTANCES, MANY_TEXTS, TEXTS, Figures
+from work import AT_ONCE, BATCH, CALLS, COUNTS, INSTANCES, MANY_TEXTS, TEXTS, Figures
 
 FLOORS = ("httpx", "httpcore", "framework")
 
@@ -113,6 +113,13 @@ ROWS: dict[str, Row] = {
             Goal("ChatOVHCloud", ("ChatOpenAI",), 0.4),
             Goal("ChatOVHCloud over aiohttp", ("ChatOpenAI",), 0.25),
         ),
+    ),
+    "langchain-at-once-each": Row(
+        f"LangChain: a call of {', '.join(f'{count:,}' for count in COUNTS)} at once",
+        partial(work.at_once, CHATS, clients.langchain_floor, counts=COUNTS),
+        ("ChatOVHCloud", "ChatOVHCloud over aiohttp", "ChatOpenAI"),
+        way="late",
+        units={str(count): f"ms of CPU, {count:,} at once" for count in COUNTS},
     ),
     "llama-index-calls": Row(
         f"LlamaIndex: {CALLS} chats in turn",

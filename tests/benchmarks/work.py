@@ -22,6 +22,7 @@ from clients import CHATS, EMBEDDINGS, LLAMA_EMBEDDINGS, LLMS
 
 CALLS = 200
 AT_ONCE = 400
+COUNTS = (25, 100, 400, 1600)
 TEXTS = 4096
 INSTANCES = 200
 BATCH = 10_000
@@ -272,8 +273,13 @@ def check_vectors(found: list[list[float]]) -> None:
     assert max(abs(a - b) for a, b in zip(found[-1], canned.vector(TEXTS - 1), strict=True)) < 1e-7
 
 
-def at_once(made: Made, floor: Callable[..., Any], client: str, url: str) -> Figures:
-    """So many awaited calls at once, each answered after a while, so that each has a connection; after a first one."""
+def at_once(
+    made: Made, floor: Callable[..., Any], client: str, url: str, *, counts: tuple[int, ...] = (AT_ONCE,)
+) -> Figures:
+    """So many awaited calls at once, each answered after a while, so that each has a connection; after a first one.
+
+    Of several counts, the milliseconds of CPU of a call.
+    """
     figures: Figures = {}
     chat = floor([]) if client == "framework" else made[client](url)
 
@@ -284,9 +290,11 @@ def at_once(made: Made, floor: Callable[..., Any], client: str, url: str) -> Fig
 
     async def main() -> None:
         await call()
-        with timed(figures):
-            answers = await asyncio.gather(*(call() for _ in range(AT_ONCE)))
-        assert set(answers) == {canned.TEXT}
+        for count in counts:
+            with timed(figures):
+                answers = await asyncio.gather(*(call() for _ in range(count)))
+            figures[str(count)] = figures["cpu"] / count * 1000
+            assert set(answers) == {canned.TEXT}
 
     asyncio.run(main())
     return figures
