@@ -49,7 +49,7 @@ def chat_result(answer: Answer) -> ChatResult:
 
 
 def chunk(delta: Delta) -> ChatGenerationChunk:
-    """The chunk for one event of a stream."""
+    """The chunk for a delta."""
     fields: dict[str, Any] = {"response_metadata": {"model_provider": PROVIDER}}
     if delta.logprobs:
         fields["response_metadata"]["logprobs"] = delta.logprobs

@@ -12,8 +12,6 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.block_translators import register_translator
-from langchain_core.messages.content import ContentBlock
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -175,7 +173,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         with _errors.langchain_errors():
             return _results.chat_result(await _http.AsyncClient(self._ovhcloud_settings).send(request))
 
-    # Core inspects both at each call.
+    # Core reads both signatures at each call; kept, they need not be worked out.
     _generate.__signature__ = signature(_generate)  # type: ignore[attr-defined]
     _agenerate.__signature__ = signature(_agenerate)  # type: ignore[attr-defined]
 
@@ -338,14 +336,6 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         parse = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
         failed = RunnablePassthrough.assign(parsed=lambda _: None)
         return RunnableMap(raw=model) | parse.with_fallbacks([failed], exception_key="parsing_error")
-
-
-def _content_blocks(message: AIMessage) -> list[ContentBlock]:
-    return _results.content_blocks(message)
-
-
-# Here, since core asks for the blocks of any message that says whose it is, also before the first call.
-register_translator("ovhcloud", _content_blocks, _content_blocks)
 
 
 def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> dict[str, Any]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from llama_index_ovhcloud.embeddings import OVHCloudEmbeddings
     from llama_index_ovhcloud.llms import ChatOVHCloud
 else:
-    __getattr__ = _lazy.names(__name__, {"embeddings": ("OVHCloudEmbeddings",), "llms": ("ChatOVHCloud",)})
+    __getattr__, __dir__ = _lazy.names(
+        __name__, {"embeddings": ("OVHCloudEmbeddings",), "llms": ("ChatOVHCloud",)}, keeps=False
+    )
 
 __all__ = ["ChatOVHCloud", "OVHCloudEmbeddings"]

@@ -190,8 +190,9 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         with self.callback_manager.event(CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}) as event:
             yield vectors
             event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
-        # Not validated, which would copy every number and take a quarter of the call's time.
-        dispatcher.event(EmbeddingEndEvent.model_construct(chunks=list(texts), embeddings=list(vectors)))
+        # Copied, since a handler may change or keep them; not validated, which would take a quarter of the call's time.
+        copies = [vector[:] for vector in vectors]
+        dispatcher.event(EmbeddingEndEvent.model_construct(chunks=list(texts), embeddings=copies))
 
 
 def _listed(texts: Any) -> Any:

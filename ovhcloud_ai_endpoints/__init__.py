@@ -31,7 +31,7 @@ from ovhcloud_ai_endpoints._version import __version__
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._model_list import alist_models, list_models
 else:
-    __getattr__ = _lazy.names(__name__, {"_model_list": ("alist_models", "list_models")})
+    __getattr__, __dir__ = _lazy.names(__name__, {"_model_list": ("alist_models", "list_models")}, keeps=False)
 
 for _public in (
     Model,

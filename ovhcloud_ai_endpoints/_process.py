@@ -1,4 +1,4 @@
-"""What this process remembers from call to call.
+"""What this process remembers from call to call, and when it may fork.
 
 Every table is bounded; a forked child starts with empty ones, and `forget` empties them. Knows nothing of the service.
 """
@@ -8,7 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -87,15 +87,16 @@ def no_fork() -> Iterator[None]:
     """Holds back forks by other threads; for imports, and for reading certificates.
 
     A child forked meanwhile would wait for ever, for that import or for a lock of OpenSSL. Imports do not wait for one
-    another here: each may hold the lock of a module that the other needs.
+    another here: each may hold the lock of a module that the other needs. A module that forks while it is imported must
+    not be one that another thread's import waits for.
     """
     thread = threading.get_ident()
-    with _importing:
-        _importers.append(thread)
     try:
+        with _importing:
+            _importers.append(thread)
         yield
     finally:
-        with _importing:
+        with _importing, suppress(ValueError):  # of a Ctrl-C before it was there
             _importers.remove(thread)
             _importing.notify_all()
 

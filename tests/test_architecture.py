@@ -47,7 +47,8 @@ ENDPOINTS = sorted(ROOMS - set(FLOORS) - GROUND)  # which stand side by side
 BELOW = {
     **{room: GROUND | set(FLOORS[:floor]) for floor, room in enumerate(FLOORS)},
     **{room: GROUND | set(FLOORS) for room in ENDPOINTS},
-    **{room: {"_process"} for room in GROUND},
+    **{room: set() for room in GROUND},
+    "_lazy": {"_process"},
 }
 FACES = ("_catalogue", "_http", "_options", *ENDPOINTS)
 
@@ -203,9 +204,9 @@ def test_the_same_file_name_does_the_same_job() -> None:
 def test_all_is_what_is_public(package: str) -> None:
     module = importlib.import_module(package)
     assert {name for name in module.__all__ if not hasattr(module, name)} == set()
-    public = {name for name, value in vars(module).items() if not name.startswith("_") and not _is_module(value)}
+    public = {name for name in dir(module) if not name.startswith("_") and not _is_module(getattr(module, name))}
 
-    assert set(module.__all__) - {"__version__"} == public - {"TYPE_CHECKING"}
+    assert set(module.__all__) - {"__version__"} == public
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, *(f"{SERVICE}.{face}" for face in FACES)])
@@ -266,9 +267,16 @@ import {package}
 def test_every_cache_of_a_function_has_a_bound() -> None:
     """One without parameters holds one value."""
     paths = (path.relative_to(ROOT).with_suffix("") for path in MODULES if path.stem != "__main__")
-    modules = [importlib.import_module(".".join(path.parts)) for path in paths]
+    modules = [importlib.import_module(".".join(path.parts).removesuffix(".__init__")) for path in paths]
     caches = {member for module in modules for member in vars(module).values() if hasattr(member, "cache_info")}
     endless = {cache for cache in caches if cache.cache_info().maxsize is None}
 
     assert {cache.__name__ for cache in endless if signature(cache).parameters} == set()
     assert len(caches - endless) > 3
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, *(f"{SERVICE}.{face}" for face in FACES)])
+def test_dir_shows_what_is_public(package: str) -> None:
+    module = importlib.import_module(package)
+
+    assert set(module.__all__) <= set(dir(module))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._catalogue.names import OtherName, names_to_send
     from ovhcloud_ai_endpoints._catalogue.refusals import advice
 else:
-    __getattr__ = _lazy.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "refusals": ("advice",),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._chat.schema import readable
     from ovhcloud_ai_endpoints._chat.tools import names_of_tools, tool_call, tool_choice_for
 else:
-    __getattr__ = _lazy.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "objects": ("best_method", "read_json", "texts_with_object"),

@@ -13,7 +13,7 @@ from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.control_tokens import OPENING, neutralized, neutralized_tools, reads_control_tokens
 from ovhcloud_ai_endpoints._chat.histories import fitting
-from ovhcloud_ai_endpoints._chat.parameters import Passback, check_parameters
+from ovhcloud_ai_endpoints._chat.parameters import PARAMETERS, Passback, check_parameters
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints._chat.tool_names import called_names, plain_name, rename_tools, renamings
@@ -131,7 +131,7 @@ def chat_request(
     one_call = parameters.get("parallel_tool_calls") is False
     name, other_name = names_to_send(model, base_url)
     body: Body = {"model": name, "messages": messages}
-    body |= {name: value for name, value in parameters.items() if value is not None}
+    body |= {name: value for name in PARAMETERS if (value := parameters.get(name)) is not None}
     if not body.get("stop"):
         body.pop("stop", None)
     elif isinstance(body["stop"], str):

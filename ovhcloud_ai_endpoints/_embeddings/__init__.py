@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
     from ovhcloud_ai_endpoints._embeddings.workers import aembed, aembed_iter, embed, embed_iter
 else:
-    __getattr__ = _lazy.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "options": ("BATCH_SIZE", "EmbeddingOptions"),

@@ -245,7 +245,10 @@ def _progress(run: EmbeddingRun, *, shown: bool) -> Iterator[None]:
     if not shown:
         yield
         return
-    from tqdm.auto import tqdm  # noqa: PLC0415 - only a progress bar needs it
+    try:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - only a progress bar needs it
+    except ModuleNotFoundError as error:
+        raise ImportError("show_progress=True needs tqdm: pip install tqdm") from error
 
     with tqdm(total=run.total, initial=run.known, unit="text") as bar:
         run.on_progress = bar.update

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._http.sse import Decoder
     from ovhcloud_ai_endpoints._http.tls import Verify
 else:
-    __getattr__ = _lazy.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "client": ("AsyncClient", "AsyncStream", "Client", "Stream"),

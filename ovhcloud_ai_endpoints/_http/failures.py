@@ -26,6 +26,7 @@ AIOHTTP = {
     "SocketTimeoutError": "ReadTimeout",
     "InvalidURL": "InvalidURL",
     "ClientResponseError": "RemoteProtocolError",
+    "HttpProcessingError": "RemoteProtocolError",
     "ClientError": "ReadError",
 }
 
@@ -88,4 +89,4 @@ def _names(error: Exception) -> set[str]:
     """The names that an exception and its bases have in httpx."""
     own = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in HTTPX}
     theirs = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.partition(".")[0] == "aiohttp"}
-    return {next(httpxs for name, httpxs in AIOHTTP.items() if name in theirs)} if theirs else own
+    return {next((httpxs for name, httpxs in AIOHTTP.items() if name in theirs), "ReadError")} if theirs else own

@@ -22,6 +22,7 @@ from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, without_password
 from ovhcloud_ai_endpoints._http.sockets import opened_socket
 
 SLICE = 256 * 1024  # bytes of a body that are written at once
+LARGEST_PIECE = 64 * 1024  # bytes that are read at once, as httpcore has it; each may become a thousand times as large
 
 
 class AiohttpConnection(AsyncConnection):
@@ -29,10 +30,18 @@ class AiohttpConnection(AsyncConnection):
 
     _pool = None
     _socket: socket.socket | None = None
+    _protocol: Any = None  # of the last answer
 
     def __init__(self, route: ResolvedRoute) -> None:
-        self._connector = aiohttp.TCPConnector(limit=1, ssl=route.tls, socket_factory=self._opened)
-        self._session = aiohttp.ClientSession(connector=self._connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._connector = aiohttp.TCPConnector(
+            limit=1,
+            ssl=route.tls,
+            socket_factory=self._opened,
+            keepalive_timeout=None,  # our pools close idle ones
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), response_class=_Response
+        )
         self._proxy = None if route.proxy is None else without_password(route.proxy)
         self._proxy_headers = _proxy_headers(route)
         self.is_free = True
@@ -42,6 +51,8 @@ class AiohttpConnection(AsyncConnection):
         return self._socket
 
     async def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
+        if self._protocol is not None and self._protocol.should_close:  # more came than that answer
+            self._protocol.close()
         headers = dict(call.headers)
         if call.content.size:
             headers["Content-Length"] = str(call.content.size)
@@ -59,6 +70,7 @@ class AiohttpConnection(AsyncConnection):
             proxy=self._proxy,
             proxy_headers=self._proxy_headers,
         )
+        self._protocol = getattr(response, "protocol", None)  # vcrpy's answers have none
         return response.status, headers_by_name(response.raw_headers), _AiohttpAnswer(response)
 
     async def aclose(self) -> None:
@@ -79,12 +91,22 @@ class AiohttpConnection(AsyncConnection):
         closing.add_done_callback(_closing.discard)
 
 
+class _Response(aiohttp.ClientResponse):
+    """Remembers the protocol of its connection, which it may have left before it is seen."""
+
+    protocol: Any = None
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        self.protocol = connection.protocol
+        return await super().start(connection)
+
+
 class _AiohttpAnswer:
     """An answer of aiohttp in the shape of httpcore's."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
-        self.stream = response.content.iter_any()
+        self.stream = response.content.iter_chunked(LARGEST_PIECE)
 
     async def aclose(self) -> None:
         self._response.release()

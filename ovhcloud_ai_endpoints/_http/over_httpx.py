@@ -60,7 +60,7 @@ class Connection:
             decoded = httpx.Response(status, headers=headers, stream=_Stream(self._response))
             self._chunks, self._received = decoded.iter_bytes(), bytearray()
         else:
-            self._chunks, self._received = iter(self._response.stream), _received(self._pool)
+            self._chunks, self._received = iter(self._response.stream), _received(self._pool, headers)
         return status, headers
 
     def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
@@ -110,7 +110,7 @@ class AsyncConnection:
             decoded = httpx.Response(status, headers=headers, stream=_AsyncStream(self._response))
             self._chunks, self._received = decoded.aiter_bytes(), bytearray()
         else:
-            self._chunks, self._received = aiter(self._response.stream), _received(self._pool)
+            self._chunks, self._received = aiter(self._response.stream), _received(self._pool, headers)
         return status, headers
 
     async def _answer(self, call: Call[Any]) -> "tuple[int, dict[str, str], Any]":
@@ -254,8 +254,13 @@ def _has_surplus(pool: Any) -> bool:
     return parser is not None and bool(parser.trailing_data[0])
 
 
-def _received(pool: Any) -> bytearray:
-    """What has come and is not read yet: the parser's own buffer, since a copy for each chunk would be quadratic."""
+def _received(pool: Any, headers: Mapping[str, str]) -> bytearray:
+    """What has come of a chunked body and is not read yet; empty for others, behind which may come anything.
+
+    It is the parser's own buffer, since a copy for each chunk would be quadratic.
+    """
+    if "transfer-encoding" not in headers:
+        return bytearray()
     found = getattr(getattr(_parser(pool), "_receive_buffer", None), "_data", None)
     return found if isinstance(found, bytearray) else bytearray()
 
@@ -274,10 +279,13 @@ def _answered(response: httpx.Response) -> tuple[int, dict[str, str], httpx.Resp
 
 def _core_request(call: Call[Any], content: Any) -> httpcore.Request:
     url, host = _core_url(call.url)
-    framing = (b"Content-Length", b"%d" % call.content.size)
+    headers = [(name.encode(), value.encode()) for name, value in call.headers.items()]
     if callable(call.content.body):
-        framing = (b"Transfer-Encoding", b"chunked")
-    headers = [(b"Host", host), *((name.encode(), value.encode()) for name, value in call.headers.items()), framing]
+        headers.append((b"Transfer-Encoding", b"chunked"))
+    elif call.content.size:
+        headers.append((b"Content-Length", b"%d" % call.content.size))
+    if not any(name.lower() == "host" for name in call.settings.default_headers):
+        headers.insert(0, (b"Host", host))
     return httpcore.Request(call.method, url, headers=headers, content=content, extensions=_extensions(call))
 
 

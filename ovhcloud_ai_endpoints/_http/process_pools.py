@@ -62,7 +62,7 @@ def blocking_pool(settings: Settings) -> BlockingPool:
 
 def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], Connection]]:
     """Reads all files that the first call needs."""
-    with no_fork():
+    with no_fork(), _importing:
         from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
 
         return route.resolved(), over_httpx.Connection
@@ -93,6 +93,7 @@ def _forget() -> None:
     _process = ProcessPools()
 
 
+_importing = threading.Lock()  # a greenlet that is killed while it waits for an import lock holds up all others
 _process = ProcessPools()
 _reaper = Reaper(_sweep)
 after_fork(_forget)

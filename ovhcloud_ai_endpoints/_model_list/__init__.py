@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._model_list.asking import alist_models, list_models
     from ovhcloud_ai_endpoints._model_list.report import document, table
 else:
-    __getattr__ = _lazy.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "asking": ("alist_models", "list_models"),

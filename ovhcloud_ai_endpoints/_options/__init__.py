@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._options.arguments import hint_for
     from ovhcloud_ai_endpoints._options.connection import ConnectionOptions
 else:
-    __getattr__ = _lazy.names(
+    __getattr__, __dir__ = _lazy.names(
         __name__,
         {
             "arguments": ("hint_for",),

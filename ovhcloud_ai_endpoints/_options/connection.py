@@ -41,6 +41,7 @@ AS_IT_IS: Mapping[str, Any] = {
     "strict": False,
     "use_responses_api": False,
 }
+OF_EACH_REQUEST = frozenset({"content-length", "transfer-encoding"})  # headers
 
 
 class OpenSchema(GenerateJsonSchema):
@@ -156,9 +157,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     @classmethod
     def _ovhcloud_http_backend(cls, backend: HTTPBackend) -> HTTPBackend:
         if backend == "aiohttp" and find_spec("aiohttp") is None:
-            raise ImportError(
-                'http_backend="aiohttp" needs more packages: pip install "ovhcloud-ai-endpoints[aiohttp]"'
-            )
+            raise ImportError('http_backend="aiohttp" needs aiohttp: pip install "ovhcloud-ai-endpoints[aiohttp]"')
         return backend
 
     @field_validator("http_client")
@@ -191,6 +190,8 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         for name, value in headers.items():
             if not (name.isascii() and value.isascii() and f"{name}{value}".isprintable()):
                 raise ValueError(f"name and value of the header {name!r} must be printable ASCII, without line ends")
+            if name.lower() in OF_EACH_REQUEST:
+                raise ValueError(f"the header {name!r} is set for each request; leave it out")
         return headers
 
     @field_validator("base_url", mode="before")

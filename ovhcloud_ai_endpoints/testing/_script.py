@@ -72,7 +72,7 @@ class Scripted:
 def event(value: Any) -> Step:
     """One event of a stream: an object or string becomes its data; bytes and other steps stay as they are.
 
-    A comment follows the data, so that events that arrive together are not merged, and a script's are always seen.
+    A comment follows the data, because it keeps events apart that arrive in one read.
     """
     if isinstance(value, bytes | Pause | _End):
         return value

@@ -84,7 +84,11 @@ def main() -> int:
             f"{row:58} {before[row]['calls']:12,.0f} {figures['calls']:7,.0f} {ratio:6.2f} "
             f"{before[row]['cpu']:14.3f} {figures['cpu']:6.3f}"
         )
-    print(f"More than {MOST_GROWTH - 1:.0%} more calls: {', '.join(grown)}" if grown else "No row takes more calls.")
+    print(
+        f"More than {MOST_GROWTH - 1:.0%} more calls: {', '.join(grown)}"
+        if grown
+        else f"No row takes {MOST_GROWTH - 1:.0%} more calls."
+    )
     return 1 if grown else 0
 
 

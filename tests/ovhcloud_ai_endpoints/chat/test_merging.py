@@ -57,6 +57,13 @@ class TestReply:
             Delta("b"),
         ]
 
+    @pytest.mark.parametrize("merges", [True, False])
+    def test_reasoning_in_the_text_is_kept_apart_from_it(self, merges: bool) -> None:
+        pieces = ["<think>a", "b</think>", "Hello"] if merges else ["<think>ab</think>Hello"]
+        data = b"".join(map(text, pieces))
+
+        assert deltas(data, merge_deltas=merges) == [Delta(reasoning="ab"), Delta("Hello")]
+
     def test_pieces_of_arguments_are_one_delta_for_each_call(self) -> None:
         def piece(index: int, arguments: str, **more: Any) -> bytes:
             return event({"tool_calls": [{"index": index, "function": {"arguments": arguments, **more}}]})

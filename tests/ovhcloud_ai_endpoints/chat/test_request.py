@@ -105,6 +105,10 @@ def test_unknown_parameter_names_the_nearest(name: str, hint: str) -> None:
     assert str(caught.value) == f"The service does not accept {name!r}{hint}"
 
 
+def test_equal_requests_have_equal_bytes() -> None:
+    assert json.dumps(body(seed=1, temperature=0.5, stop="a")) == json.dumps(body(stop="a", temperature=0.5, seed=1))
+
+
 def test_headers_of_a_call_belong_to_the_model() -> None:
     with pytest.raises(TypeError, match="Pass headers as default_headers="):
         body(extra_headers={"X-A": "b"})

@@ -144,6 +144,12 @@ def test_request_is_what_was_asked_and_no_more(server: LocalEndpoints, client: B
     assert "cookie" not in request.headers
 
 
+def test_host_may_be_another_than_the_url_has(server: LocalEndpoints, client: Blocking) -> None:
+    client.using(default_headers={"host": "gateway.example"}).post()
+
+    assert server.requests[-1].headers["host"] == "gateway.example"
+
+
 def test_no_key_is_no_authorization_header(server: LocalEndpoints, client: Blocking) -> None:
     client.using(api_key=None).post()
 

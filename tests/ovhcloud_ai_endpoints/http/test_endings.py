@@ -28,6 +28,11 @@ def test_gevent_makes_calls_of_all_kinds(server: LocalEndpoints) -> None:
 
 
 @pytest.mark.timeout(90)
+def test_greenlets_that_are_killed_during_the_first_call_hold_up_no_other(server: LocalEndpoints) -> None:
+    assert run_script(server, "killed_greenlets.py") == ["0"]
+
+
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("place", ["atexit", "thread"])
 def test_first_calls_are_answered_when_the_program_ends(server: LocalEndpoints, place: str, host: str) -> None:

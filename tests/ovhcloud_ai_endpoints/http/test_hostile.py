@@ -13,7 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints import APITimeoutError, InternalServerError, InvalidResponseError, OVHCloudError, Timeouts
+from ovhcloud_ai_endpoints import (
+    APITimeoutError,
+    InternalServerError,
+    InvalidResponseError,
+    OVHCloudError,
+    StreamInterruptedError,
+    Timeouts,
+)
 from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.reply import Reply
 from ovhcloud_ai_endpoints._chat.request import LARGEST_ANSWER, ChatRequest
@@ -135,6 +142,33 @@ def test_status_line_that_is_not_ascii_is_an_error_of_ours(server: LocalEndpoint
 
     with pytest.raises(OVHCloudError):
         ask()
+
+
+@pytest.mark.parametrize("ask", ["stream", "astream"], indirect=True)
+def test_surplus_behind_a_stream_with_a_length_is_no_chunk(server: LocalEndpoints, ask: Ask) -> None:
+    event = json.dumps({"id": "c", "choices": [{"index": 0, "delta": {"content": "Hel"}}]})
+    for end in ("data: [DONE]\n\n", ""):
+        server.reply(raw=[with_surplus("text/event-stream", f"data: {event}\n\n{end}")])
+
+    assert "".join(delta.text for delta in ask()) == "Hel"
+    with pytest.raises(StreamInterruptedError) as caught:
+        ask()
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Hel"
+
+
+@pytest.mark.parametrize("ask", ["chat", "achat"], indirect=True)
+def test_surplus_behind_a_whole_answer_is_no_chunk(server: LocalEndpoints, ask: Ask) -> None:
+    answer = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Hello"}}]})
+    server.reply(raw=[with_surplus("application/json", answer)])
+
+    assert ask().messages[0].text == "Hello"
+
+
+def with_surplus(kind: str, body: str) -> bytes:
+    """An answer behind which comes what looks like an HTTP chunk."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return f"{head}{body}\r\n5\r\nhello".encode()
 
 
 @pytest.mark.parametrize("ask", ["stream", "astream"], indirect=True)

@@ -42,10 +42,13 @@ def twice(request: pytest.FixtureRequest) -> Twice:
     return blocking if request.param == "blocking" else lambda settings: asyncio.run(awaited(settings))
 
 
-def answer(text: str) -> bytes:
+def answer(text: str, *, is_chunked: bool = False) -> bytes:
     message = {"role": "assistant", "content": text}
     body = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    if is_chunked:
+        return head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 class Overflowing(socketserver.ThreadingTCPServer):
@@ -53,18 +56,25 @@ class Overflowing(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     block_on_close = False
+    way = "length"
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while head := b"".join(iter(self.rfile.readline, b"\r\n")):
                 sizes = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 self.rfile.read(int(sizes[0].partition(b":")[2]))
-                self.wfile.write(answer("asked for") + answer("left over"))
+                way = getattr(self.server, "way", "")
+                body, end, rest = answer("asked for", is_chunked=way != "length").rpartition(b"0\r\n\r\n")
+                self.wfile.write(body)
+                if way == "end of chunks later":
+                    threading.Event().wait(0.05)  # as a `Pause` of the local server
+                self.wfile.write(end + rest + answer("left over"))
 
 
-@pytest.fixture
-def overflowing() -> Iterator[int]:
+@pytest.fixture(params=["length", "chunks", "end of chunks later"])
+def overflowing(request: pytest.FixtureRequest) -> Iterator[int]:
     with Overflowing(("127.0.0.1", 0), Overflowing.Handler) as server:
+        server.way = request.param
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_address[1]
         server.shutdown()

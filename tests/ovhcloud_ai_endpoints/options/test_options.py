@@ -165,6 +165,11 @@ def test_failed_construction_shows_no_secret(arguments: dict[str, Any]) -> None:
     assert "SECRET" not in str(caught.value)
 
 
+def test_headers_of_each_request_are_not_the_users() -> None:
+    with pytest.raises(ValidationError, match="'Content-Length' is set for each request"):
+        ChatOptions(model="m", default_headers={"Content-Length": "5"})
+
+
 def test_blocking_client_in_the_wrong_place_is_an_error() -> None:
     with httpx.Client() as client, pytest.raises(TypeError, match="http_client="):
         ChatOptions(model="m", http_async_client=client)
