@@ -29,6 +29,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/blocking_network.py",
     f"{SERVICE}/_http/loop_network.py",
     f"{SERVICE}/_http/given_client.py",
+    f"{SERVICE}/_http/bodies.py",
     OVER_HTTPX,
     OVER_AIOHTTP,
     f"{SERVICE}/_http/loop_pools.py",

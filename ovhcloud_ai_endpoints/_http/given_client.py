@@ -3,13 +3,13 @@
 A driver; it imports neither, since it only uses what it is given.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ovhcloud_ai_endpoints._http.bodies import awaited_content, blocking_content, nothing
 from ovhcloud_ai_endpoints._http.call import Call
-from ovhcloud_ai_endpoints._http.request import Content, headers_by_name
+from ovhcloud_ai_endpoints._http.request import headers_by_name
 
 
 class GivenConnection:
@@ -90,23 +90,3 @@ def _refused(error: Exception) -> Any:
 def _bound_body(response: Any, call: Call[Any]) -> None:
     """Sets the timeout for reads of the body, which httpx looks up when the first begins."""
     response.request.extensions.get("timeout", {})["read"] = call.body_timeout(time.monotonic())
-
-
-def blocking_content(content: Content) -> Any:
-    return content.body() if callable(content.body) else content.body or None
-
-
-def awaited_content(content: Content) -> Any:
-    return _chunks(content.body()) if callable(content.body) else content.body or None
-
-
-async def nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
-
-
-async def _chunks(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """The chunks of a blocking body, such as a file, read on a thread."""
-    rest = iter(chunks)
-    while (chunk := await asyncio.to_thread(next, rest, None)) is not None:
-        yield chunk

@@ -7,16 +7,16 @@ import asyncio
 import socket
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
+from ovhcloud_ai_endpoints._http.bodies import awaited_content, nothing
 from ovhcloud_ai_endpoints._http.call import Call
-from ovhcloud_ai_endpoints._http.given_client import awaited_content
-from ovhcloud_ai_endpoints._http.over_httpx import AsyncConnection
+from ovhcloud_ai_endpoints._http.over_httpx import decoded
 from ovhcloud_ai_endpoints._http.request import Content, headers_by_name
 from ovhcloud_ai_endpoints._http.routes import ResolvedRoute, without_password
 from ovhcloud_ai_endpoints._http.sockets import opened_socket
@@ -25,10 +25,15 @@ SLICE = 256 * 1024  # bytes of a body that are written at once
 LARGEST_PIECE = 64 * 1024  # bytes that are read at once, as httpcore has it; each may become a thousand times as large
 
 
-class AiohttpConnection(AsyncConnection):
-    """One connection over aiohttp."""
+class AiohttpConnection:
+    """One connection; a request opens it if it isn't open.
 
-    _pool = None
+    Attributes:
+        is_free: whether its last answer has been read to the end, so that it can serve another call.
+    """
+
+    _response: aiohttp.ClientResponse | None = None
+    _chunks: AsyncIterator[bytes]
     _socket: socket.socket | None = None
     _protocol: Any = None  # of the last answer
 
@@ -50,7 +55,17 @@ class AiohttpConnection(AsyncConnection):
         self._socket = opened_socket(address)
         return self._socket
 
-    async def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
+    async def send(self, call: Call[Any]) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of the answer."""
+        self.is_free = False
+        self._response = response = await self._answer(call)
+        headers = headers_by_name(response.raw_headers)
+        self._chunks = aiter(response.content.iter_chunked(LARGEST_PIECE))
+        if "content-encoding" in headers:
+            self._chunks = decoded(headers, self._chunks)
+        return response.status, headers
+
+    async def _answer(self, call: Call[Any]) -> aiohttp.ClientResponse:
         if self._protocol is not None and self._protocol.should_close:  # more came than that answer
             self._protocol.close()
         headers = dict(call.headers)
@@ -71,14 +86,23 @@ class AiohttpConnection(AsyncConnection):
             proxy_headers=self._proxy_headers,
         )
         self._protocol = getattr(response, "protocol", None)  # vcrpy's answers have none
-        return response.status, headers_by_name(response.raw_headers), _AiohttpAnswer(response)
+        return response
+
+    async def read(self) -> bytes | None:
+        """The next piece of the answer, decompressed; None at its end."""
+        data = await anext(self._chunks, None)
+        if data is None and self._response is not None:
+            self._response.release()
+            self._response, self._chunks = None, nothing()  # they hold the request, with its key
+            self.is_free = True
+        return data
 
     async def aclose(self) -> None:
         """Ends the answer."""
         if not self.is_free:
             self.close()  # first: ending an answer sends a goodbye and waits for the reply
             if self._response is not None:
-                await self._response.aclose()
+                self._response.release()
 
     def close(self) -> None:
         """Closes the socket, without waiting for aiohttp to finish with it."""
@@ -99,17 +123,6 @@ class _Response(aiohttp.ClientResponse):
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         self.protocol = connection.protocol
         return await super().start(connection)
-
-
-class _AiohttpAnswer:
-    """An answer of aiohttp in the shape of httpcore's."""
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self.stream = response.content.iter_chunked(LARGEST_PIECE)
-
-    async def aclose(self) -> None:
-        self._response.release()
 
 
 _closing: set[asyncio.Future[None]] = set()  # a loop itself keeps no task alive

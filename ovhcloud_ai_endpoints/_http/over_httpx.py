@@ -10,7 +10,7 @@ proxy, since the cost of every event in httpcore's pool grows with the number of
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
@@ -20,8 +20,8 @@ import httpcore
 import httpx
 
 from ovhcloud_ai_endpoints._http.blocking_network import BlockingNetwork, Deadline
+from ovhcloud_ai_endpoints._http.bodies import awaited_content, blocking_content, nothing
 from ovhcloud_ai_endpoints._http.call import Call
-from ovhcloud_ai_endpoints._http.given_client import awaited_content, blocking_content, nothing
 from ovhcloud_ai_endpoints._http.loop_network import LoopNetwork
 from ovhcloud_ai_endpoints._http.request import headers_by_name
 from ovhcloud_ai_endpoints._http.routes import ResolvedRoute
@@ -57,8 +57,8 @@ class Connection:
         self._deadline.clocks = call.clocks
         status, headers, self._response = self._answer(call)
         if "content-encoding" in headers:
-            decoded = httpx.Response(status, headers=headers, stream=_Stream(self._response))
-            self._chunks, self._received = decoded.iter_bytes(), bytearray()
+            body = httpx.Response(200, headers=headers, stream=_Body(self._response.stream))
+            self._chunks, self._received = body.iter_bytes(), bytearray()
         else:
             self._chunks, self._received = iter(self._response.stream), _received(self._pool, headers)
         return status, headers
@@ -107,13 +107,12 @@ class AsyncConnection:
         self.is_free = False
         status, headers, self._response = await self._answer(call)
         if "content-encoding" in headers:
-            decoded = httpx.Response(status, headers=headers, stream=_AsyncStream(self._response))
-            self._chunks, self._received = decoded.aiter_bytes(), bytearray()
+            self._chunks, self._received = decoded(headers, self._response.stream), bytearray()
         else:
             self._chunks, self._received = aiter(self._response.stream), _received(self._pool, headers)
         return status, headers
 
-    async def _answer(self, call: Call[Any]) -> "tuple[int, dict[str, str], Any]":
+    async def _answer(self, call: Call[Any]) -> tuple[int, dict[str, str], Any]:
         content = awaited_content(call.content)
         if _is_httpxs_own(httpx.AsyncHTTPTransport.handle_async_request):
             response = await self._pool.handle_async_request(_core_request(call, content or nothing()))
@@ -200,22 +199,27 @@ class _AsyncTransport(httpx.AsyncHTTPTransport):
         self._pool = pool
 
 
-class _Stream(httpx.SyncByteStream):
+class _Body(httpx.SyncByteStream):
     """The body of an answer, for httpx to decompress."""
 
-    def __init__(self, response: Any) -> None:
-        self._response = response
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._response.stream)
+        return iter(self._chunks)
 
 
-class _AsyncStream(httpx.AsyncByteStream):
-    def __init__(self, response: Any) -> None:
-        self._response = response
+class _AsyncBody(httpx.AsyncByteStream):
+    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
+        self._chunks = chunks
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._response.stream)
+        return aiter(self._chunks)
+
+
+def decoded(headers: Mapping[str, str], chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of an answer, decompressed."""
+    return httpx.Response(200, headers=headers, stream=_AsyncBody(chunks)).aiter_bytes()
 
 
 def _is_httpxs_own(method: Any) -> bool:
