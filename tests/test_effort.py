@@ -2,6 +2,7 @@
 
 import asyncio
 import cProfile
+import gc
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -171,6 +172,14 @@ def most_bytes(work: Work) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.fixture(autouse=True)
+def _without_the_garbage_of_others() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

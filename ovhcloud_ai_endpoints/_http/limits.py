@@ -20,7 +20,7 @@ KEPT = 1024  # limiters; those that were used last stay
 LIMIT_HEADER = "x-ratelimit-limit-minute"
 REMAINING_HEADER = "x-ratelimit-remaining-minute"
 RESET_HEADER = "ratelimit-reset"
-_NUMBER = re.compile(r"\s*\d{1,9}(\.\d{1,9})?\s*")
+_NUMBER = re.compile(r"\s*\d{1,9}(\.\d{1,9})?\s*", re.ASCII)
 
 
 class Limiter:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from llama_index.core import VectorStoreIndex
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from standard.lifecycles import until
@@ -307,6 +309,25 @@ def test_vectors_of_another_width_than_asked_for_are_an_error(server: LocalEndpo
 def test_texts_may_be_an_array_or_a_column(texts: Any) -> None:
     assert len(OVHCloudEmbeddings().get_text_embedding_batch(texts)) == 2
     assert len(asyncio.run(OVHCloudEmbeddings().aget_text_embedding_batch(texts))) == 2
+
+
+class CuttingHandler(BaseEventHandler):
+    """Cuts the vectors of each event, as one that stores their beginnings may do."""
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        for vector in getattr(event, "embeddings", []):
+            del vector[4:]
+
+
+def test_handler_of_events_may_change_them(embed_batch: Any) -> None:
+    handler, root = CuttingHandler(), get_dispatcher()
+    root.add_event_handler(handler)
+    try:
+        vectors = embed_batch(OVHCloudEmbeddings(), ["a", "b"])
+    finally:
+        root.event_handlers.remove(handler)
+
+    assert [len(vector) for vector in vectors] == [1024, 1024]
 
 
 async def test_what_adapters_call_is_awaited(server: LocalEndpoints) -> None:
