@@ -21,14 +21,15 @@ def names(
         places: the names by module.
         keeps: whether a name is asked for only once; else what a test patches in a module is seen, and gone afterwards.
     """
-    module_of = {name: module for module, found in places.items() for name in found}
+    module_of = {name: f"{package}.{module}" for module, found in places.items() for name in found}
 
     def get(name: str) -> Any:
         if name in places:
             return _loaded(f"{package}.{name}")
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(_loaded(f"{package}.{module_of[name]}"), name)
+        module = sys.modules.get(module_of[name])
+        value = getattr(module, name) if hasattr(module, name) else getattr(_loaded(module_of[name]), name)
         if keeps:
             setattr(sys.modules[package], name, value)
         return value
