@@ -198,9 +198,11 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
 def _is_heard() -> bool:
     """Whether anyone but core's handler that does nothing gets our events."""
     at = dispatcher
-    while not (is_heard := not all(isinstance(one, NullEventHandler) for one in at.event_handlers)) and at.propagate:
+    while all(isinstance(handler, NullEventHandler) for handler in at.event_handlers):
+        if not at.propagate:
+            return False
         at = at.parent
-    return is_heard
+    return True
 
 
 def _listed(texts: Any) -> Any:

@@ -314,13 +314,16 @@ def test_texts_may_be_an_array_or_a_column(texts: Any) -> None:
 class CuttingHandler(BaseEventHandler):
     """Cuts the vectors of each event, as one that stores their beginnings may do."""
 
+    kept: list[list[float]] = []
+
     def handle(self, event: Any, **kwargs: Any) -> None:
         for vector in getattr(event, "embeddings", []):
             del vector[4:]
+            self.kept.append(vector)
 
 
 def test_handler_of_events_may_change_them(embed_batch: Any) -> None:
-    handler, root = CuttingHandler(), get_dispatcher()
+    handler, root = CuttingHandler(kept=[]), get_dispatcher()
     root.add_event_handler(handler)
     try:
         vectors = embed_batch(OVHCloudEmbeddings(), ["a", "b"])
@@ -328,6 +331,7 @@ def test_handler_of_events_may_change_them(embed_batch: Any) -> None:
         root.event_handlers.remove(handler)
 
     assert [len(vector) for vector in vectors] == [1024, 1024]
+    assert handler.kept == [vector[:4] for vector in vectors]
 
 
 async def test_what_adapters_call_is_awaited(server: LocalEndpoints) -> None:
