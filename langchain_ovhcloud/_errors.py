@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core import exceptions as core
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 
 import ovhcloud_ai_endpoints as service
 
@@ -114,11 +115,27 @@ TWINS: dict[type[service.OVHCloudError], type[_ModelError]] = {
 }
 
 
+class WaitingError(Exception):
+    """A `Waiting` on its way through core's `agenerate`, which takes what is no `Exception` for an answer."""
+
+    def __init__(self, waiting: service.Waiting) -> None:
+        super().__init__(str(waiting))
+        self.waiting = waiting
+
+
 @contextmanager
-def langchain_errors() -> Iterator[None]:
-    """Raises the service's errors as their twins; works around `await` too."""
+def langchain_errors(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None = None) -> Iterator[None]:
+    """Raises the service's errors as their twins; works around `await` too.
+
+    Args:
+        run: is marked in traces if it ends because its answer comes with a later batch job.
+    """
     try:
         yield
+    except service.Waiting:
+        if run is not None:
+            run.metadata["ovhcloud_batch"] = "waits"  # the dict that tracers show; they copied the tags
+        raise
     except service.OVHCloudError as error:
         if isinstance(error, core.ModelError):
             raise

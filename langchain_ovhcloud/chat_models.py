@@ -14,7 +14,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import (
     ConfigurableField,
@@ -159,7 +159,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
-        with _errors.langchain_errors():
+        with _errors.langchain_errors(run_manager):
             return _results.chat_result(_http.Client(self._ovhcloud_settings).send(request))
 
     async def _agenerate(
@@ -170,8 +170,21 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
-        with _errors.langchain_errors():
+        with _errors.langchain_errors(run_manager):
             return _results.chat_result(await _http.AsyncClient(self._ovhcloud_settings).send(request))
+
+    async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        """Core's own, which takes what is no `Exception` for an answer."""
+        try:
+            return await super().agenerate(*args, **kwargs)
+        except _errors.WaitingError as error:
+            raise error.waiting from None
+
+    async def _agenerate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        try:
+            return await super()._agenerate_with_cache(*args, **kwargs)
+        except _http.Waiting as waiting:
+            raise _errors.WaitingError(waiting) from None
 
     # Core reads both signatures at each call; kept, they need not be worked out.
     _generate.__signature__ = signature(_generate)  # type: ignore[attr-defined]
@@ -186,7 +199,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs, stream=True)
         with (
-            _errors.langchain_errors(),
+            _errors.langchain_errors(run_manager),
             _http.Client(self._ovhcloud_settings).stream(request) as deltas,
         ):
             for delta in deltas:
@@ -204,7 +217,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._request(messages, stop, kwargs, stream=True)
-        with _errors.langchain_errors():
+        with _errors.langchain_errors(run_manager):
             async with _http.AsyncClient(self._ovhcloud_settings).stream(request) as deltas:
                 async for delta in deltas:
                     piece = _results.chunk(delta)

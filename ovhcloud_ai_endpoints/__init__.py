@@ -29,9 +29,15 @@ from ovhcloud_ai_endpoints._notices import EmptyAnswerWarning, ModelDeprecationW
 from ovhcloud_ai_endpoints._version import __version__
 
 if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._batches import Batch
+    from ovhcloud_ai_endpoints._http import Waiting
     from ovhcloud_ai_endpoints._model_list import alist_models, list_models
 else:
-    __getattr__, __dir__ = _lazy.names(__name__, {"_model_list": ("alist_models", "list_models")}, keeps=False)
+    __getattr__, __dir__ = _lazy.names(
+        __name__,
+        {"_batches": ("Batch",), "_http": ("Waiting",), "_model_list": ("alist_models", "list_models")},
+        keeps=False,
+    )
 
 for _public in (
     Model,
@@ -50,6 +56,7 @@ __all__ = [
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
     "ContextOverflowError",
     "EmbeddingsInterruptedError",
     "EmptyAnswerWarning",
@@ -64,6 +71,7 @@ __all__ = [
     "RateLimitError",
     "StreamInterruptedError",
     "Timeouts",
+    "Waiting",
     "__version__",
     "alist_models",
     "list_models",

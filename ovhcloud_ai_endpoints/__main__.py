@@ -4,6 +4,8 @@ python -m ovhcloud_ai_endpoints models              the models that the service 
 python -m ovhcloud_ai_endpoints models --offline    those of the bundled catalogue
 python -m ovhcloud_ai_endpoints models --refresh    also with what OVHcloud's web site says about them
 python -m ovhcloud_ai_endpoints models --refresh --json    as a new models.json
+python -m ovhcloud_ai_endpoints batches list                id, state and counts of the key's batch jobs
+python -m ovhcloud_ai_endpoints batches show|cancel|results ID
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from ovhcloud_ai_endpoints._batches import add_command, run_command
 from ovhcloud_ai_endpoints._catalogue import Model, catalogue_date, retired_models
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._model_list import document, list_models, table
@@ -24,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked.add_argument("--offline", action="store_true", help="print the bundled catalogue, without a request")
     asked.add_argument("--refresh", action="store_true", help="also ask OVHcloud's web catalogue")
     models.add_argument("--json", action="store_true", help="as a new models.json instead of a table")
+    add_command(commands)
     chosen = parser.parse_args(arguments)
+    if chosen.command == "batches":
+        return _batches(chosen)
     try:
         found = list_models(refresh=chosen.refresh, offline=chosen.offline)
     except (OVHCloudError, ValueError) as error:
@@ -35,6 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(document(found, retired, date=_date(found)), indent=1, ensure_ascii=False))
     else:
         print(table(found))
+    return 0
+
+
+def _batches(chosen: argparse.Namespace) -> int:
+    try:
+        for line in run_command(chosen):
+            print(line)
+    except (OVHCloudError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

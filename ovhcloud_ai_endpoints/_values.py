@@ -62,6 +62,7 @@ class Exchange:
     waited: float = 0.0
     first_event_after: float | None = None
     warning: str | None = None  # the header x-warning: the model is deprecated and was replaced
+    batch_job: int | None = None  # number in its ledger of the job that answered, at half the price
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def call_metadata(answer: Answer, message: Message) -> dict[str, Any]:
         "waited": exchange.waited or None,
         "time_to_first_event": exchange.first_event_after,
         "warning": exchange.warning,
+        "batch_job": exchange.batch_job,
         "only_reasoning": message.is_only_reasoning or None,
     }
     return {name: value for name, value in facts.items() if value is not None}

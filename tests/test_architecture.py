@@ -37,6 +37,13 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/process_pools.py",
     f"{SERVICE}/_http/reaper.py",
     f"{SERVICE}/_embeddings/workers.py",
+    f"{SERVICE}/_batches/batch.py",
+    f"{SERVICE}/_batches/command.py",
+    f"{SERVICE}/_batches/job.py",
+    f"{SERVICE}/_batches/lease.py",
+    f"{SERVICE}/_batches/ledger.py",
+    f"{SERVICE}/_batches/rounds.py",
+    f"{SERVICE}/_batches/run.py",
     f"{SERVICE}/_model_list/asking.py",
 }
 
@@ -163,6 +170,7 @@ def test_only_drivers_ask_the_time_and_none_sleeps() -> None:
     locking = {
         f"{SERVICE}/_process.py",
         f"{SERVICE}/_http/limits.py",
+        f"{SERVICE}/_http/sending.py",
         f"{SERVICE}/_embeddings/run.py",
         f"{LLAMA_INDEX}/_cache.py",
     }

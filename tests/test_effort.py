@@ -1,215 +1,26 @@
 """Twice the work takes twice the steps and bytes, which are counted, since times depend on the machine."""
 
-import asyncio
-import cProfile
-import gc
 import json
-import tracemalloc
-from collections.abc import Callable, Iterator
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from llama_index.core.llms import ChatMessage
 
-import langchain_ovhcloud as langchain
-import llama_index_ovhcloud as llama_index
-from ovhcloud_ai_endpoints.testing import LocalEndpoints
-
-MODEL = "gpt-oss-120b"
-TOOL = {
-    "type": "function",
-    "function": {"name": "store", "description": "Stores rows.", "parameters": {"type": "object", "properties": {}}},
-}
+SCRIPT = Path(__file__).parent / "scripts" / "effort.py"
 NOISE = 1_000_000  # bytes, by which garbage that is not collected yet may differ
-Work = Callable[[], object]
 
 
-def event(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return f"data: {json.dumps({'id': 'c', 'model': MODEL, 'choices': [choice]})}\n\n".encode()
+@pytest.mark.timeout(120)
+def test_grows_with_the_work() -> None:
+    run = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in run.stdout.splitlines()]
+    faster = [
+        (kind, steps, held)
+        for kind, steps, held in found
+        if steps[2] - steps[1] >= 1.5 * 2 * (steps[1] - steps[0]) + steps[0] / 4
+        or held[2] - held[1] >= 1.5 * 2 * (held[1] - held[0]) + NOISE
+    ]
 
-
-def of_texts(count: int) -> bytes:
-    pieces = b"".join(event({"content": "word "}) for _ in range(count))
-    return pieces + event({}, "stop") + b"data: [DONE]\n\n"
-
-
-def of_arguments(count: int) -> bytes:
-    call = {"index": 0, "id": "1", "type": "function", "function": {"name": "store", "arguments": '{"rows": ['}}
-    pieces = [{"index": 0, "function": {"arguments": "1, "}} for _ in range(count)]
-    calls = [call, *pieces, {"index": 0, "function": {"arguments": "1]}"}}]
-    stream = b"".join(event({"tool_calls": [one]}) for one in calls)
-    return stream + event({}, "tool_calls") + b"data: [DONE]\n\n"
-
-
-def answered(server: LocalEndpoints, work: Work, *reply: Any, **more: Any) -> Work:
-    """The work, before each of whose runs the server learns its reply."""
-
-    def run() -> object:
-        server.reply(*reply, **more)
-        return work()
-
-    return run
-
-
-def lc_chat(server: LocalEndpoints, **more: Any) -> langchain.ChatOVHCloud:
-    return langchain.ChatOVHCloud(model=MODEL, base_url=server.base_url, api_key=server.api_key, **more)
-
-
-def li_chat(server: LocalEndpoints, **more: Any) -> llama_index.ChatOVHCloud:
-    return llama_index.ChatOVHCloud(model=MODEL, base_url=server.base_url, api_key=server.api_key, **more)
-
-
-def lc_deltas(server: LocalEndpoints, count: int) -> Work:
-    model = lc_chat(server, merge_deltas=False)
-    return answered(server, lambda: sum(1 for _ in model.stream("Hello")), events=[of_texts(count)])
-
-
-def li_deltas(server: LocalEndpoints, count: int) -> Work:
-    model = li_chat(server, merge_deltas=False)
-    return answered(server, lambda: sum(1 for _ in model.stream_chat([ChatMessage("Hello")])), events=[of_texts(count)])
-
-
-def lc_arguments(server: LocalEndpoints, count: int) -> Work:
-    model = lc_chat(server, merge_deltas=False).bind_tools([TOOL])
-    return answered(server, lambda: sum(1 for _ in model.stream("Hello")), events=[of_arguments(count)])
-
-
-def li_arguments(server: LocalEndpoints, count: int) -> Work:
-    model = li_chat(server, merge_deltas=False)
-    hello = [ChatMessage("Hello")]
-    return answered(
-        server, lambda: sum(1 for _ in model.stream_chat(hello, tools=[TOOL])), events=[of_arguments(count)]
-    )
-
-
-def lc_embeddings(server: LocalEndpoints, count: int) -> Work:
-    model = langchain.OVHCloudEmbeddings(base_url=server.base_url, api_key=server.api_key, max_concurrency=1)
-    return lambda: model.embed_documents([f"text {at}" for at in range(count)])
-
-
-def li_embeddings(server: LocalEndpoints, count: int) -> Work:
-    model = llama_index.OVHCloudEmbeddings(base_url=server.base_url, api_key=server.api_key, max_concurrency=1)
-    return lambda: model.get_text_embedding_batch([f"text {at}" for at in range(count)])
-
-
-def lc_at_once(server: LocalEndpoints, count: int) -> Work:
-    model = lc_chat(server)
-
-    async def main() -> None:
-        await asyncio.gather(*(model.ainvoke("Hello") for _ in range(count)))
-
-    return lambda: asyncio.run(main())
-
-
-def li_at_once(server: LocalEndpoints, count: int) -> Work:
-    model = li_chat(server)
-
-    async def main() -> None:
-        await asyncio.gather(*(model.achat([ChatMessage("Hello")]) for _ in range(count)))
-
-    return lambda: asyncio.run(main())
-
-
-def lc_history(server: LocalEndpoints, count: int) -> Work:
-    history: list[BaseMessage] = []
-    for at in range(count):
-        call = {"name": "store", "args": {"at": at}, "id": f"call_{at}"}
-        history += [HumanMessage("Go on"), AIMessage("", tool_calls=[call]), ToolMessage("ok", tool_call_id=call["id"])]
-    model = lc_chat(server)
-    return lambda: model.invoke([*history, HumanMessage("Hello")])
-
-
-def li_history(server: LocalEndpoints, count: int) -> Work:
-    history: list[ChatMessage] = []
-    for at in range(count):
-        call = {"id": f"call_{at}", "type": "function", "function": {"name": "store", "arguments": "{}"}}
-        history += [
-            ChatMessage("Go on"),
-            ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [call]}),
-            ChatMessage(role="tool", content="ok", additional_kwargs={"tool_call_id": call["id"]}),
-        ]
-    model = li_chat(server)
-    return lambda: model.chat([*history, ChatMessage("Hello")])
-
-
-def lc_schema(server: LocalEndpoints, count: int) -> Work:
-    fields = {f"field_{at}": {"type": "integer", "description": f"Field {at}"} for at in range(count)}
-    schema = {"title": "Row", "description": "A row.", "type": "object", "properties": fields}
-    model = lc_chat(server).with_structured_output(schema)
-    return answered(server, lambda: model.invoke("Hello"), json.dumps(dict.fromkeys(fields, 1)))
-
-
-def lc_tool_schema(server: LocalEndpoints, count: int) -> Work:
-    fields = {f"field_{at}": {"type": "array", "items": {"type": "integer"}} for at in range(count)}
-    schema = {"title": "Row", "description": "A row.", "type": "object", "properties": fields}
-    model = lc_chat(server).with_structured_output(schema, method="function_calling")
-    return answered(server, lambda: model.invoke("Hello"), tool_calls=[("Row", dict.fromkeys(fields, "[1, 2]"))])
-
-
-KINDS = {
-    "deltas, LangChain": (lc_deltas, 400),
-    "deltas, LlamaIndex": (li_deltas, 400),
-    "deltas of arguments, LangChain": (lc_arguments, 400),
-    "deltas of arguments, LlamaIndex": (li_arguments, 400),
-    "texts, LangChain": (lc_embeddings, 100),
-    "texts, LlamaIndex": (li_embeddings, 100),
-    "calls at once, LangChain": (lc_at_once, 20),
-    "calls at once, LlamaIndex": (li_at_once, 20),
-    "messages, LangChain": (lc_history, 50),
-    "messages, LlamaIndex": (li_history, 50),
-    "fields of a schema": (lc_schema, 50),
-    "fields of a tool's schema": (lc_tool_schema, 50),
-}
-
-
-def steps(work: Work) -> int:
-    """Calls of functions by this thread."""
-    with cProfile.Profile() as profile:
-        work()
-    return sum(entry.callcount for entry in profile.getstats())
-
-
-def most_bytes(work: Work) -> int:
-    """Bytes held at the most, by any thread of the process."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.fixture(autouse=True)
-def _without_the_garbage_of_others() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.fixture
-def server() -> Iterator[LocalEndpoints]:
-    with LocalEndpoints(requests_per_minute=100_000) as endpoints:
-        yield endpoints
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_grows_with_the_work(server: LocalEndpoints, kind: str) -> None:
-    made, count = KINDS[kind]
-    first = made(server, count)
-    first(), first()  # what is done once
-    works = [made(server, count * times) for times in (1, 2, 4)]
-
-    calls = [steps(work) for work in works]
-    assert calls[2] - calls[1] < 1.5 * 2 * (calls[1] - calls[0]) + calls[0] / 4
-
-    held = []
-    for _ in range(3):  # other threads of the process may take some at any moment
-        held.append([most_bytes(work) for work in works])
-        once, twice, four_times = map(min, zip(*held, strict=True))
-        if four_times - twice < 1.5 * 2 * (twice - once) + NOISE:
-            break
-    else:
-        pytest.fail(f"the bytes grow faster than the work: {held}")
+    assert len(found) == 12
+    assert faster == []

@@ -19,7 +19,7 @@ from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints._chat.tool_names import called_names, plain_name, rename_tools, renamings
 from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._http import Content, Whole, json_content
+from ovhcloud_ai_endpoints._http import Content, Whole, invalid_response, json_content
 from ovhcloud_ai_endpoints._notices import say_replaced, warn_of_empty_answer
 from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import Answer
@@ -89,6 +89,19 @@ class ChatRequest:
 
     def reader(self) -> Reply:
         return Reply(self)
+
+    def as_stream(self, whole: Whole) -> bytes:
+        """A stream of one event that says what a whole answer says.
+
+        Raises:
+            InvalidResponseError: the answer is not a chat completion.
+        """
+        body = whole.json_object()
+        try:
+            body["choices"] = [_as_delta(choice) for choice in body.get("choices") or []]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise invalid_response("The answer has an unknown shape", whole.body) from error
+        return f"data: {json.dumps(body)}\n\ndata: [DONE]\n\n".encode()
 
 
 def chat_request(
@@ -175,6 +188,14 @@ def with_schema(messages: Sequence[WireMessage], schema: Mapping[str, Any]) -> l
     """Puts a system message with the schema first, because JSON mode does not show it to the model."""
     asked = f"Answer with nothing but a JSON object of this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     return [{"role": "system", "content": asked}, *messages]
+
+
+def _as_delta(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice of a whole answer as one of an event."""
+    rest = dict(choice)
+    delta = dict(rest.pop("message"))
+    delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(delta.get("tool_calls") or [])]
+    return {**rest, "delta": delta}
 
 
 def _unfolded(extra_body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ovhcloud_ai_endpoints._errors import (
     OVHCloudError,
     PayloadTooLargeError,
 )
+from ovhcloud_ai_endpoints._http import Waiting
 from ovhcloud_ai_endpoints._notices import say_replaced
 from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
@@ -98,6 +99,7 @@ class EmbeddingRun:
 
     Attributes:
         concurrency: how many requests may run at once.
+        requests: how many requests there are in the beginning.
         workers: how many workers to start.
         total: number of texts.
         known: number of vectors that were given.
@@ -138,7 +140,8 @@ class EmbeddingRun:
         if (capacity := begin_run(self._server)) is not None:
             self._pack_again(capacity)
         self._requests = 0
-        self.concurrency, self.workers = concurrency, min(concurrency, len(self._pending))
+        self.concurrency, self.requests = concurrency, len(self._pending)
+        self.workers = min(concurrency, self.requests)
         self.on_progress: Callable[[int], object] | None = None
         self._request = partial(
             embedding_request,
@@ -155,6 +158,7 @@ class EmbeddingRun:
         self._texts = texts
         self._start = start
         self._error: BaseException | None = None
+        self._waiting: Waiting | None = None
         self._lock = threading.Lock()
 
     @property
@@ -249,18 +253,23 @@ class EmbeddingRun:
         with self._lock:
             self._error = self._error or error
 
+    def wait(self, waiting: Waiting) -> None:
+        """Takes note that the vectors of a batch come later; the run goes on with the others."""
+        self._waiting = waiting
+
     def result(self) -> list[list[float]]:
         """The vectors, in the order of the texts.
 
         Raises:
+            Waiting: some come later.
             EmbeddingsInterruptedError: a request failed after others had succeeded.
             OVHCloudError: a request failed before any other had succeeded.
         """
         is_part = self._start is not None
         if isinstance(self._error, Exception) and (len(self.vectors) > self.known or is_part):
             raise self._interrupted(self._error) from self._error
-        if self._error:
-            raise self._error
+        if (problem := self._error or self._waiting) is not None:
+            raise problem
         return [self.vectors[position] for position in range(len(self._texts))]
 
     def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:

@@ -18,7 +18,7 @@ from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 from ovhcloud_ai_endpoints._embeddings.request import batch_size
 from ovhcloud_ai_endpoints._embeddings.run import EmbeddingRun
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._http import AsyncClient, Client, Settings, running_loop
+from ovhcloud_ai_endpoints._http import AsyncClient, Client, Settings, Waiting, has_sender, running_loop
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def embed(
     client = Client(_settings(options, run), abandoned)
     work = partial(_work, client, run, abandoned, turn, acquire, keep)
     with _progress(run, shown=options.show_progress or show_progress):
-        if run.workers < 2:
+        if run.workers < 2 or has_sender():  # nobody is waited for who answers in a later batch
             work()
         else:
             with _stopping(run, abandoned):
@@ -71,7 +71,8 @@ async def aembed(
     abandoned, turn = asyncio.Event(), asyncio.Lock()
     client = AsyncClient(_settings(options, run), abandoned)
     with _progress(run, shown=options.show_progress or show_progress), _stopping(run, abandoned):
-        tasks = [loop.create_task(_awork(client, run, abandoned, turn, acquire, keep)) for _ in range(run.workers)]
+        count = run.requests if has_sender() else run.workers
+        tasks = [loop.create_task(_awork(client, run, abandoned, turn, acquire, keep)) for _ in range(count)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -178,6 +179,9 @@ def _work(
             except OVHCloudError as error:
                 run.refused(batch, error)
                 continue
+            except Waiting as waiting:  # the other requests are to be written down, too
+                run.wait(waiting)
+                continue
             if keep:
                 keep(found)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the other workers must stop, and `result` raises it
@@ -205,6 +209,9 @@ async def _awork(
                 found = run.take(batch, await client.send(request))
             except OVHCloudError as error:
                 run.refused(batch, error)
+                continue
+            except Waiting as waiting:  # the other requests are to be written down, too
+                run.wait(waiting)
                 continue
             if keep:
                 await keep(found)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
     from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
     from ovhcloud_ai_endpoints._http.process_pools import close
-    from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in
+    from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in, status_error
     from ovhcloud_ai_endpoints._http.request import (
         Content,
         Reader,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         json_content,
     )
     from ovhcloud_ai_endpoints._http.retry import Retry
+    from ovhcloud_ai_endpoints._http.sending import Sender, Waiting, answer_by, has_sender, refusing_others
     from ovhcloud_ai_endpoints._http.settings import (
         BASE_URL_VARIABLE,
         CHAT_CONCURRENCY,
@@ -41,9 +42,10 @@ else:
             "client": ("AsyncClient", "AsyncStream", "Client", "Stream"),
             "loop_pools": ("aclose", "running_loop"),
             "process_pools": ("close",),
-            "refusals": ("event_error", "invalid_response", "message_in"),
+            "refusals": ("event_error", "invalid_response", "message_in", "status_error"),
             "request": ("Content", "Reader", "Request", "StreamedRequest", "Whole", "json_content"),
             "retry": ("Retry",),
+            "sending": ("Sender", "Waiting", "answer_by", "has_sender", "refusing_others"),
             "settings": (
                 "BASE_URL_VARIABLE",
                 "CHAT_CONCURRENCY",
@@ -77,22 +79,28 @@ __all__ = [
     "Reader",
     "Request",
     "Retry",
+    "Sender",
     "Settings",
     "Stream",
     "StreamedRequest",
     "Timeouts",
     "Verify",
+    "Waiting",
     "Whole",
     "aclose",
+    "answer_by",
     "checked_base_url",
     "checked_proxy",
     "close",
     "environment_base_url",
     "environment_key",
     "event_error",
+    "has_sender",
     "invalid_response",
     "is_in_the_clear",
     "json_content",
     "message_in",
+    "refusing_others",
     "running_loop",
+    "status_error",
 ]

@@ -21,7 +21,9 @@ from ovhcloud_ai_endpoints._http.failures import translated
 from ovhcloud_ai_endpoints._http.loop_pools import async_pool
 from ovhcloud_ai_endpoints._http.pools import AsyncConnection, Connection
 from ovhcloud_ai_endpoints._http.process_pools import blocking_pool, close_later
+from ovhcloud_ai_endpoints._http.replay import Replay
 from ovhcloud_ai_endpoints._http.request import Request, StreamedRequest
+from ovhcloud_ai_endpoints._http.sending import aanswered, answered, sender_for
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._http.streamed_call import StreamedCall
 from ovhcloud_ai_endpoints._notices import warn_of_header, warn_of_model
@@ -51,6 +53,9 @@ class Client:
         Raises:
             OVHCloudError: there is no answer, or it is an error.
         """
+        if (sender := sender_for(request)) is not None:
+            asked, whole = answered(sender, self._settings, request)
+            return asked.read(whole)
         call = Call(self._settings, request)
         with ExitStack() as held:
             self.read(call, self.open(call, held))
@@ -58,8 +63,10 @@ class Client:
         warn_of_header(call.model, call.warning)
         return result
 
-    def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T]":
+    def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T] | Replay[D, T]":
         """The answer to a request as it arrives; leaving its block releases the connection."""
+        if (sender := sender_for(request)) is not None:
+            return Replay(sender, self._settings, request)
         return Stream(self, StreamedCall(self._settings, request))
 
     def open(self, call: Call[Any], held: ExitStack) -> Connection:
@@ -112,6 +119,9 @@ class AsyncClient:
         Raises:
             OVHCloudError: there is no answer, or it is an error.
         """
+        if (sender := sender_for(request)) is not None:
+            asked, whole = await aanswered(sender, self._settings, request)
+            return asked.read(whole)
         call = Call(self._settings, request)
         async with AsyncExitStack() as held:
             await self.read(call, await self.open(call, held))
@@ -119,8 +129,10 @@ class AsyncClient:
         warn_of_header(call.model, call.warning)
         return result
 
-    def stream(self, request: StreamedRequest[D, T]) -> "AsyncStream[D, T]":
+    def stream(self, request: StreamedRequest[D, T]) -> "AsyncStream[D, T] | Replay[D, T]":
         """The answer to a request as it arrives; leaving its block releases the connection."""
+        if (sender := sender_for(request)) is not None:
+            return Replay(sender, self._settings, request)
         return AsyncStream(self, StreamedCall(self._settings, request))
 
     async def open(self, call: Call[Any], held: AsyncExitStack) -> AsyncConnection:

@@ -77,7 +77,9 @@ def _built_by(client: Any, call: Call[Any], content: Any) -> Any:
     now = time.monotonic()
     connect, left = call.connect_timeout(now), call.read_timeout(now)
     timeout = (connect, left, left, left)  # the form that httpx2 takes too
-    return client.build_request(call.method, call.url, content=content, headers=call.headers, timeout=timeout)
+    length = {"Content-Length": str(call.content.size)} if call.content.size else {}
+    headers = {**call.headers, **length}
+    return client.build_request(call.method, call.url, content=content, headers=headers, timeout=timeout)
 
 
 def _refused(error: Exception) -> Any:

@@ -284,17 +284,20 @@ def _answered(response: httpx.Response) -> tuple[int, dict[str, str], httpx.Resp
 def _core_request(call: Call[Any], content: Any) -> httpcore.Request:
     url, host = _core_url(call.url)
     headers = [(name.encode(), value.encode()) for name, value in call.headers.items()]
-    if callable(call.content.body):
-        headers.append((b"Transfer-Encoding", b"chunked"))
-    elif call.content.size:
+    if call.content.size:
         headers.append((b"Content-Length", b"%d" % call.content.size))
+    elif callable(call.content.body):
+        headers.append((b"Transfer-Encoding", b"chunked"))
     if not any(name.lower() == "host" for name in call.settings.default_headers):
         headers.insert(0, (b"Host", host))
     return httpcore.Request(call.method, url, headers=headers, content=content, extensions=_extensions(call))
 
 
 def _request(call: Call[Any], content: Any) -> httpx.Request:
-    return httpx.Request(call.method, call.url, headers=call.headers, content=content, extensions=_extensions(call))
+    headers = dict(call.headers)
+    if call.content.size:
+        headers["Content-Length"] = str(call.content.size)  # httpx itself would send a body that it reads in chunks
+    return httpx.Request(call.method, call.url, headers=headers, content=content, extensions=_extensions(call))
 
 
 def _extensions(call: Call[Any]) -> dict[str, Any]:

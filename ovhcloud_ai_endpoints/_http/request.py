@@ -26,15 +26,17 @@ class Content:
     Attributes:
         body: its bytes, or a function that returns them in chunks, anew for each attempt.
         media_type: the Content-Type to send; None for a request without a body.
+        length: how many bytes the function returns in all; 0 if that is not known.
     """
 
     body: bytes | Callable[[], Iterable[bytes]] = b""
     media_type: str | None = None
+    length: int = 0
 
     @property
     def size(self) -> int:
-        """How many bytes the body has; 0 if a function returns them."""
-        return len(self.body) if isinstance(self.body, bytes) else 0
+        """How many bytes the body has; 0 if that is not known."""
+        return len(self.body) if isinstance(self.body, bytes) else self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,9 @@ class StreamedRequest(Request[T_co], Protocol[D_co, T_co]):
 
     def reader(self) -> Reader[D_co, T_co]:
         """A fresh reader for one answer."""
+
+    def as_stream(self, whole: Whole) -> bytes:
+        """A stream that says what a whole answer says."""
 
 
 def headers_by_name(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

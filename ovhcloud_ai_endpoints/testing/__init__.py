@@ -11,9 +11,10 @@ It refuses what the gateway refuses. It has no model: it quotes the sentence of 
 fills arguments and objects from the text, and hashes letters into vectors.
 """
 
+from ovhcloud_ai_endpoints.testing._batches import Ending
 from ovhcloud_ai_endpoints.testing._faults import FAULTS, Fault
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import CUT, RESET, Pause
 from ovhcloud_ai_endpoints.testing._server import LocalEndpoints
 
-__all__ = ["CUT", "FAULTS", "RESET", "Fault", "LocalEndpoints", "Pause", "Request"]
+__all__ = ["CUT", "FAULTS", "RESET", "Ending", "Fault", "LocalEndpoints", "Pause", "Request"]

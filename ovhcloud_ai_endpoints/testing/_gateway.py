@@ -25,6 +25,8 @@ from ovhcloud_ai_endpoints.testing._schemas import (
 )
 from ovhcloud_ai_endpoints.testing._templates import refused_by_template
 
+LARGEST_FILE = 200_000_000  # bytes of a batch file
+FORM_BYTES = 1_000  # around it
 EFFORTS = ("none", "high", "medium", "low", "minimal")  # the gateway's own list, in its own order
 
 
@@ -86,6 +88,21 @@ class Gateway:
             return _json(403, {"message": FORBIDDEN}), {}
         refusal, headers = self._count(request, now)
         return refusal or accepted.check(request, is_strict=self.is_strict), headers
+
+    def admit_to_batches(self, request: Request) -> Refusal | None:
+        """A refusal of a request about files or batches, which are never anonymous; or None."""
+        if len(request.body) > LARGEST_FILE + FORM_BYTES:
+            return _json(413, _guesses.TOO_LARGE_BODY)
+        return None if request.api_key in self.api_keys else _json(403, {"message": FORBIDDEN})
+
+    def check(self, request: Request) -> Refusal | None:
+        """What is refused of a line of a batch, which counts against no limit; None if nothing."""
+        accepted = self.accepts.get(request.path)
+        if accepted is None or accepted.check is None:
+            return _json(404, _guesses.NOT_FOUND_BODY)
+        if len(request.body) > _largest(request):
+            return _json(413, _guesses.TOO_LARGE_BODY)
+        return accepted.check(request, is_strict=self.is_strict)
 
     def _count(self, request: Request, now: float) -> tuple[Refusal | None, dict[str, str]]:
         limit = self.anonymous_requests_per_minute if request.api_key is None else self.requests_per_minute

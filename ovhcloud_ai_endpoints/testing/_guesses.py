@@ -12,4 +12,7 @@ DIMENSIONS_REFUSED_WHERE_FIXED = True
 EMPTY_TOOLS_REFUSED = True  # as newer engines do
 REMOTE_IMAGES_REFUSED = True
 UNKNOWN_MESSAGE_FIELDS_REFUSED = True  # except reasoning_content, which was seen to be ignored
+EMBEDDINGS_IN_BATCHES = True
+EXPIRED_LINES_ARE_ERRORS = True  # rather than left out of both files
+NAMES_BAD_LINE = True  # of a batch file
 STATUS_OF_REFUSED_TEMPLATE = 400  # only what a stream does was seen

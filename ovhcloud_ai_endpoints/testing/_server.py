@@ -1,6 +1,7 @@
 """The local AI Endpoints as a server: asyncio streams and h11, in a thread of its own."""
 
 import asyncio
+import json
 import random
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 from ovhcloud_ai_endpoints._embeddings import capacity
 from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
+from ovhcloud_ai_endpoints.testing._batches import BatchMode
 from ovhcloud_ai_endpoints.testing._connection import Connection, HungUpError
 from ovhcloud_ai_endpoints.testing._endpoints import ENDPOINTS
 from ovhcloud_ai_endpoints.testing._faults import FAULTS, fault_named, hits
@@ -30,6 +32,7 @@ from ovhcloud_ai_endpoints.testing._script import (
 )
 
 API_KEY = "local-key"
+BATCH_MODE = ("/v1/files", "/v1/batches")
 
 
 class LocalEndpoints:
@@ -41,12 +44,14 @@ class LocalEndpoints:
         requests_per_minute: limit for each key and model, as a fixed window.
         anonymous_requests_per_minute: the same without a key.
         strict: whether unknown top-level fields are refused, as the service does.
+        batch_seconds: how long a batch job takes, however large it is.
 
     Attributes:
         requests: the requests received, in order.
         refusals: the gateway's refusals, in order: path, status and body of each.
         hung_up: number of answers that the client did not wait for.
         failures: names of the faults that were played, in order.
+        batches: batch mode: the lines that it answered, and how its next jobs end.
     """
 
     def __init__(
@@ -57,11 +62,13 @@ class LocalEndpoints:
         requests_per_minute: int = 400,
         anonymous_requests_per_minute: int = 2,
         strict: bool = True,
+        batch_seconds: float = 0.03,
     ) -> None:
         self.requests: list[Request] = []
         self.refusals: list[str] = []
         self.hung_up = 0
         self.failures: list[str] = []
+        self.batches = BatchMode(batch_seconds, self._answer_line)
         self._random: tuple[float, random.Random, list[str]] | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._port = port
@@ -196,6 +203,7 @@ class LocalEndpoints:
         self._replies.clear()
         self.refusals.clear()
         self.failures.clear()
+        self.batches.reset()
         self.hung_up = 0
         self._random = None
         limits.forget(self.base_url)
@@ -258,19 +266,36 @@ class LocalEndpoints:
     def _answer(self, request: Request) -> Scripted:
         """What to send to a request: a refusal, the next scripted answer, or what the rules say."""
         self.requests.append(request)
-        refusal, headers = self._gateway.admit(request, time.monotonic())
+        headers: dict[str, str] = {}
+        is_batch_mode = request.path.startswith(BATCH_MODE)
+        if is_batch_mode:
+            refusal = self._gateway.admit_to_batches(request)
+        else:
+            refusal, headers = self._gateway.admit(request, time.monotonic())
         if refusal is not None:
             self.refusals.append(f"{request.path} {refusal.status} {refusal.body.decode()}")
             headers = {"Content-Type": refusal.content_type, **headers, **refusal.headers}
             return Scripted([refusal.body], refusal.status, headers=headers)
         if self._random is not None:
             self._fail_perhaps(request, *self._random)
+        if is_batch_mode:
+            return self.batches.answer(request, time.monotonic())
         scripted = self._scripted(request)
         if isinstance(scripted, Said):
             scripted = ENDPOINTS[request.path.partition("?")[0]].answer(request, scripted)
         if scripted.status == 429:
             return scripted  # it has its own headers about the limit
         return replace(scripted, headers={**headers, **scripted.headers})
+
+    def _answer_line(self, request: Request) -> tuple[int, Any]:
+        """Status and JSON that answer a line of a batch."""
+        if (refusal := self._gateway.check(request)) is not None:
+            return refusal.status, _json_or_text(refusal.body)
+        scripted = self._scripted(request)
+        if isinstance(scripted, Said):
+            scripted = ENDPOINTS[request.path].answer(request, scripted)
+        body = b"".join(step for step in scripted.steps if isinstance(step, bytes))
+        return scripted.status or 500, _json_or_text(body)
 
     def _fail_perhaps(self, request: Request, share: float, chance: random.Random, names: list[str]) -> None:
         possible = [name for name in names if hits(FAULTS[name], request.path, request.body)]
@@ -289,3 +314,10 @@ class LocalEndpoints:
                 self.failures += [scripted.fault] if scripted.fault else []
                 return scripted
         return Said()
+
+
+def _json_or_text(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode()

@@ -1,0 +1,48 @@
+"""`python -m ovhcloud_ai_endpoints batches`: the batch jobs of a key, as the service knows them.
+
+A driver. Key and URL are those of the environment.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from ovhcloud_ai_endpoints._batches.requests import CancelJob, JobState, ListJobs, ReadFile, SeeJob
+from ovhcloud_ai_endpoints._http import Client, Settings, environment_base_url, environment_key
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command `batches` to a command line."""
+    batches = commands.add_parser("batches", help="list, show, cancel or print batch jobs")
+    actions = batches.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="id, state and counts of each job, newest first")
+    for action, words in (("show", "state and counts"), ("cancel", "end it"), ("results", "print its lines")):
+        actions.add_parser(action, help=words).add_argument("id", help="of a job, as list prints it")
+
+
+def run_command(chosen: argparse.Namespace) -> Iterator[str]:
+    """The lines to print for `add_command`'s arguments.
+
+    Raises:
+        OVHCloudError: the service can't be reached, or refuses.
+    """
+    client = Client(Settings(api_key=environment_key(), base_url=environment_base_url()))
+    if chosen.action == "list":
+        after = None
+        while True:
+            jobs, after = client.send(ListJobs(after))
+            yield from map(_row, jobs)
+            if after is None:
+                return
+    request = CancelJob(chosen.id) if chosen.action == "cancel" else SeeJob(chosen.id)
+    job = client.send(request)
+    if chosen.action != "results":
+        yield _row(job)
+        yield from (f"  {problem.message}" for problem in job.problems)
+        return
+    for file in job.results:
+        with client.stream(ReadFile(file)) as lines:
+            yield from (line.decode("utf-8", "replace") for line in lines)
+
+
+def _row(job: JobState) -> str:
+    return f"{job.id}  {job.status:<11}  {job.done:,} of {job.total:,} answered, {job.failed:,} failed"

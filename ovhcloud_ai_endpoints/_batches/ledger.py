@@ -1,0 +1,423 @@
+"""The ledger: what was asked, in which jobs it went out, and what was answered, in one SQLite file.
+
+A driver. All that has to outlive the process is here, and nothing else decides what has been paid for. Several
+processes of one host may have the file open; `lease` says which of them moves the jobs.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ovhcloud_ai_endpoints._batches.lines import MOST_REPEATS, Line, Result, written
+from ovhcloud_ai_endpoints._batches.progress import Counts
+from ovhcloud_ai_endpoints._batches.requests import MOST_BYTES, MOST_LINES
+
+VERSION = 1  # of the tables
+BUSY_SECONDS = 60.0  # for which a write waits for another process's
+PIECE = 500  # rows in one query
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS requests (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, server TEXT NOT NULL, endpoint TEXT NOT NULL,
+    model TEXT NOT NULL, body BLOB NOT NULL, job INTEGER, repeats INTEGER NOT NULL DEFAULT 0,
+    is_submitted INTEGER NOT NULL DEFAULT 0, status INTEGER, answer BLOB,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS requests_by_job ON requests (job, number);
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY, root INTEGER, server TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, state TEXT NOT NULL, file TEXT, id TEXT, status TEXT NOT NULL DEFAULT '',
+    lines INTEGER NOT NULL, bytes INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0, looks INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS lease (
+    one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,
+    started TEXT NOT NULL, until REAL NOT NULL);
+CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
+CREATE TEMP TABLE asked (map INTEGER, place INTEGER, key TEXT, PRIMARY KEY (map, place, key)) WITHOUT ROWID;
+CREATE TEMP TABLE waiting (map INTEGER, place INTEGER, rounds INTEGER, PRIMARY KEY (map, place)) WITHOUT ROWID;
+"""
+
+
+@dataclass
+class Job:
+    """Lines that went out together, or will.
+
+    Attributes:
+        root: the job whose lines these were at first, if they were divided since.
+        fingerprint: of the key that it is made with.
+        state: packed; stored, when the service has its file; making, when it may have been made; made; ended.
+        id: the service's.
+        status: as the service last said.
+        looks: how often the list of jobs was looked through for it in vain.
+    """
+
+    number: int
+    root: int | None
+    server: str
+    endpoint: str
+    model: str
+    fingerprint: str
+    state: str
+    file: str | None
+    id: str | None
+    status: str
+    lines: int
+    bytes: int
+    done: int
+    failed: int
+    looks: int
+
+
+class Group(NamedTuple):
+    """What the requests of one job have in common."""
+
+    server: str
+    endpoint: str
+    model: str
+    fingerprint: str
+
+
+class Asked(NamedTuple):
+    """That an input asks a request, with a key of this fingerprint."""
+
+    place: int
+    key: str
+    fingerprint: str
+
+
+class Ledger:
+    """One open ledger file; it may be used from any thread, but not by a forked child."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its other files the same mode
+        self.path.chmod(0o600)
+        self._pid = os.getpid()
+        self._lock, self._read_lock = threading.RLock(), threading.Lock()
+        self._writer = self._connected()
+        try:
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+            if version <= VERSION:
+                self._writer.executescript(TABLES)
+                self._writer.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.DatabaseError as error:
+            self._writer.close()
+            raise ValueError(f"{self.path} is not a ledger of batches: {error}") from error
+        if version > VERSION:
+            self._writer.close()
+            raise ValueError(f"{self.path} was written by a newer version of this package; install that")
+        self._reader = self._connected()
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            with self._lock, self._read_lock:
+                self._writer.close()
+                self._reader.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of it is written, or nothing."""
+        self._check()
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        self._check()
+        with self._lock:
+            return self._writer.execute(query, values).fetchall()
+
+    def _check(self) -> None:
+        if self._pid != os.getpid():
+            raise RuntimeError("A Batch can't be used by a forked process; make another one on the same path")
+
+    # what is asked and answered
+
+    def find(self, key: str) -> tuple[int, bytes, int] | None:
+        """Status, body and job of the answer to a request; None if there is none yet."""
+        self._check()
+        with self._read_lock:
+            query = "SELECT status, answer, job FROM requests WHERE key = ? AND status IS NOT NULL"
+            found: tuple[int, bytes, int] | None = self._reader.execute(query, (key,)).fetchone()
+            return found
+
+    def found(self, keys: Collection[str]) -> set[str]:
+        """Those of the keys that have an answer."""
+        self._check()
+        answered: set[str] = set()
+        rest = list(keys)
+        for at in range(0, len(rest), PIECE):
+            piece = rest[at : at + PIECE]
+            marks = ",".join("?" * len(piece))
+            query = f"SELECT key FROM requests WHERE key IN ({marks}) AND status IS NOT NULL"  # noqa: S608 - marks
+            with self._read_lock:
+                answered.update(key for (key,) in self._reader.execute(query, piece))
+        return answered
+
+    def write(
+        self,
+        map_: int,
+        lines: Iterable[Line],
+        asked: Iterable["Asked"],
+        waiting: Iterable[tuple[int, int]],
+        done: Iterable[int],
+    ) -> None:
+        """Writes down new requests, which inputs asked which, and in which round the inputs wait.
+
+        Args:
+            waiting: places of inputs, and numbers of rounds.
+            done: places of inputs that wait no more.
+        """
+        with self.writing() as connection:
+            self._add(connection, lines)
+            rows = [(map_, *one) for one in asked]
+            connection.executemany("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", [row[:3] for row in rows])
+            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?)", [row[2:] for row in rows])
+            connection.executemany("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)", [(map_, *one) for one in waiting])
+            ended = [(map_, place) for place in done]
+            connection.executemany("DELETE FROM waiting WHERE map = ? AND place = ?", ended)
+            connection.executemany("DELETE FROM asked WHERE map = ? AND place = ?", ended)
+
+    def submit(self, lines: Iterable[Line]) -> None:
+        """Writes down requests that go out for themselves, without an input that waits for them."""
+        with self.writing() as connection:
+            found = list(lines)
+            self._add(connection, found)
+            keys = [(line.key,) for line in found]
+            connection.executemany("UPDATE requests SET is_submitted = 1 WHERE key = ?", keys)
+
+    def _add(self, connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+        connection.executemany(
+            "INSERT OR IGNORE INTO requests (key, server, endpoint, model, body) VALUES (?, ?, ?, ?, ?)",
+            ((line.key, line.server, line.endpoint, line.model, line.body) for line in lines),
+        )
+
+    def want_submitted(self, server: str, fingerprint: str) -> None:
+        """Makes the requests go out that were submitted for a server, also by earlier processes."""
+        with self.writing() as connection:
+            query = "INSERT OR IGNORE INTO wanted SELECT key, ? FROM requests WHERE is_submitted AND status IS NULL"
+            connection.execute(f"{query} AND server = ?", (fingerprint, server))
+
+    def submitted(self) -> Iterator[Result]:
+        """The results of the requests that were submitted, in their order."""
+        last = 0
+        while True:
+            rows = self._rows(
+                "SELECT number, key, status, answer, prompt_tokens, completion_tokens FROM requests "
+                "WHERE is_submitted AND status IS NOT NULL AND number > ? ORDER BY number LIMIT ?",
+                last,
+                PIECE,
+            )
+            if not rows:
+                return
+            for number, *result in rows:
+                last = number  # type: ignore[assignment]
+                yield Result(*result)  # type: ignore[arg-type]
+
+    def ready(self, map_: int) -> list[int]:
+        """The inputs that wait for nothing any more."""
+        query = (
+            "SELECT place FROM waiting WHERE map = ? EXCEPT SELECT place FROM asked JOIN wanted USING (key) "
+            "JOIN requests USING (key) WHERE map = ? AND status IS NULL ORDER BY place"
+        )
+        return [int(place) for (place,) in self._rows(query, map_, map_)]  # type: ignore[call-overload]
+
+    def state(self, map_: int, place: int) -> tuple[int, frozenset[str]]:
+        """In which round an input waits, and what it has asked so far."""
+        rows = self._rows("SELECT rounds FROM waiting WHERE map = ? AND place = ?", map_, place)
+        keys = self._rows("SELECT key FROM asked WHERE map = ? AND place = ?", map_, place)
+        return (int(rows[0][0]) if rows else 0), frozenset(str(key) for (key,) in keys)  # type: ignore[call-overload]
+
+    def leave(self, map_: int) -> None:
+        """Forgets what the inputs of a map asked; what nobody else wants does not go out."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM waiting WHERE map = ?", (map_,))
+            connection.execute("DELETE FROM asked WHERE map = ?", (map_,))
+            connection.execute("DELETE FROM wanted WHERE key NOT IN (SELECT key FROM asked)")
+
+    def forget_errors(self) -> int:
+        """Forgets answers that are errors, so that they are asked again; returns how many there were."""
+        with self.writing() as connection:
+            query = "UPDATE requests SET status = NULL, answer = NULL, job = NULL, repeats = 0 "
+            return connection.execute(query + "WHERE status NOT BETWEEN 200 AND 299").rowcount
+
+    def tokens(self) -> list[tuple[str, int, int]]:
+        """Models, and the tokens of the questions to them and of their answers."""
+        query = "SELECT model, SUM(prompt_tokens), SUM(completion_tokens) FROM requests GROUP BY model"
+        return self._rows(query)  # type: ignore[return-value]
+
+    def counts(self) -> Counts:
+        rows = self._rows(
+            "SELECT CASE WHEN status BETWEEN 200 AND 299 THEN 'answered' WHEN status IS NOT NULL THEN 'failed' "
+            "WHEN job IS NULL THEN 'waiting' ELSE 'under_way' END, COUNT(*) FROM requests GROUP BY 1"
+        )
+        return Counts(**dict(rows))  # type: ignore[arg-type]
+
+    # jobs
+
+    def jobs(self, servers: Collection[str] | None = None) -> list[Job]:
+        """The jobs that have not ended, oldest first; with `servers` None, all."""
+        every = [Job(*row) for row in self._rows("SELECT * FROM jobs ORDER BY number")]  # type: ignore[arg-type]
+        return every if servers is None else [job for job in every if job.state != "ended" and job.server in servers]
+
+    def save(self, job: Job) -> None:
+        """Writes down what has become of a job."""
+        with self.writing() as connection:
+            connection.execute(
+                "UPDATE jobs SET fingerprint = ?, state = ?, file = ?, id = ?, status = ?, done = ?, failed = ?, "
+                "looks = ? WHERE number = ? AND state != 'ended'",
+                (
+                    job.fingerprint,
+                    job.state,
+                    job.file,
+                    job.id,
+                    job.status,
+                    job.done,
+                    job.failed,
+                    job.looks,
+                    job.number,
+                ),
+            )
+
+    def groups(self) -> list[tuple["Group", int]]:
+        """What is to go out: requests that fit into one job, and how many there are."""
+        query = (
+            "SELECT server, endpoint, model, fingerprint, COUNT(*) FROM wanted JOIN requests USING (key) "
+            "WHERE job IS NULL AND status IS NULL GROUP BY 1, 2, 3, 4 ORDER BY MIN(number)"
+        )
+        return [(Group(*row[:4]), row[4]) for row in self._rows(query)]  # type: ignore[arg-type, misc]
+
+    def is_answered(self, server: str, endpoint: str) -> bool:
+        """Whether a job has ever been answered for this endpoint."""
+        query = "SELECT 1 FROM requests WHERE server = ? AND endpoint = ? AND status BETWEEN 200 AND 299 LIMIT 1"
+        return bool(self._rows(query, server, endpoint))
+
+    def pack(self, group: "Group", *, most_lines: int = MOST_LINES) -> Job | None:
+        """Makes a job of requests that are to go out, as many as a file may have; None if there are none."""
+        with self.writing() as connection:
+            numbers: list[int] = []
+            size = 0
+            cursor = connection.execute(
+                "SELECT number, key, body FROM wanted JOIN requests USING (key) "
+                "WHERE job IS NULL AND status IS NULL AND server = ? AND endpoint = ? AND model = ? "
+                "AND fingerprint = ? ORDER BY number LIMIT ?",
+                (*group, most_lines),
+            )
+            for number, key, body in cursor:
+                weight = len(written(key, group.endpoint, body))
+                if size + weight > MOST_BYTES and numbers:
+                    break
+                numbers.append(number)
+                size += weight
+            if not numbers:
+                return None
+            return self._job(connection, group, numbers, size)
+
+    def divide(self, job: Job) -> None:
+        """Ends a job whose file was refused, and makes two of its lines."""
+        with self.writing() as connection:
+            rows = connection.execute(
+                "SELECT number, key, body FROM requests WHERE job = ? ORDER BY number", (job.number,)
+            ).fetchall()
+            half = len(rows) // 2
+            for part in (rows[:half], rows[half:]):
+                size = sum(len(written(key, job.endpoint, body)) for _, key, body in part)
+                group = Group(job.server, job.endpoint, job.model, job.fingerprint)
+                self._job(connection, group, [number for number, *_ in part], size, root=job.root or job.number)
+            connection.execute("UPDATE jobs SET state = 'ended' WHERE number = ?", (job.number,))
+
+    def divisions(self, job: Job) -> int:
+        """How often the lines of a job's root were divided."""
+        root = job.root or job.number
+        ((count,),) = self._rows("SELECT COUNT(*) FROM jobs WHERE root = ?", root)
+        return int(str(count)) // 2
+
+    def _job(
+        self,
+        connection: sqlite3.Connection,
+        group: "Group",
+        numbers: Sequence[int],
+        size: int,
+        root: int | None = None,
+    ) -> Job:
+        number = connection.execute(
+            "INSERT INTO jobs (root, server, endpoint, model, fingerprint, state, lines, bytes) "
+            "VALUES (?, ?, ?, ?, ?, 'packed', ?, ?)",
+            (root, *group, len(numbers), size),
+        ).lastrowid
+        marks = [(number, one) for one in numbers]
+        connection.executemany("UPDATE requests SET job = ? WHERE number = ?", marks)
+        return Job(*connection.execute("SELECT * FROM jobs WHERE number = ?", (number,)).fetchone())
+
+    def lines(self, job: Job) -> Iterator[bytes]:
+        """The lines of a job's file, a piece of them at a time."""
+        last = 0
+        while True:
+            rows = self._rows(
+                "SELECT number, key, body FROM requests WHERE job = ? AND number > ? ORDER BY number LIMIT ?",
+                job.number,
+                last,
+                PIECE,
+            )
+            if not rows:
+                return
+            last = rows[-1][0]  # type: ignore[assignment]
+            yield b"".join(written(key, job.endpoint, body) for _, key, body in rows)  # type: ignore[arg-type]
+
+    def keys(self, job: Job, *, line: int | None = None) -> list[str]:
+        """The keys of a job's lines, or of one of them, counted from 1."""
+        query = "SELECT key FROM requests WHERE job = ? ORDER BY number"
+        rest = "" if line is None else f" LIMIT 1 OFFSET {int(line) - 1}"
+        return [str(key) for (key,) in self._rows(query + rest, job.number)]
+
+    def take(self, job: Job, results: Iterable[tuple[Result, bool]]) -> None:
+        """Keeps the results of a job's lines, each with whether it is an error that may pass.
+
+        Such a line goes out again, twice at most. What is no line of the job is left out.
+        """
+        with self.writing() as connection:
+            for result, may_pass in results:
+                about = (result.key, job.number)
+                if may_pass:
+                    again = connection.execute(
+                        "UPDATE requests SET job = NULL, repeats = repeats + 1 "
+                        "WHERE key = ? AND job = ? AND status IS NULL AND repeats < ?",
+                        (*about, MOST_REPEATS),
+                    )
+                    if again.rowcount:
+                        continue
+                connection.execute(
+                    "UPDATE requests SET status = ?, answer = ?, prompt_tokens = ?, completion_tokens = ? "
+                    "WHERE key = ? AND job = ? AND status IS NULL",
+                    (result.status, result.body, result.prompt_tokens, result.completion_tokens, *about),
+                )
+
+    def end(self, job: Job) -> None:
+        """Ends a job; what has no answer may go out again."""
+        with self.writing() as connection:
+            connection.execute("UPDATE requests SET job = NULL WHERE job = ? AND status IS NULL", (job.number,))
+            connection.execute("UPDATE jobs SET state = 'ended' WHERE number = ?", (job.number,))
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """No longer wants these requests to go out."""
+        with self.writing() as connection:
+            connection.executemany("DELETE FROM wanted WHERE key = ?", [(key,) for key in keys])
+
+
+def read_only(path: str | os.PathLike[str]) -> list[Job]:
+    """The jobs of a ledger, which is not changed."""
+    with closing(sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True)) as connection:
+        return [Job(*row) for row in connection.execute("SELECT * FROM jobs ORDER BY number")]

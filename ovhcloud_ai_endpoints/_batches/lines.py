@@ -1,0 +1,145 @@
+"""The lines of batch files: requests that go out, and results that come back.
+
+Pure.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError
+from ovhcloud_ai_endpoints._http import Request, event_error, status_error
+
+VERSION = "/v1"  # of the API, with which the paths in a file begin
+NOT_IN_A_BATCH = ("stream", "stream_options")
+MOST_REPEATS = 2  # of a line that failed, if the failure may pass
+NO_ANSWER = frozenset({"batch_expired", "batch_cancelled"})  # OpenAI's codes of lines that were not run
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A request as a batch file has it.
+
+    Attributes:
+        key: what tells it from others, and its `custom_id`.
+        endpoint: with the version, such as "/v1/embeddings".
+        body: the JSON that is sent.
+    """
+
+    key: str
+    server: str
+    endpoint: str
+    model: str
+    body: bytes
+
+    def written(self) -> bytes:
+        """The line, with its end."""
+        return written(self.key, self.endpoint, self.body)
+
+
+def written(key: str, endpoint: str, body: bytes) -> bytes:
+    """A request as a line of a file, with its end."""
+    head = {"custom_id": key, "method": "POST", "url": endpoint}
+    return json.dumps(head)[:-1].encode() + b', "body": ' + body + b"}\n"
+
+
+def body_of(request: Request[Any]) -> bytes:
+    """The body of a request as a batch sends it.
+
+    Raises:
+        BadRequestError: it is no JSON object.
+        PayloadTooLargeError: the service would refuse it for its size.
+    """
+    content = request.content()
+    value = json.loads(content.body) if isinstance(content.body, bytes) else None
+    if not isinstance(value, dict):
+        raise BadRequestError("Only requests with a JSON body can be part of a batch.")
+    kept = {name: one for name, one in value.items() if name not in NOT_IN_A_BATCH}
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def is_stream(request: Request[Any]) -> bool:
+    """Whether a request asks for a stream."""
+    body = request.content().body
+    return isinstance(body, bytes) and json.loads(body).get("stream") is True
+
+
+def line_of(server: str, endpoint: str, model: str, body: bytes, *, number: int, place: int | None = None) -> Line:
+    """A request with its key.
+
+    Args:
+        number: how many equal ones the same input has asked before.
+        place: the input, if it shares no answers with others.
+    """
+    about = [server, endpoint, number] if place is None else [server, endpoint, number, place]
+    key = hashlib.sha256(json.dumps(about).encode() + b"\n" + body).hexdigest()[:40]
+    return Line(key, server, endpoint, model, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came back for a line.
+
+    Attributes:
+        status: of HTTP; 0 for an error that came without an answer.
+        body: the JSON of the answer, or of the error.
+    """
+
+    key: str
+    status: int
+    body: bytes
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def is_answer(self) -> bool:
+        return 200 <= self.status < 300
+
+    def error(self, model: str | None = None) -> OVHCloudError:
+        """The error that a call would have raised."""
+        return error_of(self.status, self.body, model)
+
+
+def error_of(status: int, body: bytes, model: str | None = None) -> OVHCloudError:
+    """The error that a call would have raised for a result."""
+    if status:
+        return status_error(status, {}, body, model=model)
+    return event_error(json.loads(body), body=body, model=model)
+
+
+def result_of(line: bytes) -> Result | None:
+    """Reads a line of a result file; None if it says nothing: no answer, no error, or no JSON.
+
+    An error may stand in `error`, or in `response` as a status of 400 and more.
+    """
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(value, Mapping) or not isinstance(key := value.get("custom_id"), str):
+        return None
+    response, error = value.get("response"), value.get("error")
+    if isinstance(error, Mapping) and error.get("code") in NO_ANSWER:
+        return None
+    if isinstance(response, Mapping) and response.keys() & {"body", "status_code"}:
+        body, status = response.get("body"), response.get("status_code", 200)
+        status = status if isinstance(status, int) else 200
+        usage = body.get("usage") if isinstance(body, Mapping) else None
+        prompt, completion = _tokens(usage)
+        return Result(key, status, _dumped(body), prompt, completion)
+    if error:
+        return Result(key, 0, _dumped({"error": error}))
+    return None
+
+
+def _tokens(usage: Any) -> tuple[int, int]:
+    counts = usage if isinstance(usage, Mapping) else {}
+    found = (counts.get("prompt_tokens"), counts.get("completion_tokens"))
+    prompt, completion = (count if isinstance(count, int) else 0 for count in found)
+    return prompt, completion
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

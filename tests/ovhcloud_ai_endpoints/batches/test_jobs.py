@@ -1,0 +1,382 @@
+"""What becomes of jobs: every state, every doubt, and never paid twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batching import MODEL, Caller, batch_on, jobs_made, texts_asked
+
+from ovhcloud_ai_endpoints import (
+    APIConnectionError,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    RateLimitError,
+)
+from ovhcloud_ai_endpoints._batches import job, ledger
+from ovhcloud_ai_endpoints.testing import LocalEndpoints, _guesses
+from ovhcloud_ai_endpoints.testing._batches import Ending
+
+INPUTS = [f"Say {number}" for number in range(10)]
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def call(server: LocalEndpoints) -> Caller:
+    return Caller(server)
+
+
+def asked_once(server: LocalEndpoints) -> bool:
+    return set(Counter(texts_asked(server)).values()) == {1}
+
+
+def answered(path: Path, call: Caller, inputs: Any = INPUTS, **options: Any) -> dict[int, Any]:
+    with batch_on(path, **options) as batch:
+        return dict(batch.map(call.ask, inputs))
+
+
+class TestStates:
+    def test_completed(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        found = answered(tmp_path, call)
+
+        assert sorted(found) == list(range(10))
+        assert all(text.endswith(f"Say {place}") for place, text in found.items())
+        assert (jobs_made(server), len(server.batches.lines)) == (1, 10)
+
+    @pytest.mark.parametrize("are_errors", [True, False])
+    @pytest.mark.parametrize("fate", ["expired", "cancelled"])
+    def test_with_a_part_done(
+        self,
+        server: LocalEndpoints,
+        tmp_path: Path,
+        call: Caller,
+        fate: Any,
+        are_errors: bool,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(_guesses, "EXPIRED_LINES_ARE_ERRORS", are_errors)
+        server.batches.endings = [Ending(fate, 0.4), Ending(fate, 0.5)]
+        found = answered(tmp_path, call)
+
+        assert sorted(found) == list(range(10))
+        assert asked_once(server)
+        assert jobs_made(server) == 3
+
+    @pytest.mark.parametrize("line", [1, 4, 10])
+    def test_a_line_that_the_service_names_is_taken_out(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, line: int
+    ) -> None:
+        server.batches.endings = [Ending("failed", line=line)]
+        found = answered(tmp_path, call)
+
+        (bad,) = [place for place, answer in found.items() if isinstance(answer, Exception)]
+        assert bad == line - 1
+        assert isinstance(found[bad], BadRequestError)
+        assert "This line is not valid" in str(found[bad])
+        assert len(server.batches.lines) == 9
+
+    def test_a_line_that_it_does_not_name_is_found(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_guesses, "NAMES_BAD_LINE", False)
+        monkeypatch.setattr("ovhcloud_ai_endpoints._batches.ledger.written", _with_a_bad_line)
+        found = answered(tmp_path, call)
+
+        (bad,) = [place for place, answer in found.items() if isinstance(answer, Exception)]
+        assert (bad, type(found[bad])) == (7, BadRequestError)
+        assert asked_once(server)
+
+    def test_a_file_of_which_every_line_is_refused_ends(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(job, "MOST_DIVISIONS", 3)
+        server.batches.endings = [Ending("failed")] * 100
+        found = answered(tmp_path, call)
+
+        assert all(isinstance(answer, BadRequestError) for answer in found.values())
+        assert jobs_made(server) <= 7
+
+    def test_results_that_are_gone_are_asked_again(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        server.batches.fail("/v1/files/", 404)
+        found = answered(tmp_path, call)
+
+        assert len(found) == 10
+        assert "are gone" in caplog.text
+
+
+def _with_a_bad_line(key: str, endpoint: str, body: bytes) -> bytes:
+    if b"Say 7" in body:
+        return b"{" + b" " * (len(key) + len(endpoint)) + b"\n"
+    return (
+        json.dumps({"custom_id": key, "method": "POST", "url": endpoint}).encode()[:-1] + b', "body": ' + body + b"}\n"
+    )
+
+
+class TestLines:
+    def test_an_error_is_that_of_a_call(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        with batch_on(tmp_path) as batch:
+            found = dict(batch.map(lambda text: call.ask(text, model="no-such-model"), ["Hi"]))
+
+        assert type(found[0]) is NotFoundError
+        assert "no-such-model" in str(found[0])
+
+    @pytest.mark.parametrize(("times", "requests"), [(1, 2), (2, 3), (3, 3), (9, 3)])
+    def test_an_error_that_may_pass_goes_out_again_twice(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, times: int, requests: int
+    ) -> None:
+        server.reply(status=503, times=times)
+        found = answered(tmp_path, call, ["Hi"])
+
+        assert len(server.batches.lines) == requests
+        assert isinstance(found[0], InternalServerError) == (times > 2)
+
+    def test_an_error_is_kept_until_it_is_forgotten(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        server.reply(status=400, body={"message": "not today"})
+        first = answered(tmp_path, call, ["Hi"])
+        again = answered(tmp_path, call, ["Hi"])
+        with batch_on(tmp_path) as batch:
+            assert batch.counts.failed == 1
+            assert batch.forget_errors() == 1
+            third = dict(batch.map(call.ask, ["Hi"]))
+
+        assert isinstance(first[0], BadRequestError)
+        assert str(first[0]) == str(again[0])
+        assert isinstance(third[0], str)
+        assert len(server.batches.lines) == 2
+
+
+class TestDoubts:
+    @pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+    @pytest.mark.parametrize("hidden", [0, 1])
+    def test_a_lost_answer_is_not_paid_twice(
+        self, server: LocalEndpoints, tmp_path: Path, path: str, hidden: int
+    ) -> None:
+        server.batches.lose_answer(path, times=2)
+        server.batches.hidden_lists = hidden
+        found = answered(tmp_path, Caller(server))
+
+        assert len(found) == 10
+        assert asked_once(server)
+
+    def test_a_doubt_about_one_of_many_jobs(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        for number in range(4):
+            answered(tmp_path, call, [f"Before {number}"])
+        server.batches.page = 2
+        server.batches.lose_answer("/v1/batches")
+        found = answered(tmp_path, call, ["Now"])
+
+        assert found.keys() == {0}
+        assert asked_once(server)
+        assert jobs_made(server) == 5
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    @pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+    def test_a_refusal_that_passes(self, server: LocalEndpoints, tmp_path: Path, status: int, path: str) -> None:
+        server.batches.fail(path, status, times=4)
+        found = answered(tmp_path, Caller(server))
+
+        assert len(found) == 10
+        assert asked_once(server)
+
+    @pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+    def test_a_refusal_that_stays(self, server: LocalEndpoints, tmp_path: Path, call: Caller, path: str) -> None:
+        server.batches.fail(path, 400, times=1)
+        found = answered(tmp_path, call)
+
+        assert all(type(answer) is BadRequestError for answer in found.values())
+        assert len({id(answer) for answer in found.values()}) == 10
+        assert answered(tmp_path, call)[3].endswith("Say 3")
+
+    def test_no_server(self, server: LocalEndpoints, tmp_path: Path) -> None:
+        with server.down(), pytest.raises(APIConnectionError):
+            answered(tmp_path, Caller(server))
+        assert len(answered(tmp_path, Caller(server))) == 10
+
+    def test_a_server_that_is_down_for_a_while(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with batch_on(tmp_path) as batch:
+            answers = batch.map(call.ask, ["Hi", *INPUTS, *INPUTS[:1]])
+            server.batches.fail("/v1/batches/", 503, times=9)
+            found = dict(answers)
+
+        assert len(found) == 12
+        assert "will be later" in caplog.text
+
+
+class TestKeys:
+    def test_without_one_nothing_is_sent(self, server: LocalEndpoints, tmp_path: Path) -> None:
+        found = answered(tmp_path, Caller(server, api_key=""))
+
+        assert all(type(answer) is AuthenticationError for answer in found.values())
+        assert server.requests == []
+
+    def test_a_wrong_one_is_each_places_error(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        found = answered(tmp_path, Caller(server, api_key="wrong"))
+
+        assert all(type(answer) is AuthenticationError for answer in found.values())
+        assert len(answered(tmp_path, call)) == 10
+        assert asked_once(server)
+
+    def test_each_object_pays_with_its_own(self, tmp_path: Path) -> None:
+        with LocalEndpoints(api_keys=["key-one", "key-two"]) as server, batch_on(tmp_path) as batch:
+            one, two = Caller(server, api_key="key-one"), Caller(server, api_key="key-two")
+            found = dict(batch.map(lambda text: (one if text < "Say 5" else two).ask(text), INPUTS))
+            keys = {line.json["messages"][0]["content"]: line.api_key for line in server.batches.lines}
+
+        assert len(found) == 10
+        assert keys == {text: "key-one" if text < "Say 5" else "key-two" for text in INPUTS}
+
+    def test_a_new_key_reads_the_jobs_of_the_old_one(self, tmp_path: Path) -> None:
+        with LocalEndpoints(api_keys=["key-one", "key-two"]) as server:
+            server.batches.projects = {"key-two": "key-one"}
+            with batch_on(tmp_path, api_key="key-one", base_url=server.base_url) as batch:
+                batch.submit([_body("Hi")])
+                batch.poll()
+            with batch_on(tmp_path, api_key="key-two", base_url=server.base_url) as batch:
+                while batch.poll().under_way:
+                    pass
+                results = [answer for _, answer in batch.results()]
+
+            assert len(results) == 1
+            assert jobs_made(server) == 1
+
+
+def _body(text: str) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+
+
+class TestSizes:
+    def test_files_are_divided(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger, "MOST_BYTES", 800)
+        monkeypatch.setattr(job, "MOST_LINES", 4)
+        found = answered(tmp_path, call)
+        sizes = [one.body.count(b'"custom_id"') for one in server.requests if one.path == "/v1/files"]
+
+        assert len(found) == 10
+        assert sum(sizes) == 10
+        assert max(sizes) <= 4
+        assert all(len(one.body) < 800 + 500 for one in server.requests)
+
+    def test_five_are_in_progress_at_most(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(job, "MOST_LINES", 1)
+        found = answered(tmp_path, call, [f"Say {number}" for number in range(12)])
+
+        assert len(found) == 12
+        assert server.batches.most_at_once == 5
+
+    def test_models_and_endpoints_have_jobs_of_their_own(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller
+    ) -> None:
+        def work(number: int) -> Any:
+            if number == 0:
+                return call.embed("Hi")
+            return call.ask("Hi", model="gpt-oss-20b" if number == 1 else MODEL)
+
+        with batch_on(tmp_path) as batch:
+            found = dict(batch.map(work, range(3)))
+
+        assert len(found[0]) == 1024
+        assert jobs_made(server) == 3
+
+    def test_a_lot_of_vectors_is_preceded_by_one(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(job, "PROVED_BEFORE", 5)
+        with batch_on(tmp_path) as batch:
+            found = dict(batch.map(call.embed, INPUTS))
+        sizes = [one.body.count(b'"custom_id"') for one in server.requests if one.path == "/v1/files"]
+
+        assert len(found) == 10
+        assert sizes == [1, 9]
+
+    def test_an_endpoint_that_batches_refuse_is_each_places_error(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_guesses, "EMBEDDINGS_IN_BATCHES", False)
+        with batch_on(tmp_path) as batch:
+            found = dict(batch.map(call.embed, INPUTS))
+
+        assert all(type(answer) is BadRequestError for answer in found.values())
+
+
+class TestByHand:
+    def test_submit_poll_and_results(self, server: LocalEndpoints, tmp_path: Path) -> None:
+        with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
+            keys = batch.submit([_body("Hi"), _body("Hi"), {**_body("Ho"), "nonsense": 1}])
+            while (counts := batch.poll()).answered + counts.failed < 3:
+                pass
+            results = dict(batch.results())
+
+        assert list(results) == keys
+        assert results[keys[0]]["choices"][0]["message"]["content"].endswith("Hi")
+        assert isinstance(results[keys[2]], BadRequestError)
+        assert len(server.batches.lines) == 3
+
+    def test_cancel(self, tmp_path: Path) -> None:
+        with LocalEndpoints(batch_seconds=60) as server:
+            with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
+                batch.submit([_body("Hi")])
+                batch.poll()
+                assert batch.cancel() == 1
+                assert batch.cancel() == 0
+            assert server.requests[-1].path.endswith("/cancel")
+
+    def test_a_command_lists_shows_and_prints(
+        self, environ: LocalEndpoints, tmp_path: Path, call: Caller, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from ovhcloud_ai_endpoints.__main__ import main
+
+        answered(tmp_path, call)
+        assert main(["batches", "list"]) == 0
+        listed = capsys.readouterr().out.split()
+        assert listed[1:5] == ["completed", "10", "of", "10"]
+        assert main(["batches", "results", listed[0]]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 10
+        assert main(["batches", "show", "no-such"]) == 1
+        assert main(["batches", "cancel", listed[0]]) == 1
+        assert "cancelled" in capsys.readouterr().err
+
+    def test_costs_are_halved(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        server.reply("Hello", usage={"prompt_tokens": 1_000_000, "completion_tokens": 0, "total_tokens": 1_000_000})
+        with batch_on(tmp_path) as batch:
+            list(batch.map(call.ask, ["Hi"]))
+            from ovhcloud_ai_endpoints import model
+
+            assert batch.cost == pytest.approx(model(MODEL).cost(input_tokens=1_000_000) / 2)
+
+
+@pytest.mark.parametrize("moment", ["request", "response"])
+@pytest.mark.parametrize("last", range(1, 5))
+def test_a_process_that_is_killed_at_any_request_pays_once(
+    server: LocalEndpoints, tmp_path: Path, moment: str, last: int
+) -> None:
+    """Before a request of its own is sent, or once it is answered; `make soak` does this at any time."""
+    command = [sys.executable, str(SCRIPTS / "batch.py"), str(tmp_path / "ledger.sqlite"), moment]
+    run = partial(subprocess.run, env={**os.environ, **server.environ}, capture_output=True, text=True, check=False)
+    killed, ended = run([*command, str(last)]), run([*command, "0"])
+
+    assert killed.returncode == -signal.SIGKILL
+    assert ended.stdout.split() == ["10", "right"], ended.stderr
+    assert asked_once(server)
+    assert len(server.batches.lines) == 10
+    assert jobs_made(server) == 1
+
+
+def test_limits_are_those_of_the_guide() -> None:
+    assert (ledger.MOST_LINES, ledger.MOST_BYTES, job.MOST_JOBS) == (50_000, 200_000_000, 5)
+    assert RateLimitError.may_have_taken_effect
