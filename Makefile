@@ -30,6 +30,7 @@ matrix: .venv/installed  ## each chat model with each feature in each way, in bo
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120
 	$(BIN)/python tests/soak/deadlines.py
+	$(BIN)/python tests/soak/batches.py
 	$(BIN)/python tests/soak/dead_peer.py
 
 bench:  ## speed beside other packages, in environments of its own; writes docs/performance.md; takes half an hour

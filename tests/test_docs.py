@@ -20,7 +20,10 @@ EXAMPLES = [example for example in find_examples(*map(str, PAGES)) if example.pr
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.path.name) + f":{example.start_line}")
 @pytest.mark.usefixtures("environ")
-def test_example_runs_and_prints_what_it_says(example: CodeExample, eval_example: EvalExample) -> None:
+def test_example_runs_and_prints_what_it_says(
+    example: CodeExample, eval_example: EvalExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     eval_example.set_config(line_length=120)
     if "#>" in example.source:
         eval_example.run_print_check(example)

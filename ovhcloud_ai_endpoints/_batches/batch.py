@@ -106,7 +106,7 @@ class Batch:
         """Closes the ledger. Jobs that are under way go on at the service; the next map on the ledger reads them."""
         for stop in self._stops:
             stop.set()
-        self._ledger.close()
+        self._jobs.close()
 
     def map(
         self, function: Callable[[I], O], inputs: Iterable[I], *, show_progress: bool = False
@@ -162,6 +162,7 @@ class Batch:
             self._end(plan)
 
     def _plan(self, inputs: Iterable[Any], *, shown: bool) -> Plan:
+        self._ledger.check()
         stop = threading.Event()
         self._stops.add(stop)
         total = len(inputs) if isinstance(inputs, Sized) else None
@@ -182,7 +183,8 @@ class Batch:
         plan.stop.set()
         self._stops.discard(plan.stop)
         plan.progress.close()
-        self._ledger.leave(plan.number)
+        if self._ledger.is_open:
+            self._ledger.leave(plan.number)
 
     def submit(self, requests: Iterable[Mapping[str, Any]], *, endpoint: str = "/v1/chat/completions") -> list[str]:
         """Writes down requests, given as their JSON bodies, and returns the key of each, by which `results` names it.

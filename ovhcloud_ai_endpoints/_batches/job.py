@@ -65,6 +65,7 @@ class Jobs:
         self._shortest, self._longest = poll_seconds
         self._stop = threading.Event()
         self._moving = threading.Lock()
+        self._is_closed = False
         self._due: dict[int, float] = {}
         self._since: dict[int, float] = {}
         self._has_reached: set[str] = set()
@@ -93,6 +94,15 @@ class Jobs:
             with self._lease.held() as is_ours:
                 return self._moved() if is_ours else self._shortest
         finally:
+            self._moving.release()
+            if self._is_closed:
+                self.close()
+
+    def close(self) -> None:
+        """Closes the ledger, now or once the step ends that another thread is making."""
+        self._is_closed = True
+        if self._moving.acquire(blocking=False):
+            self._ledger.close()
             self._moving.release()
 
     def _moved(self) -> float:

@@ -5,11 +5,12 @@ A driver: it asks the time, and renews the lease on a thread of its own while it
 
 import os
 import socket
+import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ovhcloud_ai_endpoints._batches.ledger import Ledger
@@ -44,7 +45,8 @@ class Lease:
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(RENEWED_EVERY):
-            self._take()
+            with suppress(sqlite3.Error):  # the ledger was closed, or is busy: it is taken again the next time
+                self._take()
 
     def _take(self) -> bool:
         now = time.time()

@@ -7,6 +7,7 @@ processes of one host may have the file open; `lease` says which of them moves t
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -97,21 +98,35 @@ class Ledger:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its other files the same mode
         self.path.chmod(0o600)
         self._pid = os.getpid()
+        self.is_open = True
         self._lock, self._read_lock = threading.RLock(), threading.Lock()
         self._writer = self._connected()
         try:
-            self._writer.execute("PRAGMA journal_mode = WAL")
-            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-            if version <= VERSION:
-                self._writer.executescript(TABLES)
-                self._writer.execute(f"PRAGMA user_version = {VERSION}")
-        except sqlite3.DatabaseError as error:
+            self._begin()
+        except BaseException:
             self._writer.close()
-            raise ValueError(f"{self.path} is not a ledger of batches: {error}") from error
-        if version > VERSION:
-            self._writer.close()
-            raise ValueError(f"{self.path} was written by a newer version of this package; install that")
+            raise
         self._reader = self._connected()
+
+    def _begin(self) -> None:
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._writer.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                    raise ValueError(f"{self.path} is not a ledger of batches") from error
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                threading.Event().wait(0.01)  # another process begins it, for which SQLite itself does not wait
+        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise ValueError(f"{self.path} was written by a newer version of this package; install that")
+        with self.writing() as connection:
+            for statement in TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _connected(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -119,13 +134,14 @@ class Ledger:
     def close(self) -> None:
         if self._pid == os.getpid():
             with self._lock, self._read_lock:
+                self.is_open = False
                 self._writer.close()
                 self._reader.close()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it is written, or nothing."""
-        self._check()
+        self.check()
         with self._lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -136,19 +152,27 @@ class Ledger:
             self._writer.execute("COMMIT")
 
     def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        self._check()
+        self.check()
         with self._lock:
             return self._writer.execute(query, values).fetchall()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Checks that this process may use the ledger.
+
+        Raises:
+            RuntimeError: it was opened by the process that forked this one.
+            ValueError: it is closed.
+        """
         if self._pid != os.getpid():
             raise RuntimeError("A Batch can't be used by a forked process; make another one on the same path")
+        if not self.is_open:
+            raise ValueError("The Batch is closed; make another one on the same path")
 
     # what is asked and answered
 
     def find(self, key: str) -> tuple[int, bytes, int] | None:
         """Status, body and job of the answer to a request; None if there is none yet."""
-        self._check()
+        self.check()
         with self._read_lock:
             query = "SELECT status, answer, job FROM requests WHERE key = ? AND status IS NOT NULL"
             found: tuple[int, bytes, int] | None = self._reader.execute(query, (key,)).fetchone()
@@ -156,7 +180,7 @@ class Ledger:
 
     def found(self, keys: Collection[str]) -> set[str]:
         """Those of the keys that have an answer."""
-        self._check()
+        self.check()
         answered: set[str] = set()
         rest = list(keys)
         for at in range(0, len(rest), PIECE):

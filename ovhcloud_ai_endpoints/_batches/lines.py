@@ -121,7 +121,7 @@ def result_of(line: bytes) -> Result | None:
     if not isinstance(value, Mapping) or not isinstance(key := value.get("custom_id"), str):
         return None
     response, error = value.get("response"), value.get("error")
-    if isinstance(error, Mapping) and error.get("code") in NO_ANSWER:
+    if isinstance(error, Mapping) and str(error.get("code")) in NO_ANSWER:
         return None
     if isinstance(response, Mapping) and response.keys() & {"body", "status_code"}:
         body, status = response.get("body"), response.get("status_code", 200)

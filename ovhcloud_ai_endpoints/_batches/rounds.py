@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from ovhcloud_ai_endpoints._batches.ledger import Asked
 from ovhcloud_ai_endpoints._batches.lines import Line
 from ovhcloud_ai_endpoints._batches.progress import Progress
-from ovhcloud_ai_endpoints._batches.run import QUIET_SECONDS, Answers, Run, quiet
+from ovhcloud_ai_endpoints._batches.run import QUIET_SECONDS, Answers, Run, set_within
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import answer_by
 
@@ -291,8 +291,7 @@ class AsyncRounds:
     async def _is_quiet(self) -> bool:
         """Whether nothing new was asked for a while; calls of other tasks may be about to ask."""
         self._changed.clear()
-        await quiet(QUIET_SECONDS)
-        return not self._changed.is_set()
+        return not await set_within(self._changed, QUIET_SECONDS)
 
     async def _round(self) -> None:
         """Writes down what was asked, moves the jobs on, and finds out who can go on."""
@@ -316,7 +315,8 @@ class AsyncRounds:
         self._answered += answered
         self._ready |= {place: None for place in ready if place in self._values}
         if not (self._answered or self._ready or self._done):
-            await quiet(seconds)
+            self._changed.clear()
+            await set_within(self._changed, seconds)
 
     def _moved(self) -> tuple[float, Iterable[str], Iterable[int]]:
         """Moves the jobs on; returns when to do so again, and which calls and inputs can go on."""

@@ -5,11 +5,16 @@ A driver: it holds back the calls of other threads and tasks until the function 
 
 import asyncio
 import copy
+import hashlib
 import threading
 import time
+from bisect import insort_right
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from ovhcloud_ai_endpoints._batches.job import Jobs
@@ -20,7 +25,10 @@ from ovhcloud_ai_endpoints._http import Request, Settings, Waiting, Whole
 from ovhcloud_ai_endpoints._values import Exchange
 
 QUIET_SECONDS = 0.03  # without a new request, after which a function is taken to have made all that it can
-QUICKEST = 0.003  # of the same, once each thread that goes soon brings the next request of its queue
+TICKS = 3  # into which that time is divided
+LATE_TICKS = 10  # that count as one
+QUICK_SECONDS = 0.003  # the same, while each thread that goes brings the next request of its queue
+LetGo = Callable[[], object]
 LATER = "The answer comes with a later batch job, and then the function runs again"
 
 
@@ -63,7 +71,6 @@ class Run:
         asked: what it has asked, by key.
         new: requests that no ledger had.
         waits_for: keys of the requests that have no answer yet.
-        changed: when it last asked something new.
         is_over: whether the function has ended, after which its threads get no more answers.
     """
 
@@ -74,16 +81,17 @@ class Run:
     asked: dict[str, Asked] = field(default_factory=dict)
     new: dict[str, Line] = field(default_factory=dict)
     waits_for: set[str] = field(default_factory=set)
-    changed: float = 0.0
     is_over: bool = False
 
     def __post_init__(self) -> None:
         self._thread = threading.get_ident()
         self._numbers: Counter[tuple[str, bytes]] = Counter()
         self._lock = threading.Lock()
-        self._held: list[object] = []
-        self._released = 0  # calls that went together the last time
-        self._quiet = QUIET_SECONDS
+        self._holding: list[tuple[int, LetGo]] = []  # the oldest thread's first: that of a pool's first call
+        self._released = 0  # calls that went together the last time, if nothing was asked since
+        self._is_queue = False  # whether something was asked each time that calls went
+        self._punctual = 0.0  # by when a tick is to end
+        self._ticks = 0.0  # since something was asked, or calls went
         self._has_failed = False
 
     def answer(self, settings: Settings, request: Request[Any]) -> Whole:
@@ -92,9 +100,11 @@ class Run:
             return found
         if threading.get_ident() == self._thread:
             raise Waiting(LATER)
-        here, silence = self._hold(), threading.Event()
-        while not self._is_released(here):
-            silence.wait(self._quiet)
+        go = threading.Event()
+        let_go = go.set  # each look at it makes another object
+        with self._held(let_go):
+            while not go.wait(self._begin_tick(let_go)):
+                self._tick(let_go)
         raise self._later(request)
 
     async def aanswer(self, settings: Settings, request: Request[Any]) -> Whole:
@@ -106,9 +116,11 @@ class Run:
             if (found := self._found(line)) is not None:
                 return found
             raise Waiting(LATER)
-        here = self._hold()
-        while not self._is_released(here):
-            await quiet(self._quiet)
+        loop, go = asyncio.get_running_loop(), asyncio.Event()
+        let_go = partial(loop.call_soon_threadsafe, go.set)
+        with self._held(let_go):
+            while not await set_within(go, self._begin_tick(let_go)):
+                self._tick(let_go)
         raise self._later(request)
 
     def _ask(self, settings: Settings, request: Request[Any]) -> Line:
@@ -120,8 +132,8 @@ class Run:
         endpoint, body = VERSION + request.path, body_of(request)
         place = None if self.answers.shares else self.place
         with self._lock:
-            number = self._numbers[endpoint, body]
-            self._numbers[endpoint, body] += 1
+            number = self._numbers[endpoint, (digest := hashlib.sha256(body).digest())]
+            self._numbers[endpoint, digest] += 1
             line = line_of(settings.base_url, endpoint, str(request.model), body, number=number, place=place)
             is_new = self.answers.find(line) is None
             if is_new and self._has_failed:
@@ -129,7 +141,7 @@ class Run:
             if is_new:
                 self.new[line.key] = line
                 self.waits_for.add(line.key)
-                self._take_note_of_a_request()
+                self._is_queue, self._released, self._ticks = self._released > 0, 0, 0.0
             self.asked[line.key] = Asked(self.place, line.key, self.answers.jobs.reach(settings))
         return line
 
@@ -142,36 +154,47 @@ class Run:
             raise found
         return found
 
-    def _take_note_of_a_request(self) -> None:
-        now = time.monotonic()
-        if self._released:  # by a thread that went: there is a queue
-            self._quiet = min(QUIET_SECONDS, max(QUICKEST, 3 * (now - self.changed)))
-        self.changed, self._released = now, 0
-
-    def _hold(self) -> object:
-        here = object()
+    def _begin_tick(self, by: LetGo) -> float:
+        """Seconds to wait."""
+        pause = QUICK_SECONDS if self._is_queue else QUIET_SECONDS / TICKS
         with self._lock:
-            self._held.append(here)
-        return here
+            if self._holding and by is self._holding[0][1]:
+                self._punctual = time.monotonic() + 1.5 * pause
+        return pause
 
-    def _is_released(self, here: object) -> bool:
-        """Whether a held call may go: the last ones first, more each time that this brings nothing new.
+    @contextmanager
+    def _held(self, let_go: LetGo) -> Iterator[None]:
+        """Holds a call back during the block, which lasts until `let_go` is called."""
+        with self._lock:
+            insort_right(self._holding, (threading.get_native_id(), let_go), key=itemgetter(0))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holding = [held for held in self._holding if held[1] is not let_go]
 
-        Each call that goes lets its thread take the next of its queue, as in `batch`, and the oldest ends the queue.
+    def _tick(self, by: LetGo) -> None:
+        """Lets held calls go if nothing new was asked for some ticks: the last ones first, more each time in vain.
+
+        Each call that goes lets its thread take the next of its queue, as in `batch`. The oldest thread's would end the
+        queue, so it goes last, and alone. It does the ticking; where the machine is busy, and others may be late too,
+        late ticks hardly count.
         """
-        now = time.monotonic()
         with self._lock:
-            if here not in self._held or self.is_over:
-                return True
-            if now - self.changed < self._quiet:
-                return False
-            if self._released:
-                self._quiet = QUIET_SECONDS  # the queue has ended, it seems
-            self._released = min(2 * self._released or 1, len(self._held))
-            leaving = self._held[-self._released :]
-            del self._held[-self._released :]
-            self.changed = now
-        return here in leaving
+            if not self._holding or by is not self._holding[0][1]:
+                return
+            self._ticks += 1 if time.monotonic() < self._punctual else 1 / LATE_TICKS
+            if self._ticks < (1 if self._is_queue else TICKS):
+                return
+            self._ticks = 0.0
+            if self._is_queue and self._released:
+                self._is_queue = False  # it has ended, or is slow
+                return
+            self._released = max(1, min(2 * self._released, len(self._holding) - 1))
+            leaving = self._holding[-self._released :]
+            del self._holding[-self._released :]
+        for _, let_go in leaving:
+            let_go()
 
     def _later(self, request: Request[Any]) -> BaseException:
         if is_stream(request) and threading.get_ident() != self._thread:
@@ -180,15 +203,9 @@ class Run:
         return Waiting(LATER)
 
 
-def _set(done: "asyncio.Future[None]") -> None:
-    if not done.done():
-        done.set_result(None)
-
-
-async def quiet(seconds: float) -> None:
-    done = asyncio.get_running_loop().create_future()
-    handle = asyncio.get_running_loop().call_later(seconds, _set, done)
-    try:
-        await done
-    finally:
-        handle.cancel()
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether an event is set within so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batching import batch_on, collected, jobs_made, texts_asked
+from batching import batch_on, be_patient, collected, jobs_made, texts_asked
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
@@ -88,8 +88,9 @@ def test_a_retry_sees_no_failure(server: LocalEndpoints, model: ChatOVHCloud, ma
 
 @pytest.mark.parametrize("config", [{}, {"max_concurrency": 3}])
 def test_a_batch_of_a_hundred_is_one_round(
-    server: LocalEndpoints, model: ChatOVHCloud, batch: Batch, config: Any
+    server: LocalEndpoints, model: ChatOVHCloud, batch: Batch, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    be_patient(monkeypatch)
     texts = [f"Say {number}" for number in range(100)]
     found = dict(batch.map(lambda _: model.batch(texts, config), [0]))
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from ovhcloud_ai_endpoints import Batch
+from ovhcloud_ai_endpoints._batches import run
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
 from ovhcloud_ai_endpoints._http import AsyncClient, Client, Settings
@@ -52,6 +54,12 @@ def jobs_made(server: LocalEndpoints) -> int:
 def texts_asked(server: LocalEndpoints) -> list[str]:
     """The last message of each line of a job that the server has answered."""
     return [line.json["messages"][-1]["content"] for line in server.batches.lines]
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives the threads of a function more time to ask, since the machine may be busy."""
+    monkeypatch.setattr(run, "QUIET_SECONDS", 10 * run.QUIET_SECONDS)
+    monkeypatch.setattr(run, "TICKS", 10 * run.TICKS)
 
 
 async def collected(answers: Any) -> dict[int, Any]:

@@ -257,6 +257,13 @@ def _body(text: str) -> dict[str, Any]:
 
 
 class TestSizes:
+    def test_a_file_says_how_long_it_is(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        answered(tmp_path, call)
+        (stored,) = [one for one in server.requests if one.path == "/v1/files"]
+
+        assert int(stored.headers["content-length"]) == len(stored.body)
+        assert "transfer-encoding" not in stored.headers
+
     def test_files_are_divided(
         self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,26 @@ def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"notes\.txt is not a ledger"):
         Batch(other)
     assert other.read_text("utf-8") == "important" * 1000
+
+
+def test_many_may_open_it_at_once(tmp_path: Path) -> None:
+    barrier = threading.Barrier(6)
+
+    def opened(number: int) -> None:
+        barrier.wait()
+        Ledger(tmp_path / f"{number}.sqlite").close()
+
+    for number in range(10):
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(opened, [number] * 6))
+
+
+def test_a_closed_one_says_so(tmp_path: Path, server: LocalEndpoints) -> None:
+    batch = batch_on(tmp_path)
+    batch.close()
+
+    with pytest.raises(ValueError, match="is closed"):
+        list(batch.map(Caller(server).ask, ["Hi"]))
 
 
 def test_a_newer_version_is_not_touched(tmp_path: Path) -> None:

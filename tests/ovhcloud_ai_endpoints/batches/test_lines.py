@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from batching import chat_request
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ovhcloud_ai_endpoints import BadRequestError, InternalServerError, PayloadTooLargeError, RateLimitError
@@ -98,6 +98,7 @@ class TestBack:
     def test_what_says_nothing(self, line: bytes) -> None:
         assert result_of(line) is None
 
+    @example({"error": {"code": []}})
     @given(
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(),

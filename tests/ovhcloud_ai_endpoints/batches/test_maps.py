@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batching import Caller, batch_on, chat_request, collected, jobs_made, texts_asked
+from batching import Caller, batch_on, be_patient, chat_request, collected, jobs_made, texts_asked
 from waiting import eventually
 
 from ovhcloud_ai_endpoints import Batch, OVHCloudError, Waiting
@@ -243,8 +243,10 @@ class TestAskingSomethingElse:
 class TestThreads:
     @pytest.mark.parametrize("workers", [2, 3, 16])  # one thread can't wait and go on
     def test_a_pool_that_maps_is_one_round(
-        self, server: LocalEndpoints, call: Caller, batch: Batch, workers: int
+        self, server: LocalEndpoints, call: Caller, batch: Batch, workers: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        be_patient(monkeypatch)
+
         def work(_: int) -> list[str]:
             context = contextvars.copy_context()
             with ThreadPoolExecutor(workers) as pool:

@@ -157,5 +157,5 @@ def test_what_follows_the_end_is_not_read() -> None:
 def test_pings_without_end_are_no_large_event() -> None:
     decoder = Decoder()
 
-    for _ in range(20):
+    for _ in range(12):  # 19 MB in all
         assert set(decoder.feed(b": ping\n\n" * 200_000)) == {None}
