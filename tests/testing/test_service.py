@@ -5,6 +5,7 @@ A test marked `guess` holds what is documented nowhere; the live run settles it.
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ovhcloud_ai_endpoints import model
 from ovhcloud_ai_endpoints._chat.parameters import PARAMETERS
 from ovhcloud_ai_endpoints._http.settings import BASE_URL
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
@@ -46,6 +48,7 @@ class Service:
         self.http = httpx.Client(timeout=120, trust_env=False)
         self.base_url = base_url
         self.key = key
+        self.is_local = base_url != BASE_URL
 
     def post(self, path: str = "/chat/completions", *, key: str | None = "", **body: Any) -> httpx.Response:
         key = self.key if key == "" else key
@@ -78,7 +81,6 @@ class TestRefusals:
     def test_unknown_path_is_404(self, service: Service) -> None:
         assert service.post("/no-such-path").status_code == 404
 
-    @guess
     @guess
     def test_two_megabytes_are_two_times_1024_times_1024(self, service: Service) -> None:
         assert service.chat(messages=[{"role": "user", "content": "x" * 2_050_000}]).status_code != 413
@@ -319,6 +321,118 @@ class TestLimits:
         assert answers[-1].status_code == 429
         assert answers[-1].json()["message"] == "API rate limit exceeded"
         assert int(answers[-1].headers["retry-after"]) <= 60
+
+
+class BatchMode:
+    """Files and jobs of a service. What it makes jobs of may cost `MOST_DOLLARS` in all; it cancels each of them."""
+
+    MOST_DOLLARS = 0.01
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.headers = {"Authorization": f"Bearer {service.key}"}
+        self.spent = 0.0
+        self.made: list[str] = []
+
+    def get(self, path: str) -> httpx.Response:
+        return self.service.http.get(self.service.base_url + path, headers=self.headers)
+
+    def store(self, content: bytes, *, purpose: str = "batch", key: str | None = "") -> httpx.Response:
+        headers = self.headers if key == "" else {}
+        files = {"file": ("requests.jsonl", content, "application/jsonl")}
+        url = f"{self.service.base_url}/files"
+        return self.service.http.post(url, headers=headers, data={"purpose": purpose}, files=files)
+
+    def make(self, content: bytes, endpoint: str = "/v1/chat/completions") -> httpx.Response:
+        self.spent += content.count(b"\n") * model("gpt-oss-20b").cost(input_tokens=100, output_tokens=100)
+        assert self.spent < self.MOST_DOLLARS
+        body = {"input_file_id": self.store(content).json()["id"], "endpoint": endpoint, "completion_window": "24h"}
+        url = f"{self.service.base_url}/batches"
+        answer = self.service.http.post(url, headers=self.headers, json=body)
+        self.made += [answer.json()["id"]] if answer.status_code == 200 else []
+        return answer
+
+    def after(self, status: str, job: str) -> dict[str, Any]:
+        """A job, once it is no longer in a state."""
+        while (seen := self.get(f"/batches/{job}").json())["status"] == status:
+            threading.Event().wait(0.005 if self.service.is_local else 5)
+        found: dict[str, Any] = seen
+        return found
+
+    def end(self) -> None:
+        for job in self.made:
+            self.service.http.post(f"{self.service.base_url}/batches/{job}/cancel", headers=self.headers)
+
+
+def line(name: str = "a", url: str = "/v1/chat/completions", **body: Any) -> bytes:
+    body = body or {"model": "gpt-oss-20b", "messages": HELLO, "max_tokens": 1}
+    return json.dumps({"custom_id": name, "method": "POST", "url": url, "body": body}).encode() + b"\n"
+
+
+@pytest.fixture
+def batches(service: Service) -> Iterator[BatchMode]:
+    if service.key is None:
+        pytest.skip("batch mode takes a key")
+    found = BatchMode(service)
+    yield found
+    found.end()
+
+
+class TestBatchMode:
+    def test_it_is_never_anonymous(self, batches: BatchMode) -> None:
+        assert batches.store(line(), key=None).status_code in {401, 403}
+
+    @guess
+    def test_a_file_is_for_batches(self, batches: BatchMode) -> None:
+        assert batches.store(line(), purpose="nonsense").status_code == 400
+
+    @guess
+    def test_a_file_is_read_as_it_was_stored(self, batches: BatchMode) -> None:
+        stored = batches.store(line()).json()["id"]
+
+        assert batches.get(f"/files/{stored}/content").content == line()
+
+    def test_a_job_names_its_file_and_is_listed_first(self, batches: BatchMode) -> None:
+        """By its file a job is found that may have been made."""
+        made = batches.make(line()).json()
+        listed = batches.get("/batches?limit=1").json()
+
+        assert made["status"] == "validating"
+        assert made["input_file_id"]
+        assert listed["data"][0]["id"] == made["id"]
+        assert listed["data"][0]["input_file_id"] == made["input_file_id"]
+
+    @guess
+    def test_a_list_tells_whether_there_is_more(self, batches: BatchMode) -> None:
+        first, second = batches.make(line()).json()["id"], batches.make(line()).json()["id"]
+        page = batches.get("/batches?limit=1").json()
+
+        assert page["has_more"] is True
+        assert page["data"][0]["id"] == second
+        assert batches.get(f"/batches?limit=1&after={second}").json()["data"][0]["id"] == first
+
+    @guess
+    def test_vectors_are_accepted(self, batches: BatchMode) -> None:
+        asked = line(url="/v1/embeddings", model="bge-m3", input=["Hello"], encoding_format="base64")
+
+        assert batches.make(asked, "/v1/embeddings").status_code == 200
+
+    @guess
+    @pytest.mark.timeout(300)
+    def test_a_line_that_is_malformed_is_named(self, batches: BatchMode) -> None:
+        job = batches.make(line() + b"{\n").json()["id"]
+        seen = batches.after("validating", job)
+
+        assert seen["status"] == "failed"
+        assert seen["errors"]["data"][0]["line"] == 2
+
+    @guess
+    @pytest.mark.timeout(300)
+    def test_a_job_that_is_cancelled_ends(self, batches: BatchMode) -> None:
+        job = batches.make(line()).json()["id"]
+        batches.end()
+
+        assert batches.after("cancelling", job)["status"] in {"cancelled", "completed"}
 
 
 def test_answers_on_a_kept_connection_come_at_once() -> None:
