@@ -34,6 +34,7 @@ UNPROVEN = "/v1/embeddings"  # accepted in batches by what the guide implies, an
 PROVED_BEFORE = 1_000  # requests to it: one goes first if there are more
 LOOKS = 2  # through the list of jobs, before one that may have been made is made again
 MOST_DIVISIONS = 40  # of one file that was refused without a line
+AGES = 10  # a job is asked for again after this part of its age
 PIECE = 500  # results that are written down together
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
@@ -67,7 +68,7 @@ class Jobs:
         self._moving = threading.Lock()
         self._is_closed = False
         self._due: dict[int, float] = {}
-        self._since: dict[int, float] = {}
+        self._own: set[int] = set()  # jobs that were packed by this object
         self._has_reached: set[str] = set()
 
     def reach(self, settings: Settings) -> str:
@@ -107,12 +108,15 @@ class Jobs:
 
     def _moved(self) -> float:
         for job in self._ledger.jobs(self._of_server):
-            self._advance(job)
+            if job.state in {"packed", "stored"} and job.number not in self._own:
+                self._ledger.end(job)  # nothing was paid yet, and perhaps nobody wants it any more
+            else:
+                self._advance(job)
         while not self._stop.is_set() and (new := self._pack()) is not None:
             self._advance(new)
         under_way = [job.number for job in self._ledger.jobs(self._of_server)]
         self._due = {number: self._due.get(number, 0.0) for number in under_way}
-        self._since = {number: since for number, since in self._since.items() if number in self._due}
+        self._own &= self._due.keys()
         return max(0.0, min(self._due.values(), default=0.0) - time.monotonic())
 
     def cancel(self) -> int:
@@ -148,7 +152,9 @@ class Jobs:
                 if any(job.endpoint == UNPROVEN for job in beside):
                     continue
                 most = 1 if count > PROVED_BEFORE else MOST_LINES
-            return self._ledger.pack(group, most_lines=most)
+            if (new := self._ledger.pack(group, most_lines=most)) is not None:
+                self._own.add(new.number)
+            return new
         return None
 
     def _advance(self, job: Job) -> None:
@@ -220,7 +226,7 @@ class Jobs:
         self._put_off(job)
 
     def _made(self, job: Job, state: JobState) -> None:
-        job.state, job.id, job.status = "made", state.id, state.status
+        job.state, job.id, job.status, job.made = "made", state.id, state.status, time.time()
         self._ledger.save(job)
         log.info("Batch job %s: %d requests to %s", state.id, job.lines, job.model)
         self._put_off(job)
@@ -262,7 +268,7 @@ class Jobs:
         elif job.lines == 1 or self._ledger.divisions(job) >= MOST_DIVISIONS:
             bad = dict.fromkeys(self._ledger.keys(job), first)
         else:
-            self._ledger.divide(job)
+            self._own |= {half.number for half in self._ledger.divide(job)}
             return
         self._ledger.take(job, [(_refused_line(key, message), False) for key, message in bad.items()])
         self._ledger.end(job)
@@ -276,9 +282,8 @@ class Jobs:
             self._ledger.end(job)
 
     def _put_off(self, job: Job) -> None:
-        now = time.monotonic()
-        age = now - self._since.setdefault(job.number, now)
-        self._due[job.number] = now + min(self._longest, max(self._shortest, age / 10))
+        age = 0.0 if job.made is None else time.time() - job.made
+        self._due[job.number] = time.monotonic() + min(self._longest, max(self._shortest, age / AGES))
 
 
 def _refused_line(key: str, message: str) -> Result:

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY, root INTEGER, server TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
     fingerprint TEXT NOT NULL, state TEXT NOT NULL, file TEXT, id TEXT, status TEXT NOT NULL DEFAULT '',
     lines INTEGER NOT NULL, bytes INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,
-    failed INTEGER NOT NULL DEFAULT 0, looks INTEGER NOT NULL DEFAULT 0);
+    failed INTEGER NOT NULL DEFAULT 0, looks INTEGER NOT NULL DEFAULT 0, made REAL, ended REAL);
 CREATE TABLE IF NOT EXISTS lease (
     one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,
     started TEXT NOT NULL, until REAL NOT NULL);
@@ -54,6 +54,7 @@ class Job:
         id: the service's.
         status: as the service last said.
         looks: how often the list of jobs was looked through for it in vain.
+        made: when, in seconds since 1970.
     """
 
     number: int
@@ -71,6 +72,8 @@ class Job:
     done: int
     failed: int
     looks: int
+    made: float | None
+    ended: float | None
 
 
 class Group(NamedTuple):
@@ -302,7 +305,7 @@ class Ledger:
         with self.writing() as connection:
             connection.execute(
                 "UPDATE jobs SET fingerprint = ?, state = ?, file = ?, id = ?, status = ?, done = ?, failed = ?, "
-                "looks = ? WHERE number = ? AND state != 'ended'",
+                "looks = ?, made = ? WHERE number = ? AND state != 'ended'",
                 (
                     job.fingerprint,
                     job.state,
@@ -312,6 +315,7 @@ class Ledger:
                     job.done,
                     job.failed,
                     job.looks,
+                    job.made,
                     job.number,
                 ),
             )
@@ -350,18 +354,20 @@ class Ledger:
                 return None
             return self._job(connection, group, numbers, size)
 
-    def divide(self, job: Job) -> None:
+    def divide(self, job: Job) -> list[Job]:
         """Ends a job whose file was refused, and makes two of its lines."""
         with self.writing() as connection:
             rows = connection.execute(
                 "SELECT number, key, body FROM requests WHERE job = ? ORDER BY number", (job.number,)
             ).fetchall()
-            half = len(rows) // 2
+            half, made = len(rows) // 2, []
             for part in (rows[:half], rows[half:]):
                 size = sum(len(written(key, job.endpoint, body)) for _, key, body in part)
                 group = Group(job.server, job.endpoint, job.model, job.fingerprint)
-                self._job(connection, group, [number for number, *_ in part], size, root=job.root or job.number)
-            connection.execute("UPDATE jobs SET state = 'ended' WHERE number = ?", (job.number,))
+                numbers = [number for number, *_ in part]
+                made.append(self._job(connection, group, numbers, size, root=job.root or job.number))
+            self._end(connection, job)
+        return made
 
     def divisions(self, job: Job) -> int:
         """How often the lines of a job's root were divided."""
@@ -433,7 +439,10 @@ class Ledger:
         """Ends a job; what has no answer may go out again."""
         with self.writing() as connection:
             connection.execute("UPDATE requests SET job = NULL WHERE job = ? AND status IS NULL", (job.number,))
-            connection.execute("UPDATE jobs SET state = 'ended' WHERE number = ?", (job.number,))
+            self._end(connection, job)
+
+    def _end(self, connection: sqlite3.Connection, job: Job) -> None:
+        connection.execute("UPDATE jobs SET state = 'ended', ended = ? WHERE number = ?", (time.time(), job.number))
 
     def drop(self, keys: Iterable[str]) -> None:
         """No longer wants these requests to go out."""

@@ -6,7 +6,7 @@ Each request of a job goes through the gateway's checks and is answered by the s
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
@@ -77,7 +77,7 @@ class BatchMode:
         self.projects: dict[str, str] = {}
         self.most_at_once = 0
         self.page = LARGEST_PAGE
-        self._failing: list[tuple[str, int | None]] = []
+        self._failing: list[tuple[str, int | float]] = []  # a status, or how much of the answer arrives
         self._hidden: dict[str, int] = {}
         self.seconds = seconds
         self._answering = answering
@@ -89,9 +89,13 @@ class BatchMode:
         """Refuses the next requests to a path, or to all below one that ends with a slash."""
         self._failing += [(path, status)] * times
 
-    def lose_answer(self, path: str, *, times: int = 1) -> None:
-        """Cuts the connection of the next requests to a path, after they have taken effect."""
-        self._failing += [(path, None)] * times
+    def lose_answer(self, path: str, *, times: int = 1, share: float = 0.0) -> None:
+        """Cuts the connection of the next requests to a path, after they have taken effect.
+
+        Args:
+            share: of the answer that arrives, below 1; with 0 not even its head.
+        """
+        self._failing += [(path, share)] * times
 
     def reset(self) -> None:
         self.lines.clear()
@@ -109,10 +113,14 @@ class BatchMode:
         if hit is None:
             return self._answered(request, path, query, now)
         self._failing.remove(hit)
-        if hit[1] is not None:
-            return _json(hit[1], {"message": f"scripted status {hit[1]}"})
-        self._answered(request, path, query, now)
-        return Scripted([RESET], status=None)
+        _, what = hit
+        if what >= 1:
+            return _json(int(what), {"message": f"scripted status {what}"})
+        answer = self._answered(request, path, query, now)
+        (body,) = (step for step in answer.steps if isinstance(step, bytes))
+        if not what:
+            return Scripted([RESET], status=None)
+        return replace(answer, steps=[body[: int(len(body) * what)], RESET])
 
     def _answered(self, request: Request, path: str, query: str, now: float) -> Scripted:
         match request.method, path.removeprefix("/v1/").split("/"):

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from ovhcloud_ai_endpoints._batches import job, ledger
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, _guesses
 from ovhcloud_ai_endpoints.testing._batches import Ending
 
+Process = subprocess.CompletedProcess[str]
 INPUTS = [f"Say {number}" for number in range(10)]
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -114,6 +114,17 @@ class TestStates:
         assert "are gone" in caplog.text
 
 
+def script(server: LocalEndpoints, path: Path, moment: str, last: int) -> Process:
+    """Runs `INPUTS` in a process of its own, which kills itself before or after a request; with 0 it doesn't."""
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / "batch.py"), str(path / "ledger.sqlite"), moment, str(last)],
+        env={**os.environ, **server.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def _with_a_bad_line(key: str, endpoint: str, body: bytes) -> bytes:
     if b"Say 7" in body:
         return b"{" + b" " * (len(key) + len(endpoint)) + b"\n"
@@ -167,6 +178,23 @@ class TestDoubts:
 
         assert len(found) == 10
         assert asked_once(server)
+
+    @pytest.mark.parametrize("share", [0.0, 0.6])
+    @pytest.mark.parametrize("path", ["/v1/batches/", "/v1/files/"])
+    def test_an_answer_that_breaks_off(self, server: LocalEndpoints, tmp_path: Path, path: str, share: float) -> None:
+        server.batches.lose_answer(path, times=3, share=share)
+        found = answered(tmp_path, Caller(server))
+
+        assert len(found) == 10
+        assert asked_once(server)
+        assert jobs_made(server) == 1
+
+    def test_what_nobody_wants_any_more_is_not_sent(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        assert script(server, tmp_path, "response", 1).returncode == -signal.SIGKILL  # its file is stored
+        found = answered(tmp_path, call, ["New"])
+
+        assert found.keys() == {0}
+        assert texts_asked(server) == ["New"]
 
     def test_a_doubt_about_one_of_many_jobs(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
         for number in range(4):
@@ -373,9 +401,7 @@ def test_a_process_that_is_killed_at_any_request_pays_once(
     server: LocalEndpoints, tmp_path: Path, moment: str, last: int
 ) -> None:
     """Before a request of its own is sent, or once it is answered; `make soak` does this at any time."""
-    command = [sys.executable, str(SCRIPTS / "batch.py"), str(tmp_path / "ledger.sqlite"), moment]
-    run = partial(subprocess.run, env={**os.environ, **server.environ}, capture_output=True, text=True, check=False)
-    killed, ended = run([*command, str(last)]), run([*command, "0"])
+    killed, ended = script(server, tmp_path, moment, last), script(server, tmp_path, moment, 0)
 
     assert killed.returncode == -signal.SIGKILL
     assert ended.stdout.split() == ["10", "right"], ended.stderr
