@@ -173,6 +173,25 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         with _errors.langchain_errors(run_manager):
             return _results.chat_result(await _http.AsyncClient(self._ovhcloud_settings).send(request))
 
+    def generate(self, messages: list[list[BaseMessage]], *args: Any, **kwargs: Any) -> LLMResult:
+        """Core's own, but in a batch all prompts are asked before any waits."""
+        if len(messages) < 2 or not _http.has_sender():
+            return super().generate(messages, *args, **kwargs)
+        results: list[LLMResult] = []
+        waiting: BaseException | None = None
+        for prompt in messages:
+            try:
+                results.append(super().generate([prompt], *args, **kwargs))
+            except _http.Waiting as error:
+                waiting = error
+        if waiting is not None:
+            raise waiting
+        return LLMResult(
+            generations=[generation for result in results for generation in result.generations],
+            llm_output=self._combine_llm_outputs([result.llm_output for result in results]),
+            run=[run for result in results for run in result.run or []],
+        )
+
     async def agenerate(self, *args: Any, **kwargs: Any) -> LLMResult:
         """Core's own, which takes what is no `Exception` for an answer."""
         try:

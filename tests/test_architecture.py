@@ -37,6 +37,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/process_pools.py",
     f"{SERVICE}/_http/reaper.py",
     f"{SERVICE}/_embeddings/workers.py",
+    f"{SERVICE}/_batches/awaited_rounds.py",
     f"{SERVICE}/_batches/batch.py",
     f"{SERVICE}/_batches/command.py",
     f"{SERVICE}/_batches/job.py",

@@ -3,24 +3,28 @@
 A driver: it has an event that stops the jobs.
 """
 
+import asyncio
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import count
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import SecretStr
 
+from ovhcloud_ai_endpoints._batches.awaited_rounds import AwaitedRounds, in_thread
 from ovhcloud_ai_endpoints._batches.job import Jobs
 from ovhcloud_ai_endpoints._batches.ledger import Ledger
-from ovhcloud_ai_endpoints._batches.lines import line_of
+from ovhcloud_ai_endpoints._batches.lines import API_PREFIX, json_body, line_of
 from ovhcloud_ai_endpoints._batches.progress import Counts, Progress
 from ovhcloud_ai_endpoints._batches.requests import Window
-from ovhcloud_ai_endpoints._batches.rounds import AsyncRounds, Plan, in_rounds
+from ovhcloud_ai_endpoints._batches.rounds import Map, in_rounds
 from ovhcloud_ai_endpoints._batches.run import Answers
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._errors import KEY_ADVICE, AuthenticationError
 from ovhcloud_ai_endpoints._http import (
     Settings,
     checked_base_url,
@@ -48,7 +52,7 @@ class Batch:
         max_open: functions of `amap` that wait where they are; those above it run again once they are answered.
         max_concurrency: functions of `amap` that are under way and do not wait.
         max_rounds: how often the function of one input may ask something new.
-        poll_seconds: after how many seconds a job is asked for, in its first minutes and later.
+        poll_seconds: seconds between two looks at a job: at first, and at the most.
         api_key: the key of `submit` and `poll`; by default that of the environment. `map` takes that of each call.
         base_url: the server of `submit` and `poll`.
 
@@ -75,20 +79,24 @@ class Batch:
         for name, value in (("max_open", max_open), ("max_concurrency", max_concurrency), ("max_rounds", max_rounds)):
             if value < 1:
                 raise ValueError(f"{name} must be positive; got {value}")
-        shortest, longest = poll_seconds
-        if not 0 < shortest <= longest:
-            raise ValueError(f"poll_seconds must be two positive numbers, the smaller one first; got {poll_seconds}")
+        match poll_seconds:
+            case (int() | float() as shortest, int() | float() as longest) if 0 < shortest <= longest:
+                pass
+            case _:
+                raise ValueError(
+                    f"poll_seconds must be two positive numbers, the smaller one first; got {poll_seconds}"
+                )
         self._outside = outside
         self._max_open, self._max_concurrency, self._max_rounds = max_open, max_concurrency, max_rounds
         self._settings = Settings(
             api_key=environment_key() if api_key is None else SecretStr(api_key),
             base_url=environment_base_url() if base_url is None else checked_base_url(base_url),
         )
-        self._stops: set[threading.Event] = set()  # of the maps that are under way
+        self._stops: set[Callable[[], object]] = set()  # of the maps that are under way
         self._ledger = Ledger(path)
         self._jobs = Jobs(self._ledger, completion_window, poll_seconds)
         self._answers = Answers(self._ledger, self._jobs, share)
-        self._maps = count(1)
+        self._numbers = count(1)
 
     def __enter__(self) -> Self:
         return self
@@ -104,8 +112,8 @@ class Batch:
 
     def close(self) -> None:
         """Closes the ledger. Jobs that are under way go on at the service; the next map on the ledger reads them."""
-        for stop in self._stops:
-            stop.set()
+        for stop in [*self._stops]:
+            stop()
         self._jobs.close()
 
     def map(
@@ -118,7 +126,7 @@ class Batch:
 
         Args:
             function: it blocks, such as `chain.invoke`; it must ask the same again when it runs again.
-            inputs: any iterable.
+            inputs: any iterable that ends.
             show_progress: whether to show a progress bar.
 
         Returns:
@@ -126,10 +134,12 @@ class Batch:
 
         Raises:
             OVHCloudError: the service was never reached.
-            TypeError: the function is to be awaited.
+            TypeError: the function is to be awaited, or returns a generator.
+            ValueError: the batch was closed.
         """
-        plan = self._plan(inputs, shown=show_progress)
-        answers = in_rounds(function, inputs, plan)
+        map_ = self._map(inputs, shown=show_progress)
+        self._stops.add(map_.stop.set)
+        answers = in_rounds(function, inputs, map_)
         try:
             while True:
                 with self._refusing():  # not while the consumer has the answer, whose calls are no part of it
@@ -139,7 +149,8 @@ class Batch:
                 yield found
         finally:
             answers.close()
-            self._end(plan)
+            self._stops.discard(map_.stop.set)
+            self._end(map_)
 
     async def amap(
         self, function: Callable[[I], Awaitable[O]], inputs: Iterable[I], *, show_progress: bool = False
@@ -148,85 +159,114 @@ class Batch:
 
         Its calls wait where they are, so that it runs once; only if more than `max_open` wait, some run again.
         """
-        plan = self._plan(inputs, shown=show_progress)
-        rounds = AsyncRounds(function, inputs, plan)
+        map_ = self._map(inputs, shown=show_progress)
+        rounds = AwaitedRounds(function, inputs, map_, max_open=self._max_open, max_concurrency=self._max_concurrency)
+        self._stops.add(rounds.stop)
+        answers = rounds.answers()
         try:
-            with self._refusing():
-                answers = rounds.answers()
-                try:
-                    async for found in answers:
-                        yield found
-                finally:
-                    await answers.aclose()
+            while True:
+                with self._refusing():
+                    found = await anext(answers, None)
+                if found is None:
+                    return
+                yield found
         finally:
-            self._end(plan)
+            await answers.aclose()
+            self._stops.discard(rounds.stop)
+            await in_thread(asyncio.get_running_loop(), lambda: self._end(map_))
 
-    def _plan(self, inputs: Iterable[Any], *, shown: bool) -> Plan:
+    def _map(self, inputs: Iterable[Any], *, shown: bool) -> Map:
         self._ledger.check()
-        stop = threading.Event()
-        self._stops.add(stop)
         total = len(inputs) if isinstance(inputs, Sized) else None
-        return Plan(
-            number=next(self._maps),
-            answers=self._answers,
-            stop=stop,
-            max_rounds=self._max_rounds,
-            max_open=self._max_open,
-            max_concurrency=self._max_concurrency,
-            progress=Progress(total, shown=shown),
-        )
+        progress = Progress(total, shown=shown)
+        return Map(next(self._numbers), self._answers, threading.Event(), self._max_rounds, progress)
 
     def _refusing(self) -> Any:
         return refusing_others() if self._outside == "refuse" else nullcontext()
 
-    def _end(self, plan: Plan) -> None:
-        plan.stop.set()
-        self._stops.discard(plan.stop)
-        plan.progress.close()
-        if self._ledger.is_open:
-            self._ledger.leave(plan.number)
+    def _end(self, map_: Map) -> None:
+        map_.progress.close()
+        if not self._stops:
+            self._jobs.refused.clear()
+            self._jobs.disown()
+        with suppress(ValueError):  # the batch is closed, and the connection with what it knew of the map
+            self._ledger.leave(map_.number)
 
     def submit(self, requests: Iterable[Mapping[str, Any]], *, endpoint: str = "/v1/chat/completions") -> list[str]:
         """Writes down requests, given as their JSON bodies, and returns the key of each, by which `results` names it.
 
-        Equal requests of one call are asked once for each. They go out with the next `poll`.
+        Equal requests of one call are asked once for each; those of another call, or process, are the same ones. They
+        go out with the next `poll`.
+
+        Raises:
+            TypeError: a request is no mapping.
+            ValueError: one names no model, or the endpoint does not begin with "/v1/".
         """
-        server = self._settings.base_url
-        bodies = [json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() for request in requests]
-        seen: dict[bytes, int] = {}
+        if not endpoint.startswith(f"{API_PREFIX}/"):
+            raise ValueError(f"endpoint must be a path such as /v1/chat/completions; got {endpoint!r}")
+        if isinstance(requests, Mapping | str):
+            raise TypeError("submit takes a list of JSON bodies; for one request, pass [request]")
+        seen: Counter[bytes] = Counter()
         lines = []
-        for request, body in zip(requests, bodies, strict=False):
-            seen[body] = seen.get(body, -1) + 1
-            lines.append(line_of(server, endpoint, str(request.get("model")), body, number=seen[body]))
+        for request in requests:
+            if not isinstance(request, Mapping):
+                raise TypeError(f"A request must be a mapping, its JSON body; got a {type(request).__name__}")
+            if not request.get("model"):
+                raise ValueError("A request must be the JSON body alone, with its model; one has no field 'model'")
+            body = json_body(request)
+            lines.append(line_of(self._settings.base_url, endpoint, str(request["model"]), body, number=seen[body]))
+            seen[body] += 1
         self._ledger.submit(lines)
         return [line.key for line in lines]
 
     def poll(self) -> Counts:
         """Sends what was submitted, reads what has come back, and returns the counts; it does not wait.
 
+        Jobs are looked at no sooner than `poll_seconds` say.
+
         Raises:
-            OVHCloudError: the service was never reached.
+            AuthenticationError: there is no key.
+            OVHCloudError: the service was never reached, or refuses a job.
         """
-        self._ledger.want_submitted(self._settings.base_url, self._jobs.reach(self._settings))
+        if not self._settings.key():
+            raise AuthenticationError(f"Batch jobs need a key. {KEY_ADVICE}")
+        self._ledger.want_submitted(self._settings.base_url, self._jobs.know(self._settings))
         self._jobs.move(threading.Event())
+        if self._jobs.refused and not self._stops:
+            error = next(iter(self._jobs.refused.values()))
+            self._jobs.refused.clear()
+            raise error
         return self._ledger.counts()
 
     def results(self) -> Iterator[tuple[str, Any]]:
-        """Yields the key of each submitted request that is answered, and the answer's JSON or its error."""
+        """Yields the key of each submitted request that is answered, and the answer's JSON or its error.
+
+        They are all that were ever submitted to the ledger.
+        """
         for result in self._ledger.submitted():
             yield result.key, json.loads(result.body) if result.is_answer else result.error()
 
     def cancel(self) -> int:
-        """Asks the service to end the jobs that are under way, whose answers so far stay; returns how many.
+        """Asks the service to end the jobs that are under way, whose answers so far stay, and are paid.
 
-        What they leave unanswered goes out again with the next map or poll that asks it.
+        What has no answer is sent again by the next map that asks it. What was submitted is given up.
+
+        Returns:
+            How many jobs of the service were ended by this.
         """
-        self._jobs.reach(self._settings)
+        self._jobs.know(self._settings)
+        self._ledger.give_up()
         return self._jobs.cancel()
 
     def forget_errors(self) -> int:
         """Forgets answers that are errors, so that the next map asks again; returns how many there were."""
+        self._jobs.refused.clear()
         return self._ledger.forget_errors()
+
+    def forget_jobs(self) -> int:
+        """Forgets the jobs that are under way, so that their requests are asked, and paid, again; returns how many."""
+        self._jobs.know(self._settings)
+        return self._jobs.forget_jobs()
 
     @property
     def counts(self) -> Counts:

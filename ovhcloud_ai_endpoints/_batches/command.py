@@ -6,7 +6,8 @@ A driver. Key and URL are those of the environment.
 import argparse
 from collections.abc import Iterator
 
-from ovhcloud_ai_endpoints._batches.requests import CancelJob, JobState, ListJobs, ReadFile, SeeJob
+from ovhcloud_ai_endpoints._batches.requests import MOST_PAGES, CancelJob, JobState, ListJobs, ReadFile, SeeJob
+from ovhcloud_ai_endpoints._errors import printable
 from ovhcloud_ai_endpoints._http import Client, Settings, environment_base_url, environment_key
 
 
@@ -28,7 +29,7 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
     client = Client(Settings(api_key=environment_key(), base_url=environment_base_url()))
     if chosen.action == "list":
         after = None
-        while True:
+        for _ in range(MOST_PAGES):
             jobs, after = client.send(ListJobs(after))
             yield from map(_row, jobs)
             if after is None:
@@ -37,7 +38,7 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
     job = client.send(request)
     if chosen.action != "results":
         yield _row(job)
-        yield from (f"  {problem.message}" for problem in job.problems)
+        yield from (f"  {printable(problem.message)}" for problem in job.problems)
         return
     for file in job.results:
         with client.stream(ReadFile(file)) as lines:
@@ -45,4 +46,5 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
 
 
 def _row(job: JobState) -> str:
-    return f"{job.id}  {job.status:<11}  {job.done:,} of {job.total:,} answered, {job.failed:,} failed"
+    counts = f"{job.done:,} of {job.total:,} answered, {job.failed:,} failed"
+    return f"{printable(job.id)}  {printable(job.status):<11}  {counts}"

@@ -27,26 +27,35 @@ class Lease:
         self._owner = uuid.uuid4().hex
 
     @contextmanager
-    def held(self) -> Iterator[bool]:
-        """Holds the lease during its block, if nobody else does; tells whether it does."""
+    def held(self, lost: threading.Event) -> Iterator[bool]:
+        """Holds the lease during its block, if nobody else does; tells whether it does.
+
+        Args:
+            lost: is set once another process has taken it, because this one did not renew it in time.
+        """
+        lost.clear()
         if not self._take():
             yield False
             return
+        self._ledger.owner = self._owner
         ended = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(ended,), name="ovhcloud-lease", daemon=True)
+        renewing = threading.Thread(target=self._renew, args=(ended, lost), name="ovhcloud-lease", daemon=True)
         renewing.start()
         try:
             yield True
         finally:
             ended.set()
             renewing.join()
+            self._ledger.owner = None
             with self._ledger.writing() as connection:
                 connection.execute("DELETE FROM lease WHERE owner = ?", (self._owner,))
 
-    def _renew(self, ended: threading.Event) -> None:
+    def _renew(self, ended: threading.Event, lost: threading.Event) -> None:
         while not ended.wait(RENEWED_EVERY):
-            with suppress(sqlite3.Error):  # the ledger was closed, or is busy: it is taken again the next time
-                self._take()
+            with suppress(sqlite3.Error):  # the ledger is busy; it is tried again
+                if not self._take():
+                    lost.set()
+                    return
 
     def _take(self) -> bool:
         now = time.time()

@@ -9,26 +9,28 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ovhcloud_ai_endpoints._batches.lines import MOST_REPEATS, Line, Result, written
 from ovhcloud_ai_endpoints._batches.progress import Counts
 from ovhcloud_ai_endpoints._batches.requests import MOST_BYTES, MOST_LINES
 
+APPLICATION = 0x4F56_4842  # what SQLite is told that the file is of
 VERSION = 1  # of the tables
 BUSY_SECONDS = 60.0  # for which a write waits for another process's
 PIECE = 500  # rows in one query
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS requests (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, server TEXT NOT NULL, endpoint TEXT NOT NULL,
-    model TEXT NOT NULL, body BLOB NOT NULL, job INTEGER, repeats INTEGER NOT NULL DEFAULT 0,
-    is_submitted INTEGER NOT NULL DEFAULT 0, status INTEGER, answer BLOB,
-    prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0);
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, job INTEGER, status INTEGER,
+    is_submitted INTEGER NOT NULL DEFAULT 0, repeats INTEGER NOT NULL DEFAULT 0,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
+    server TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, body BLOB NOT NULL, answer BLOB);
 CREATE INDEX IF NOT EXISTS requests_by_job ON requests (job, number);
+CREATE INDEX IF NOT EXISTS requests_submitted ON requests (status, number) WHERE is_submitted;
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY, root INTEGER, server TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
     fingerprint TEXT NOT NULL, state TEXT NOT NULL, file TEXT, id TEXT, status TEXT NOT NULL DEFAULT '',
@@ -38,7 +40,8 @@ CREATE TABLE IF NOT EXISTS lease (
     one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,
     started TEXT NOT NULL, until REAL NOT NULL);
 CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
-CREATE TEMP TABLE asked (map INTEGER, place INTEGER, key TEXT, PRIMARY KEY (map, place, key)) WITHOUT ROWID;
+CREATE TEMP TABLE asked (map INTEGER, place INTEGER, key TEXT, round INTEGER, PRIMARY KEY (map, place, key))
+    WITHOUT ROWID;
 CREATE TEMP TABLE waiting (map INTEGER, place INTEGER, rounds INTEGER, PRIMARY KEY (map, place)) WITHOUT ROWID;
 """
 
@@ -85,12 +88,30 @@ class Group(NamedTuple):
     fingerprint: str
 
 
-class Asked(NamedTuple):
-    """That an input asks a request, with a key of this fingerprint."""
+@dataclass
+class Notes:
+    """What the inputs of a map have asked since it was last written down.
 
-    place: int
-    key: str
-    fingerprint: str
+    Attributes:
+        new: requests that had no answer, by key.
+        wanted: fingerprints of the keys with which they are to go out, by key of the request.
+        asked: places of inputs, and keys of what each has asked.
+        waiting: by place, in which round an input waits.
+        done: places of inputs that wait no more.
+    """
+
+    new: dict[str, Line] = field(default_factory=dict)
+    wanted: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[int, str]] = field(default_factory=list)
+    waiting: dict[int, int] = field(default_factory=dict)
+    done: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.asked) + len(self.done)
+
+
+class LostLeaseError(Exception):
+    """Another process has taken over the jobs of the ledger."""
 
 
 class Ledger:
@@ -98,11 +119,11 @@ class Ledger:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its other files the same mode
-        self.path.chmod(0o600)
         self._pid = os.getpid()
         self.is_open = True
-        self._lock, self._read_lock = threading.RLock(), threading.Lock()
+        self._lock, self._read_lock = threading.Lock(), threading.Lock()
+        with suppress(FileExistsError):  # to close it here would drop the locks of other connections
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         self._writer = self._connected()
         try:
             self._begin()
@@ -110,25 +131,39 @@ class Ledger:
             self._writer.close()
             raise
         self._reader = self._connected()
+        self._file = self.path.stat().st_ino
+        self.owner: str | None = None  # of the lease, while this process moves the jobs
 
     def _begin(self) -> None:
+        """Makes the tables, if the file is new or a ledger.
+
+        Raises:
+            ValueError: it is neither; it is not changed.
+        """
         end = time.monotonic() + BUSY_SECONDS
         while True:
             try:
+                application, version, has_tables = self._writer.execute(
+                    "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM "
+                    "pragma_user_version), EXISTS (SELECT 1 FROM sqlite_schema)"
+                ).fetchone()
+                if has_tables and application != APPLICATION:
+                    raise ValueError(f"{self.path} is the database of another program")
+                if version > VERSION:
+                    raise ValueError(f"{self.path} was written by a newer version of this package; install that")
+                self.path.chmod(0o600)  # SQLite gives its other files the same mode
                 self._writer.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.DatabaseError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-                    raise ValueError(f"{self.path} is not a ledger of batches") from error
+                    raise ValueError(f"{self.path} is no ledger of batches, but another file") from error
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                     raise
                 threading.Event().wait(0.01)  # another process begins it, for which SQLite itself does not wait
-        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise ValueError(f"{self.path} was written by a newer version of this package; install that")
         with self.writing() as connection:
             for statement in TABLES.split(";"):
                 connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _connected(self) -> sqlite3.Connection:
@@ -149,12 +184,30 @@ class Ledger:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
 
-    def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+    @contextmanager
+    def moving(self) -> Iterator[sqlite3.Connection]:
+        """A transaction of those who move the jobs.
+
+        Raises:
+            LostLeaseError: another process has taken the lease, or the file is another one now.
+        """
+        with self.writing() as connection:
+            if self.owner is not None and connection.execute("SELECT owner FROM lease").fetchone() != (self.owner,):
+                raise LostLeaseError(f"Another process moves the jobs of {self.path}")
+            self._check_file()
+            yield connection
+
+    def _check_file(self) -> None:
+        if not self.path.exists() or self.path.stat().st_ino != self._file:
+            raise FileNotFoundError(f"The ledger {self.path} was removed or replaced while it was in use")
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         self.check()
         with self._lock:
             return self._writer.execute(query, values).fetchall()
@@ -173,13 +226,17 @@ class Ledger:
 
     # what is asked and answered
 
-    def find(self, key: str) -> tuple[int, bytes, int] | None:
-        """Status, body and job of the answer to a request; None if there is none yet."""
+    def find(self, key: str) -> tuple[Result, int] | None:
+        """The result of a request, and the number of the job that it came from; None if there is none yet."""
         self.check()
+        query = "SELECT key, status, answer, job FROM requests WHERE key = ? AND status IS NOT NULL"
         with self._read_lock:
-            query = "SELECT status, answer, job FROM requests WHERE key = ? AND status IS NOT NULL"
-            found: tuple[int, bytes, int] | None = self._reader.execute(query, (key,)).fetchone()
-            return found
+            try:
+                row = self._reader.execute(query, (key,)).fetchone()
+            except sqlite3.OperationalError:
+                self._check_file()
+                raise
+        return None if row is None else (Result(*row[:3]), row[3])
 
     def found(self, keys: Collection[str]) -> set[str]:
         """Those of the keys that have an answer."""
@@ -194,29 +251,18 @@ class Ledger:
                 answered.update(key for (key,) in self._reader.execute(query, piece))
         return answered
 
-    def write(
-        self,
-        map_: int,
-        lines: Iterable[Line],
-        asked: Iterable["Asked"],
-        waiting: Iterable[tuple[int, int]],
-        done: Iterable[int],
-    ) -> None:
-        """Writes down new requests, which inputs asked which, and in which round the inputs wait.
-
-        Args:
-            waiting: places of inputs, and numbers of rounds.
-            done: places of inputs that wait no more.
-        """
+    def write(self, map_number: int, notes: Notes) -> None:
+        """Writes down what the inputs of a map have asked, and which of them wait."""
+        asked = [(map_number, place, key, notes.waiting[place]) for place, key in notes.asked]
+        waiting = [(map_number, *one) for one in notes.waiting.items()]
+        done = [(map_number, place) for place in notes.done]
         with self.writing() as connection:
-            self._add(connection, lines)
-            rows = [(map_, *one) for one in asked]
-            connection.executemany("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", [row[:3] for row in rows])
-            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?)", [row[2:] for row in rows])
-            connection.executemany("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)", [(map_, *one) for one in waiting])
-            ended = [(map_, place) for place in done]
-            connection.executemany("DELETE FROM waiting WHERE map = ? AND place = ?", ended)
-            connection.executemany("DELETE FROM asked WHERE map = ? AND place = ?", ended)
+            self._add(connection, notes.new.values())
+            connection.executemany("INSERT OR IGNORE INTO asked VALUES (?, ?, ?, ?)", asked)
+            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?)", notes.wanted.items())
+            connection.executemany("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)", waiting)
+            connection.executemany("DELETE FROM waiting WHERE map = ? AND place = ?", done)
+            connection.executemany("DELETE FROM asked WHERE map = ? AND place = ?", done)
 
     def submit(self, lines: Iterable[Line]) -> None:
         """Writes down requests that go out for themselves, without an input that waits for them."""
@@ -250,9 +296,8 @@ class Ledger:
             )
             if not rows:
                 return
-            for number, *result in rows:
-                last = number  # type: ignore[assignment]
-                yield Result(*result)  # type: ignore[arg-type]
+            yield from (Result(*row[1:]) for row in rows)
+            last = rows[-1][0]
 
     def ready(self, map_: int) -> list[int]:
         """The inputs that wait for nothing any more."""
@@ -260,19 +305,26 @@ class Ledger:
             "SELECT place FROM waiting WHERE map = ? EXCEPT SELECT place FROM asked JOIN wanted USING (key) "
             "JOIN requests USING (key) WHERE map = ? AND status IS NULL ORDER BY place"
         )
-        return [int(place) for (place,) in self._rows(query, map_, map_)]  # type: ignore[call-overload]
+        return [place for (place,) in self._rows(query, map_, map_)]
 
     def state(self, map_: int, place: int) -> tuple[int, frozenset[str]]:
-        """In which round an input waits, and what it has asked so far."""
+        """In which round an input waits, and what it asked in that round for the first time."""
         rows = self._rows("SELECT rounds FROM waiting WHERE map = ? AND place = ?", map_, place)
-        keys = self._rows("SELECT key FROM asked WHERE map = ? AND place = ?", map_, place)
-        return (int(rows[0][0]) if rows else 0), frozenset(str(key) for (key,) in keys)  # type: ignore[call-overload]
+        rounds = rows[0][0] if rows else 0
+        keys = self._rows("SELECT key FROM asked WHERE map = ? AND place = ? AND round = ?", map_, place, rounds)
+        return rounds, frozenset(key for (key,) in keys)
 
     def leave(self, map_: int) -> None:
         """Forgets what the inputs of a map asked; what nobody else wants does not go out."""
         with self.writing() as connection:
             connection.execute("DELETE FROM waiting WHERE map = ?", (map_,))
             connection.execute("DELETE FROM asked WHERE map = ?", (map_,))
+            connection.execute("DELETE FROM wanted WHERE key NOT IN (SELECT key FROM asked)")
+
+    def give_up(self) -> None:
+        """Drops requests that were submitted and are not answered."""
+        with self.writing() as connection:
+            connection.execute("UPDATE requests SET is_submitted = 0 WHERE is_submitted AND status IS NULL")
             connection.execute("DELETE FROM wanted WHERE key NOT IN (SELECT key FROM asked)")
 
     def forget_errors(self) -> int:
@@ -284,25 +336,30 @@ class Ledger:
     def tokens(self) -> list[tuple[str, int, int]]:
         """Models, and the tokens of the questions to them and of their answers."""
         query = "SELECT model, SUM(prompt_tokens), SUM(completion_tokens) FROM requests GROUP BY model"
-        return self._rows(query)  # type: ignore[return-value]
+        return self._rows(query)
 
     def counts(self) -> Counts:
         rows = self._rows(
             "SELECT CASE WHEN status BETWEEN 200 AND 299 THEN 'answered' WHEN status IS NOT NULL THEN 'failed' "
-            "WHEN job IS NULL THEN 'waiting' ELSE 'under_way' END, COUNT(*) FROM requests GROUP BY 1"
+            "WHEN job IS NULL THEN 'unsent' ELSE 'under_way' END, COUNT(*) FROM requests GROUP BY 1"
         )
-        return Counts(**dict(rows))  # type: ignore[arg-type]
+        return Counts(**dict(rows))
 
     # jobs
 
-    def jobs(self, servers: Collection[str] | None = None) -> list[Job]:
-        """The jobs that have not ended, oldest first; with `servers` None, all."""
-        every = [Job(*row) for row in self._rows("SELECT * FROM jobs ORDER BY number")]  # type: ignore[arg-type]
-        return every if servers is None else [job for job in every if job.state != "ended" and job.server in servers]
+    def jobs(self, servers: Collection[str]) -> list[Job]:
+        """The jobs of some servers that have not ended, oldest first."""
+        every = [Job(*row) for row in self._rows("SELECT * FROM jobs WHERE state != 'ended' ORDER BY number")]
+        return [job for job in every if job.server in servers]
+
+    def ended_jobs(self) -> int:
+        """How many jobs have ended."""
+        count: int = self._rows("SELECT COUNT(*) FROM jobs WHERE state = 'ended'")[0][0]
+        return count
 
     def save(self, job: Job) -> None:
         """Writes down what has become of a job."""
-        with self.writing() as connection:
+        with self.moving() as connection:
             connection.execute(
                 "UPDATE jobs SET fingerprint = ?, state = ?, file = ?, id = ?, status = ?, done = ?, failed = ?, "
                 "looks = ?, made = ? WHERE number = ? AND state != 'ended'",
@@ -320,32 +377,32 @@ class Ledger:
                 ),
             )
 
-    def groups(self) -> list[tuple["Group", int]]:
+    def groups(self) -> list[tuple[Group, int]]:
         """What is to go out: requests that fit into one job, and how many there are."""
         query = (
             "SELECT server, endpoint, model, fingerprint, COUNT(*) FROM wanted JOIN requests USING (key) "
             "WHERE job IS NULL AND status IS NULL GROUP BY 1, 2, 3, 4 ORDER BY MIN(number)"
         )
-        return [(Group(*row[:4]), row[4]) for row in self._rows(query)]  # type: ignore[arg-type, misc]
+        return [(Group(*row[:4]), row[4]) for row in self._rows(query)]
 
     def is_answered(self, server: str, endpoint: str) -> bool:
         """Whether a job has ever been answered for this endpoint."""
         query = "SELECT 1 FROM requests WHERE server = ? AND endpoint = ? AND status BETWEEN 200 AND 299 LIMIT 1"
         return bool(self._rows(query, server, endpoint))
 
-    def pack(self, group: "Group", *, most_lines: int = MOST_LINES) -> Job | None:
+    def pack(self, group: Group, *, most_lines: int = MOST_LINES) -> Job | None:
         """Makes a job of requests that are to go out, as many as a file may have; None if there are none."""
-        with self.writing() as connection:
+        with self.moving() as connection:
             numbers: list[int] = []
             size = 0
             cursor = connection.execute(
-                "SELECT number, key, body FROM wanted JOIN requests USING (key) "
+                "SELECT number, key, LENGTH(body) FROM wanted JOIN requests USING (key) "
                 "WHERE job IS NULL AND status IS NULL AND server = ? AND endpoint = ? AND model = ? "
                 "AND fingerprint = ? ORDER BY number LIMIT ?",
                 (*group, most_lines),
             )
-            for number, key, body in cursor:
-                weight = len(written(key, group.endpoint, body))
+            for number, key, length in cursor:
+                weight = len(written(key, group.endpoint, b"")) + length
                 if size + weight > MOST_BYTES and numbers:
                     break
                 numbers.append(number)
@@ -356,9 +413,9 @@ class Ledger:
 
     def divide(self, job: Job) -> list[Job]:
         """Ends a job whose file was refused, and makes two of its lines."""
-        with self.writing() as connection:
+        with self.moving() as connection:
             rows = connection.execute(
-                "SELECT number, key, body FROM requests WHERE job = ? ORDER BY number", (job.number,)
+                "SELECT number, key, body FROM requests WHERE job = ? AND status IS NULL ORDER BY number", (job.number,)
             ).fetchall()
             half, made = len(rows) // 2, []
             for part in (rows[:half], rows[half:]):
@@ -372,13 +429,13 @@ class Ledger:
     def divisions(self, job: Job) -> int:
         """How often the lines of a job's root were divided."""
         root = job.root or job.number
-        ((count,),) = self._rows("SELECT COUNT(*) FROM jobs WHERE root = ?", root)
-        return int(str(count)) // 2
+        count: int = self._rows("SELECT COUNT(*) FROM jobs WHERE root = ?", root)[0][0]
+        return count // 2
 
     def _job(
         self,
         connection: sqlite3.Connection,
-        group: "Group",
+        group: Group,
         numbers: Sequence[int],
         size: int,
         root: int | None = None,
@@ -404,21 +461,24 @@ class Ledger:
             )
             if not rows:
                 return
-            last = rows[-1][0]  # type: ignore[assignment]
-            yield b"".join(written(key, job.endpoint, body) for _, key, body in rows)  # type: ignore[arg-type]
+            last = rows[-1][0]
+            yield b"".join(written(key, job.endpoint, body) for _, key, body in rows)
 
-    def keys(self, job: Job, *, line: int | None = None) -> list[str]:
-        """The keys of a job's lines, or of one of them, counted from 1."""
-        query = "SELECT key FROM requests WHERE job = ? ORDER BY number"
-        rest = "" if line is None else f" LIMIT 1 OFFSET {int(line) - 1}"
-        return [str(key) for (key,) in self._rows(query + rest, job.number)]
+    def keys(self, job: Job) -> list[str]:
+        """The keys of a job's lines, in their order."""
+        return [key for (key,) in self._rows("SELECT key FROM requests WHERE job = ? ORDER BY number", job.number)]
+
+    def open_keys(self, job: Job) -> list[str]:
+        """The keys of a job's lines that have no answer."""
+        query = "SELECT key FROM requests WHERE job = ? AND status IS NULL ORDER BY number"
+        return [key for (key,) in self._rows(query, job.number)]
 
     def take(self, job: Job, results: Iterable[tuple[Result, bool]]) -> None:
         """Keeps the results of a job's lines, each with whether it is an error that may pass.
 
         Such a line goes out again, twice at most. What is no line of the job is left out.
         """
-        with self.writing() as connection:
+        with self.moving() as connection:
             for result, may_pass in results:
                 about = (result.key, job.number)
                 if may_pass:
@@ -437,7 +497,7 @@ class Ledger:
 
     def end(self, job: Job) -> None:
         """Ends a job; what has no answer may go out again."""
-        with self.writing() as connection:
+        with self.moving() as connection:
             connection.execute("UPDATE requests SET job = NULL WHERE job = ? AND status IS NULL", (job.number,))
             self._end(connection, job)
 
@@ -448,9 +508,3 @@ class Ledger:
         """No longer wants these requests to go out."""
         with self.writing() as connection:
             connection.executemany("DELETE FROM wanted WHERE key = ?", [(key,) for key in keys])
-
-
-def read_only(path: str | os.PathLike[str]) -> list[Job]:
-    """The jobs of a ledger, which is not changed."""
-    with closing(sqlite3.connect(f"file:{Path(path)}?mode=ro", uri=True)) as connection:
-        return [Job(*row) for row in connection.execute("SELECT * FROM jobs ORDER BY number")]

@@ -5,16 +5,19 @@ Pure.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError
-from ovhcloud_ai_endpoints._http import Request, event_error, status_error
+from ovhcloud_ai_endpoints._http import Request, event_error, parsed_json, status_error
 
-VERSION = "/v1"  # of the API, with which the paths in a file begin
+API_PREFIX = "/v1"  # with which the paths in a file begin
 NOT_IN_A_BATCH = ("stream", "stream_options")
+MOST_TOKENS = 10**12  # more is nonsense, which SQLite may not even hold
 MOST_REPEATS = 2  # of a line that failed, if the failure may pass
+_KEY = re.compile("[0-9a-f]{40}")
 NO_ANSWER = frozenset({"batch_expired", "batch_cancelled"})  # OpenAI's codes of lines that were not run
 
 
@@ -34,10 +37,6 @@ class Line:
     model: str
     body: bytes
 
-    def written(self) -> bytes:
-        """The line, with its end."""
-        return written(self.key, self.endpoint, self.body)
-
 
 def written(key: str, endpoint: str, body: bytes) -> bytes:
     """A request as a line of a file, with its end."""
@@ -56,8 +55,12 @@ def body_of(request: Request[Any]) -> bytes:
     value = json.loads(content.body) if isinstance(content.body, bytes) else None
     if not isinstance(value, dict):
         raise BadRequestError("Only requests with a JSON body can be part of a batch.")
-    kept = {name: one for name, one in value.items() if name not in NOT_IN_A_BATCH}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
+    return json_body(value)
+
+
+def json_body(value: Mapping[str, Any]) -> bytes:
+    """A body as a batch sends it: without the fields that ask for a stream."""
+    return _dumped({name: one for name, one in value.items() if name not in NOT_IN_A_BATCH})
 
 
 def is_stream(request: Request[Any]) -> bool:
@@ -106,40 +109,48 @@ def error_of(status: int, body: bytes, model: str | None = None) -> OVHCloudErro
     """The error that a call would have raised for a result."""
     if status:
         return status_error(status, {}, body, model=model)
-    return event_error(json.loads(body), body=body, model=model)
+    return event_error(parsed_json(body), body=body, model=model)
 
 
 def result_of(line: bytes) -> Result | None:
-    """Reads a line of a result file; None if it says nothing: no answer, no error, or no JSON.
+    """Reads a line of a result file; None if it says nothing: no answer, no error, or nothing that can be read.
 
     An error may stand in `error`, or in `response` as a status of 400 and more.
     """
     try:
-        value = json.loads(line)
+        value = parsed_json(line)
     except ValueError:
         return None
-    if not isinstance(value, Mapping) or not isinstance(key := value.get("custom_id"), str):
+    if not isinstance(value, Mapping) or not _KEY.fullmatch(key := str(value.get("custom_id"))):
         return None
     response, error = value.get("response"), value.get("error")
     if isinstance(error, Mapping) and str(error.get("code")) in NO_ANSWER:
         return None
     if isinstance(response, Mapping) and response.keys() & {"body", "status_code"}:
-        body, status = response.get("body"), response.get("status_code", 200)
-        status = status if isinstance(status, int) else 200
+        body = response.get("body")
         usage = body.get("usage") if isinstance(body, Mapping) else None
-        prompt, completion = _tokens(usage)
-        return Result(key, status, _dumped(body), prompt, completion)
+        return Result(key, _status(response.get("status_code"), body), _dumped(body), *_tokens(usage))
     if error:
         return Result(key, 0, _dumped({"error": error}))
     return None
 
 
+def _status(value: Any, body: Any) -> int:
+    """The status of an answer; where it makes no sense, what the body looks like."""
+    if re.fullmatch("[1-5][0-9][0-9]", str(value)):
+        return int(value)
+    return 200 if isinstance(body, Mapping) and not body.get("error") else 500
+
+
 def _tokens(usage: Any) -> tuple[int, int]:
     counts = usage if isinstance(usage, Mapping) else {}
     found = (counts.get("prompt_tokens"), counts.get("completion_tokens"))
-    prompt, completion = (count if isinstance(count, int) else 0 for count in found)
+    prompt, completion = (count if isinstance(count, int) and 0 <= count < MOST_TOKENS else 0 for count in found)
     return prompt, completion
 
 
 def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half of a letter, which only an escape can hold
+        return json.dumps(value, separators=(",", ":")).encode()

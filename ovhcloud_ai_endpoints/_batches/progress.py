@@ -1,8 +1,6 @@
-"""How far a batch is: its inputs answered, and what has become of its requests.
+"""How far a batch is: its inputs answered, and what has become of its requests."""
 
-Pure, except that it shows a bar.
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +9,15 @@ from typing import Any
 class Counts:
     """How many requests a ledger has, by what has become of them."""
 
-    waiting: int = 0
+    unsent: int = 0
     under_way: int = 0
     answered: int = 0
     failed: int = 0
+
+    @property
+    def open(self) -> int:
+        """How many have no answer yet."""
+        return self.unsent + self.under_way
 
 
 class Progress:
@@ -38,10 +41,11 @@ class Progress:
         if self._bar is not None:
             self._bar.update()
 
-    def show(self, counts: Counts) -> None:
+    def show(self, counts: Callable[[], Counts]) -> None:
+        """Shows what has become of the requests, which takes a look at all of them."""
         if self._bar is not None:
-            waits = counts.waiting + counts.under_way
-            self._bar.set_postfix_str(f"{counts.under_way:,} of {waits:,} requests under way")
+            found = counts()
+            self._bar.set_postfix_str(f"{found.under_way:,} of {found.open:,} requests under way")
 
     def close(self) -> None:
         if self._bar is not None:

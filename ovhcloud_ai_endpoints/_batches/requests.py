@@ -5,11 +5,12 @@ Pure. Facts: OVHcloud's guide "AI Endpoints - Batch mode" of 2026-07-21; what it
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-from ovhcloud_ai_endpoints._errors import APIConnectionError, OVHCloudError
+from ovhcloud_ai_endpoints._errors import APIConnectionError, InvalidResponseError, OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, invalid_response, json_content
 from ovhcloud_ai_endpoints._values import Exchange
 
@@ -17,11 +18,13 @@ MOST_LINES = 50_000  # in a file
 MOST_BYTES = 200 * 1000 * 1000  # of a file
 MOST_JOBS = 5  # in progress; the others wait
 KEPT_DAYS = 15  # for which the service keeps files
-LARGEST_ANSWER = 1024 * 1024
+LARGEST_ANSWER = 64 * 1024 * 1024  # bytes: a job whose file has 50,000 bad lines may name each
 LONGEST_LINE = 128 * 1024 * 1024  # bytes of one result
 PAGE = 100  # jobs in one answer
 
 Window = Literal["24h", "48h", "72h"]
+UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+MOST_PAGES = 1_000  # of the list of jobs
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
@@ -54,11 +57,9 @@ class Problem:
     """What is wrong with a file; `line` counts from 1, and is None if the service named none."""
 
     message: str
-    code: str | None = None
     line: int | None = None
 
 
-@dataclass(frozen=True)
 class _OfBatchMode:
     model: ClassVar[str | None] = None  # it counts against no model's limit
     may_repeat: ClassVar[bool] = True
@@ -123,28 +124,28 @@ class MakeJob(_OfBatchMode):
 
 
 @dataclass(frozen=True)
-class SeeJob(_OfBatchMode):
-    """Asks how far a job is."""
+class _OfOneJob(_OfBatchMode):
+    ending: ClassVar[str] = ""  # of the path
 
     job: str
 
     @property
     def path(self) -> str:
-        return f"/batches/{quote(self.job, safe='')}"
+        return f"/batches/{quote(self.job, safe='')}{self.ending}"
 
     def read(self, whole: Whole) -> JobState:
         return job_state(whole.json_object(), whole)
 
 
-@dataclass(frozen=True)
-class CancelJob(SeeJob):
+class SeeJob(_OfOneJob):
+    """Asks how far a job is."""
+
+
+class CancelJob(_OfOneJob):
     """Ends a job; what it has answered so far stays, and is paid."""
 
     method: ClassVar[str] = "POST"
-
-    @property
-    def path(self) -> str:
-        return f"{super().path}/cancel"
+    ending: ClassVar[str] = "/cancel"
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,13 @@ class ListJobs(_OfBatchMode):
         found = value.get("data")
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise invalid_response("The answer holds no list of jobs", whole.body, whole.headers)
-        jobs = [job_state(one, whole) for one in found]
-        return jobs, jobs[-1].id if jobs and value.get("has_more") else None
+        jobs = []
+        for one in found:
+            with suppress(InvalidResponseError):  # one odd job hides no other
+                jobs.append(job_state(one, whole))
+        if value.get("has_more") and not jobs:
+            raise invalid_response("The list of jobs has more, and shows none", whole.body, whole.headers)
+        return jobs, jobs[-1].id if value.get("has_more") else None
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,7 @@ def job_state(value: Mapping[str, Any], whole: Whole) -> JobState:
     errors = _mapping(value.get("errors")).get("data")
     return JobState(
         id=id_,
-        status=status,
+        status=status.lower(),
         input_file=_text(value.get("input_file_id")),
         results=tuple(file for file in files if isinstance(file, str) and file),
         total=_number(counts.get("total")),
@@ -249,7 +255,7 @@ def job_state(value: Mapping[str, Any], whole: Whole) -> JobState:
 def _problem(value: Mapping[str, Any]) -> Problem:
     line = value.get("line")
     message = _text(value.get("message")) or "no reason given"
-    return Problem(message, _text(value.get("code")), line if isinstance(line, int) else None)
+    return Problem(message, line if isinstance(line, int) else None)
 
 
 def _id(whole: Whole) -> str:
@@ -272,4 +278,4 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value <= 10 * MOST_LINES else 0

@@ -46,6 +46,7 @@ def embed(
         EmbeddingsInterruptedError: it failed midway; the error has the finished vectors and the remaining texts.
         OVHCloudError: nothing could be embedded.
     """
+    acquire = None if has_sender() else acquire  # of a limit that batch jobs don't count against
     abandoned, turn = threading.Event(), threading.Lock()
     client = Client(_settings(options, run), abandoned)
     work = partial(_work, client, run, abandoned, turn, acquire, keep)
@@ -68,6 +69,7 @@ async def aembed(
 ) -> list[list[float]]:
     """The same as `embed`, to be awaited."""
     loop = running_loop()
+    acquire = None if has_sender() else acquire
     abandoned, turn = asyncio.Event(), asyncio.Lock()
     client = AsyncClient(_settings(options, run), abandoned)
     with _progress(run, shown=options.show_progress or show_progress), _stopping(run, abandoned):

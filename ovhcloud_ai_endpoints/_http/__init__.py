@@ -6,6 +6,7 @@ from ovhcloud_ai_endpoints import _lazy
 
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
+    from ovhcloud_ai_endpoints._http.json import parsed_json
     from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
     from ovhcloud_ai_endpoints._http.process_pools import close
     from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response, message_in, status_error
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
         json_content,
     )
     from ovhcloud_ai_endpoints._http.retry import Retry
-    from ovhcloud_ai_endpoints._http.sending import Sender, Waiting, answer_by, has_sender, refusing_others
+    from ovhcloud_ai_endpoints._http.sending import Waiting, has_sender, refusing_others, set_sender
     from ovhcloud_ai_endpoints._http.settings import (
         BASE_URL_VARIABLE,
         CHAT_CONCURRENCY,
@@ -40,12 +41,13 @@ else:
         __name__,
         {
             "client": ("AsyncClient", "AsyncStream", "Client", "Stream"),
+            "json": ("parsed_json",),
             "loop_pools": ("aclose", "running_loop"),
             "process_pools": ("close",),
             "refusals": ("event_error", "invalid_response", "message_in", "status_error"),
             "request": ("Content", "Reader", "Request", "StreamedRequest", "Whole", "json_content"),
             "retry": ("Retry",),
-            "sending": ("Sender", "Waiting", "answer_by", "has_sender", "refusing_others"),
+            "sending": ("Waiting", "set_sender", "has_sender", "refusing_others"),
             "settings": (
                 "BASE_URL_VARIABLE",
                 "CHAT_CONCURRENCY",
@@ -79,7 +81,6 @@ __all__ = [
     "Reader",
     "Request",
     "Retry",
-    "Sender",
     "Settings",
     "Stream",
     "StreamedRequest",
@@ -88,7 +89,6 @@ __all__ = [
     "Waiting",
     "Whole",
     "aclose",
-    "answer_by",
     "checked_base_url",
     "checked_proxy",
     "close",
@@ -100,7 +100,9 @@ __all__ = [
     "is_in_the_clear",
     "json_content",
     "message_in",
+    "parsed_json",
     "refusing_others",
     "running_loop",
+    "set_sender",
     "status_error",
 ]

@@ -44,7 +44,7 @@ class Client:
     """
 
     def __init__(self, settings: Settings, abandoned: threading.Event | None = None) -> None:
-        self._settings = settings
+        self.settings = settings
         self._abandoned = abandoned or threading.Event()
 
     def send(self, request: Request[T]) -> T:
@@ -54,9 +54,10 @@ class Client:
             OVHCloudError: there is no answer, or it is an error.
         """
         if (sender := sender_for(request)) is not None:
-            asked, whole = answered(sender, self._settings, request)
+            warn_of_model(request.model, self.settings.base_url)
+            asked, whole = answered(sender, self.settings, request)
             return asked.read(whole)
-        call = Call(self._settings, request)
+        call = Call(self.settings, request)
         with ExitStack() as held:
             self.read(call, self.open(call, held))
         result = call.result(time.monotonic())
@@ -66,17 +67,18 @@ class Client:
     def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T] | Replay[D, T]":
         """The answer to a request as it arrives; leaving its block releases the connection."""
         if (sender := sender_for(request)) is not None:
-            return Replay(sender, self._settings, request)
-        return Stream(self, StreamedCall(self._settings, request))
+            warn_of_model(request.model, self.settings.base_url)
+            return Replay(sender, self.settings, request)
+        return Stream(self, StreamedCall(self.settings, request))
 
     def open(self, call: Call[Any], held: ExitStack) -> Connection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
-        warn_of_model(call.model, self._settings.base_url)
+        warn_of_model(call.model, self.settings.base_url)
         try:
             while True:
-                pool = held.enter_context(blocking_pool(self._settings))
+                pool = held.enter_context(blocking_pool(self.settings))
                 asked = time.monotonic()
-                held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
+                held.enter_context(pool.slots(self.settings.max_concurrency, call.path))
                 wait = _begin_attempt(call, asked)
                 if not wait:
                     try:
@@ -120,6 +122,7 @@ class AsyncClient:
             OVHCloudError: there is no answer, or it is an error.
         """
         if (sender := sender_for(request)) is not None:
+            warn_of_model(request.model, self._settings.base_url)
             asked, whole = await aanswered(sender, self._settings, request)
             return asked.read(whole)
         call = Call(self._settings, request)
@@ -132,6 +135,7 @@ class AsyncClient:
     def stream(self, request: StreamedRequest[D, T]) -> "AsyncStream[D, T] | Replay[D, T]":
         """The answer to a request as it arrives; leaving its block releases the connection."""
         if (sender := sender_for(request)) is not None:
+            warn_of_model(request.model, self._settings.base_url)
             return Replay(sender, self._settings, request)
         return AsyncStream(self, StreamedCall(self._settings, request))
 

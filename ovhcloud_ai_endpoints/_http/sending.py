@@ -3,6 +3,7 @@
 Pure. Endpoints and frameworks know nothing of it.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._process import after_fork
 
 OUTSIDE = (
-    "A batch is running in this process, and this call is not part of it, so it would be paid at full price. In a "
-    "thread that the function starts by itself, call contextvars.copy_context().run(...). If the call has nothing to "
-    'do with the batch, make it with Batch(..., outside="send").'
+    "A batch is running, and this call is not part of it, so it would be paid at full price. In a thread that the "
+    "function starts by itself, call contextvars.copy_context().run(...); processes can't be part of a batch. If the "
+    'call has nothing to do with the batch, make that with Batch(..., outside="send").'
 )
+REFUSED_BY = "OVHCLOUD_BATCH_PROCESS"  # which processes inherit that are started meanwhile, for example by a pool
+OWN = str(os.getpid())
 
 T = TypeVar("T")
 
@@ -51,7 +54,7 @@ _refusing = 0  # batches of this process that refuse calls outside of them
 
 
 def sender_for(request: Request[Any]) -> Sender | None:
-    """Who answers a request in this context; None if the service does, which answers all that name no model.
+    """Who answers a request in this context; None if the service does. It answers each request that names no model.
 
     Raises:
         OVHCloudError: a batch of this process refuses calls outside of it.
@@ -59,7 +62,7 @@ def sender_for(request: Request[Any]) -> Sender | None:
     if request.model is None:
         return None
     sender = _sender.get()
-    if sender is None and _refusing:
+    if sender is None and (_refusing or os.environ.get(REFUSED_BY, OWN) != OWN):
         raise OVHCloudError(OUTSIDE)
     return sender
 
@@ -69,7 +72,7 @@ def has_sender() -> bool:
     return _sender.get() is not None
 
 
-def answer_by(sender: Sender) -> None:
+def set_sender(sender: Sender) -> None:
     """Has the requests of this context answered by `sender` from now on."""
     _sender.set(sender)
 
@@ -85,7 +88,7 @@ def refusing_others() -> Iterator[None]:
 
 
 def answered(sender: Sender, settings: Settings, request: Request[T]) -> tuple[Request[T], Whole]:
-    """The answer of a sender, and the request that it answers: the given one, or what is sent once that is refused."""
+    """The answer, and the request that was answered: a refused one may be corrected first."""
     while True:
         try:
             return request, sender.answer(settings, request)
@@ -113,11 +116,15 @@ def _count(change: int) -> None:
     global _refusing  # noqa: PLW0603
     with _lock:
         _refusing += change
+        if _refusing:
+            os.environ[REFUSED_BY] = OWN
+        else:
+            os.environ.pop(REFUSED_BY, None)
 
 
 def _forget() -> None:
-    global _lock, _refusing
-    _lock, _refusing = threading.Lock(), 0
+    global _lock, _refusing, OWN
+    _lock, _refusing, OWN = threading.Lock(), 0, ""
 
 
 after_fork(_forget)

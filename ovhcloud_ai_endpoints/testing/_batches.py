@@ -19,7 +19,8 @@ LARGEST_PAGE = 100  # jobs in an answer
 ENDPOINTS = ("/v1/chat/completions", "/v1/embeddings", "/v1/responses")
 WINDOWS = ("24h", "48h", "72h")
 ENDED = ("failed", "completed", "expired", "cancelled")
-Fate = Literal["completed", "failed", "expired", "cancelled"]
+Fate = Literal["completed", "failed", "failed after all", "expired", "cancelled"]
+Change = Callable[[bytes], bytes]
 Answering = Callable[[Request], tuple[int, Any]]
 
 
@@ -67,6 +68,7 @@ class BatchMode:
         hidden_lists: how often the list of jobs still lacks a job that was just made.
         projects: names of projects by key; a key without one is a project by itself.
         page: jobs in an answer, at most.
+        refused_line: what a line holds for which its file is refused; None for nothing.
         most_at_once: the most jobs of a project that had not ended at one time.
     """
 
@@ -77,7 +79,8 @@ class BatchMode:
         self.projects: dict[str, str] = {}
         self.most_at_once = 0
         self.page = LARGEST_PAGE
-        self._failing: list[tuple[str, int | float]] = []  # a status, or how much of the answer arrives
+        self.refused_line: bytes | None = None
+        self._failing: list[tuple[str, int | float | Change]] = []  # a status, or what becomes of the answer
         self._hidden: dict[str, int] = {}
         self.seconds = seconds
         self._answering = answering
@@ -97,6 +100,20 @@ class BatchMode:
         """
         self._failing += [(path, share)] * times
 
+    def change(self, path: str, change: Change, *, times: int = 1) -> None:
+        """Changes the bodies of the next answers to a path."""
+        self._failing += [(path, change)] * times
+
+    def jobs(self) -> list[str]:
+        """The ids of all jobs, oldest first."""
+        return list(self._jobs)
+
+    def end(self, job: str) -> None:
+        """Completes a job at once."""
+        found = self._jobs[job]
+        while found.status not in ENDED and self._moves(found):
+            pass
+
     def reset(self) -> None:
         self.lines.clear()
         self.endings.clear()
@@ -107,17 +124,17 @@ class BatchMode:
     def answer(self, request: Request, now: float) -> Scripted:
         """The answer to a request with a valid key; `now` in seconds of a monotonic clock."""
         path, _, query = request.path.partition("?")
-        hit = next(
-            (one for one in self._failing if one[0] == path or (one[0][-1] == "/" and path.startswith(one[0]))), None
-        )
+        hit = next((one for one in self._failing if _is_hit(one[0], request.path)), None)
         if hit is None:
             return self._answered(request, path, query, now)
         self._failing.remove(hit)
         _, what = hit
-        if what >= 1:
-            return _json(int(what), {"message": f"scripted status {what}"})
+        if isinstance(what, int):
+            return _json(what, {"message": f"scripted status {what}"})
         answer = self._answered(request, path, query, now)
         (body,) = (step for step in answer.steps if isinstance(step, bytes))
+        if not isinstance(what, float):
+            return replace(answer, steps=[what(body)])
         if not what:
             return Scripted([RESET], status=None)
         return replace(answer, steps=[body[: int(len(body) * what)], RESET])
@@ -239,7 +256,8 @@ class BatchMode:
                 job.counts = (len(self._files[job.input_file][1].splitlines()), 0, 0)
             case "in_progress" | "cancelling":
                 self._work(job)
-                job.status = "finalizing" if job.ending.fate == "completed" else job.ending.fate
+                fate = job.ending.fate
+                job.status = {"completed": "finalizing", "failed after all": "failed"}.get(fate, fate)
             case "finalizing":
                 job.status = "completed"
             case _:
@@ -254,7 +272,8 @@ class BatchMode:
         problem = "more than 50,000 lines" if len(lines) > MOST_LINES else ""
         number = 0
         for number, line in enumerate(lines if not problem else [], 1):  # noqa: B007 - the last one is meant
-            problem = _malformed(line, job.endpoint, seen)
+            is_refused = self.refused_line is not None and self.refused_line in line
+            problem = "This line is refused." if is_refused else _malformed(line, job.endpoint, seen)
             if problem:
                 break
         if not problem:
@@ -288,7 +307,7 @@ class BatchMode:
 
     def _shown(self, job: _Job) -> dict[str, Any]:
         total, completed, failed = job.counts
-        files = job.outputs if job.status in {"completed", "expired", "cancelled"} else {}
+        files = job.outputs if job.status in ENDED else {}
         return {
             "id": job.id,
             "object": "batch",
@@ -302,6 +321,11 @@ class BatchMode:
             "request_counts": {"total": total, "completed": completed, "failed": failed},
             "metadata": job.metadata,
         }
+
+
+def _is_hit(path: str, asked: str) -> bool:
+    """Whether a path, or all below one that ends with a slash, or any query of one that ends with "?", is asked."""
+    return asked.startswith(path) if path[-1] in "/?" else path == asked
 
 
 def _malformed(line: bytes, endpoint: str, seen: set[str]) -> str:

@@ -131,6 +131,17 @@ def test_agenerate_is_no_attribute_error(server: LocalEndpoints, model: ChatOVHC
     assert jobs_made(server) == 1
 
 
+def test_generate_is_one_round(server: LocalEndpoints, model: ChatOVHCloud, batch: Batch) -> None:
+    asked = [[HumanMessage(f"Say {number}")] for number in range(12)]
+    found = dict(batch.map(lambda _: model.generate(asked), [0]))
+    whole = model.generate(asked)
+
+    assert [one[0].text for one in found[0].generations] == [one[0].text for one in whole.generations]
+    assert found[0].llm_output == whole.llm_output
+    assert len(found[0].run or []) == 12
+    assert jobs_made(server) == 1
+
+
 def weather(city: str) -> str:
     """The weather in a city."""
     return f"Sunny in {city}"
@@ -144,11 +155,11 @@ def test_an_agent(server: LocalEndpoints, model: ChatOVHCloud, batch: Batch, way
     def work(question: Any) -> str:
         if way == "invoke":
             return str(agent.invoke(question)["messages"][-1].text)
-        return str([*agent.stream(question, stream_mode=way)][-1])
+        return str([*agent.stream(question, stream_mode=way)])
 
     found = dict(batch.map(work, asked))
 
-    assert all(way == "messages" or city in found[place] for place, city in enumerate(CITIES))
+    assert all(f"Sunny in {city}" in found[place] or way == "invoke" for place, city in enumerate(CITIES))
     assert jobs_made(server) == 2
     assert len(server.batches.lines) == 6
 

@@ -75,6 +75,7 @@ def test_an_awaited_query_engine_is_two_rounds(
     assert jobs_made(server) == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # core leaves a loop of its own open
 def test_an_engine_of_sub_questions(
     server: LocalEndpoints, llm: ChatOVHCloud, embeddings: OVHCloudEmbeddings, batch: Batch
 ) -> None:
@@ -93,7 +94,7 @@ def test_an_engine_of_sub_questions(
 
     assert not isinstance(found[0], Exception), found[0]
     assert len(found[0].source_nodes) >= 2
-    assert jobs_made(server) <= 5  # the questions, vectors of both, answers to both, the answer
+    assert 3 <= jobs_made(server) <= 5  # the questions, vectors of both, answers to both, the answer
 
 
 def test_an_index_takes_a_round_for_each_batch_of_nodes(
@@ -163,7 +164,41 @@ def test_a_function_agent(server: LocalEndpoints, llm: ChatOVHCloud, batch: Batc
     found = asyncio.run(collected(batch.amap(work, CITIES)))
 
     assert all(city in found[place] for place, city in enumerate(CITIES))
-    assert jobs_made(server) <= 2
+    assert 1 <= jobs_made(server) <= 2
+
+
+@pytest.mark.timeout(15)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning")
+def test_events_of_a_workflow_in_a_blocking_map(server: LocalEndpoints, llm: ChatOVHCloud, batch: Batch) -> None:
+    """What is no `Exception` kills a workflow, and nobody ends its stream of events."""
+
+    async def ask(city: str) -> str:
+        handler = FunctionAgent(tools=[weather], llm=llm).run(f"What is the weather in {city}?")
+        assert [event async for event in handler.stream_events()]
+        return str(await handler)
+
+    found = dict(batch.map(lambda city: asyncio.run(ask(city)), CITIES[:1]))
+
+    assert "Rome" in found[0]
+    assert 1 <= jobs_made(server) <= 2
+
+
+@pytest.mark.timeout(15)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning")
+def test_events_of_a_workflow_that_blocks_in_an_awaited_map(
+    server: LocalEndpoints, llm: ChatOVHCloud, batch: Batch
+) -> None:
+    class Blocking(Workflow):
+        @step
+        async def ask(self, event: StartEvent) -> StopEvent:
+            return StopEvent(result=str(await asyncio.to_thread(llm.complete, event.city)))
+
+    async def work(city: str) -> str:
+        handler = Blocking(timeout=None).run(city=city)
+        assert [event async for event in handler.stream_events()]
+        return str(await handler)
+
+    assert "Rome" in asyncio.run(collected(batch.amap(work, CITIES[:1])))[0]
 
 
 def test_a_workflow(server: LocalEndpoints, llm: ChatOVHCloud, batch: Batch) -> None:

@@ -9,9 +9,11 @@ import httpx
 from pydantic import SecretStr
 
 from ovhcloud_ai_endpoints import Batch
+from ovhcloud_ai_endpoints._batches import job
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._http import Client, Settings
 
+job.LOOK_SECONDS = 0.02
 path, moment, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
 numbers = count(1)
 

@@ -91,11 +91,6 @@ def lc_embeddings(server: LocalEndpoints, count: int) -> Work:
     return lambda: model.embed_documents([f"text {at}" for at in range(count)])
 
 
-def li_embeddings(server: LocalEndpoints, count: int) -> Work:
-    model = llama_index.OVHCloudEmbeddings(base_url=server.base_url, api_key=server.api_key, max_concurrency=1)
-    return lambda: model.get_text_embedding_batch([f"text {at}" for at in range(count)])
-
-
 def lc_at_once(server: LocalEndpoints, count: int) -> Work:
     model = lc_chat(server)
 
@@ -156,9 +151,8 @@ KINDS = {
     "deltas of arguments, LangChain": (lc_arguments, 200),
     "deltas of arguments, LlamaIndex": (li_arguments, 200),
     "texts, LangChain": (lc_embeddings, 50),
-    "texts, LlamaIndex": (li_embeddings, 50),
-    "calls at once, LangChain": (lc_at_once, 20),
-    "calls at once, LlamaIndex": (li_at_once, 20),
+    "calls at once, LangChain": (lc_at_once, 12),
+    "calls at once, LlamaIndex": (li_at_once, 12),
     "messages, LangChain": (lc_history, 50),
     "messages, LlamaIndex": (li_history, 50),
     "fields of a schema": (lc_schema, 50),

@@ -32,7 +32,7 @@ MB = 1024 * 1024
 
 def work(path: str, base_url: str, requests: int, lines: int) -> None:
     """What is killed, or measured: a batch of so many requests."""
-    job.MOST_LINES = lines
+    job.MOST_LINES, job.LOOK_SECONDS = lines, 1.0
     settings = Settings(api_key=SecretStr("local-key"), base_url=base_url)
 
     def ask(number: int) -> str:

@@ -7,10 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from ovhcloud_ai_endpoints import Batch
-from ovhcloud_ai_endpoints._batches import run
+from ovhcloud_ai_endpoints._batches import turns
 from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
-from ovhcloud_ai_endpoints._http import AsyncClient, Client, Settings
+from ovhcloud_ai_endpoints._http import AsyncClient, Client, Retry, Settings
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 MODEL = "gpt-oss-120b"
@@ -22,7 +22,8 @@ def batch_on(path: Path, **options: Any) -> Batch:
 
 
 def settings_of(server: LocalEndpoints, **options: Any) -> Settings:
-    return Settings(**{"api_key": SecretStr(server.api_key), "base_url": server.base_url, **options})
+    known = {"api_key": SecretStr(server.api_key), "base_url": server.base_url, "retry": Retry(backoff=0.01)}
+    return Settings(**{**known, **options})
 
 
 def chat_request(text: str, model: str = MODEL, **body: Any) -> ChatRequest:
@@ -58,8 +59,8 @@ def texts_asked(server: LocalEndpoints) -> list[str]:
 
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives the threads of a function more time to ask, since the machine may be busy."""
-    monkeypatch.setattr(run, "QUIET_SECONDS", 10 * run.QUIET_SECONDS)
-    monkeypatch.setattr(run, "TICKS", 10 * run.TICKS)
+    monkeypatch.setattr(turns, "QUIET_SECONDS", 10 * turns.QUIET_SECONDS)
+    monkeypatch.setattr(turns, "TICKS", 10 * turns.TICKS)
 
 
 async def collected(answers: Any) -> dict[int, Any]:

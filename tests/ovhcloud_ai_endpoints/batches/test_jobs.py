@@ -1,11 +1,13 @@
 """What becomes of jobs: every state, every doubt, and never paid twice."""
 
+import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from ovhcloud_ai_endpoints import (
     BadRequestError,
     InternalServerError,
     NotFoundError,
-    RateLimitError,
+    OVHCloudError,
 )
 from ovhcloud_ai_endpoints._batches import job, ledger
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, _guesses
@@ -36,6 +38,11 @@ def call(server: LocalEndpoints) -> Caller:
 
 def asked_once(server: LocalEndpoints) -> bool:
     return set(Counter(texts_asked(server)).values()) == {1}
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "LOOK_SECONDS", 0.02)
 
 
 def answered(path: Path, call: Caller, inputs: Any = INPUTS, **options: Any) -> dict[int, Any]:
@@ -87,7 +94,7 @@ class TestStates:
         self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(_guesses, "NAMES_BAD_LINE", False)
-        monkeypatch.setattr("ovhcloud_ai_endpoints._batches.ledger.written", _with_a_bad_line)
+        server.batches.refused_line = b"Say 7"
         found = answered(tmp_path, call)
 
         (bad,) = [place for place, answer in found.items() if isinstance(answer, Exception)]
@@ -104,14 +111,40 @@ class TestStates:
         assert all(isinstance(answer, BadRequestError) for answer in found.values())
         assert jobs_made(server) <= 7
 
-    def test_results_that_are_gone_are_asked_again(
-        self, server: LocalEndpoints, tmp_path: Path, call: Caller, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("times", [1, 2, 9])
+    @pytest.mark.parametrize("change", [gzip.compress, lambda _: b"", lambda text: text[: len(text) // 2], None])
+    def test_results_that_cannot_be_read_are_not_paid_again(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, change: Any, times: int
     ) -> None:
-        server.batches.fail("/v1/files/", 404)
+        if change is None:
+            server.batches.fail("/v1/files/", 404, times=times)
+        else:
+            server.batches.change("/v1/files/", change, times=times)
+        found = answered(tmp_path, call)
+        again = answered(tmp_path, call)
+
+        assert asked_once(server)
+        assert any(isinstance(answer, InternalServerError) for answer in found.values()) == (times > 2)
+        assert [str(again[place]) for place in range(10)] == [str(found[place]) for place in range(10)]
+
+    def test_a_job_that_failed_after_it_had_answered_pays_for_the_rest_only(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller
+    ) -> None:
+        server.batches.endings = [Ending("failed after all", 0.4)]
         found = answered(tmp_path, call)
 
-        assert len(found) == 10
-        assert "are gone" in caplog.text
+        assert all(isinstance(answer, str) for answer in found.values())
+        assert asked_once(server)
+
+    def test_what_repeats_the_key_does_not_hold_it(self, tmp_path: Path) -> None:
+        with LocalEndpoints(api_keys=["sk-secret-0123456789"]) as server:
+            server.reply(status=401, body={"message": "The key sk-secret-0123456789 may not do this"})
+            found = answered(tmp_path, Caller(server), ["Hi"])
+        held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+        assert isinstance(found[0], AuthenticationError)
+        assert "sk-secret" not in str(found[0])
+        assert b"sk-secret" not in held
 
 
 def script(server: LocalEndpoints, path: Path, moment: str, last: int) -> Process:
@@ -122,14 +155,6 @@ def script(server: LocalEndpoints, path: Path, moment: str, last: int) -> Proces
         capture_output=True,
         text=True,
         check=False,
-    )
-
-
-def _with_a_bad_line(key: str, endpoint: str, body: bytes) -> bytes:
-    if b"Say 7" in body:
-        return b"{" + b" " * (len(key) + len(endpoint)) + b"\n"
-    return (
-        json.dumps({"custom_id": key, "method": "POST", "url": endpoint}).encode()[:-1] + b', "body": ' + body + b"}\n"
     )
 
 
@@ -207,6 +232,38 @@ class TestDoubts:
         assert asked_once(server)
         assert jobs_made(server) == 5
 
+    @pytest.mark.parametrize("status", [400, 401, 403, 404])
+    def test_a_list_that_is_refused_leaves_the_doubt(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, status: int
+    ) -> None:
+        server.batches.lose_answer("/v1/batches")
+        server.batches.fail("/v1/batches?", status)
+        first = answered(tmp_path, call, ["Hi"])
+        found = answered(tmp_path, call, ["Hi"])
+
+        assert isinstance(first[0], OVHCloudError)
+        assert found[0].endswith("Hi")
+        assert asked_once(server)
+
+    def test_a_doubt_is_not_settled_with_another_key(self, tmp_path: Path) -> None:
+        with LocalEndpoints(api_keys=["key-one", "key-two"]) as server:
+            process = script(server, tmp_path, "response", 2)  # before it hears of the job
+            assert process.returncode == -signal.SIGKILL
+            found = answered(tmp_path, Caller(server, api_key="key-two"))
+            assert all("with another key" in str(answer) for answer in found.values())
+            assert len(answered(tmp_path, Caller(server, api_key="key-one"))) == 10
+            assert asked_once(server)
+            assert jobs_made(server) == 1
+
+    def test_a_list_without_end_ends(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        endless = {"data": [{"id": "x", "status": "completed"}, {"id": None}, None], "has_more": True}
+        server.batches.lose_answer("/v1/batches")
+        server.batches.change("/v1/batches?", lambda _: json.dumps(endless).encode(), times=6)
+        found = answered(tmp_path, call, ["Hi"])
+
+        assert found[0].endswith("Hi")
+        assert asked_once(server)
+
     @pytest.mark.parametrize("status", [429, 500, 503])
     @pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
     def test_a_refusal_that_passes(self, server: LocalEndpoints, tmp_path: Path, status: int, path: str) -> None:
@@ -233,12 +290,10 @@ class TestDoubts:
     def test_a_server_that_is_down_for_a_while(
         self, server: LocalEndpoints, tmp_path: Path, call: Caller, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with batch_on(tmp_path) as batch:
-            answers = batch.map(call.ask, ["Hi", *INPUTS, *INPUTS[:1]])
-            server.batches.fail("/v1/batches/", 503, times=9)
-            found = dict(answers)
+        server.batches.fail("/v1/batches/", 503, times=9)
+        found = answered(tmp_path, call)
 
-        assert len(found) == 12
+        assert all(found[place].endswith(f"Say {place}") for place in range(10))
         assert "will be later" in caplog.text
 
 
@@ -272,7 +327,7 @@ class TestKeys:
                 batch.submit([_body("Hi")])
                 batch.poll()
             with batch_on(tmp_path, api_key="key-two", base_url=server.base_url) as batch:
-                while batch.poll().under_way:
+                while batch.poll().open:
                     pass
                 results = [answer for _, answer in batch.results()]
 
@@ -282,6 +337,53 @@ class TestKeys:
 
 def _body(text: str) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+
+
+class TestOfOtherProjects:
+    def test_an_unknown_job_is_named_and_may_be_forgotten(self, tmp_path: Path) -> None:
+        with LocalEndpoints(api_keys=["key-one", "key-two"], batch_seconds=60) as server:
+            with batch_on(tmp_path, api_key="key-one", base_url=server.base_url) as batch:
+                batch.submit([_body("Hi")])
+                batch.poll()
+            server.batches.seconds = 0.01
+            call = Caller(server, api_key="key-two")
+            found = answered(tmp_path, call, ["Hi"])
+            with batch_on(tmp_path, api_key="key-two", base_url=server.base_url) as batch:
+                assert batch.forget_jobs() == 1
+                again = dict(batch.map(call.ask, ["Hi"]))
+
+        assert type(found[0]) is NotFoundError
+        assert "does not know batch job batch-" in str(found[0])
+        assert again[0].endswith("Hi")
+
+    def test_one_that_is_too_old_is_asked_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with LocalEndpoints(batch_seconds=60) as server:
+            with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
+                batch.submit([_body("Hi")])
+                batch.poll()
+            server.batches.reset()
+            server.batches.seconds = 0.01
+            monkeypatch.setattr(job, "KEPT_DAYS", 0)
+            found = answered(tmp_path, Caller(server), ["Hi"])
+
+        assert found[0].endswith("Hi")
+
+
+def test_a_line_that_is_refused_goes_out_once(
+    server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_guesses, "EMBEDDINGS_IN_BATCHES", False)
+
+    def work(text: str) -> str:
+        with suppress(BadRequestError):
+            call.embed(text)
+        return call.ask(f"then: {call.ask(text)}")
+
+    with batch_on(tmp_path) as batch:
+        found = dict(batch.map(work, ["Hi"]))
+
+    assert found[0].endswith("Hi")
+    assert jobs_made(server) == 3
 
 
 class TestSizes:
@@ -353,7 +455,7 @@ class TestByHand:
     def test_submit_poll_and_results(self, server: LocalEndpoints, tmp_path: Path) -> None:
         with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
             keys = batch.submit([_body("Hi"), _body("Hi"), {**_body("Ho"), "nonsense": 1}])
-            while (counts := batch.poll()).answered + counts.failed < 3:
+            while batch.poll().open:
                 pass
             results = dict(batch.results())
 
@@ -362,6 +464,54 @@ class TestByHand:
         assert isinstance(results[keys[2]], BadRequestError)
         assert len(server.batches.lines) == 3
 
+    def test_submit_takes_any_iterable_of_bodies(self, server: LocalEndpoints, tmp_path: Path) -> None:
+        with batch_on(tmp_path) as batch:
+            keys = batch.submit(_body(text) for text in ("Hi", "Ho"))
+
+            assert keys == batch.submit([_body("Hi"), {**_body("Ho"), "stream": True}])
+            assert batch.counts.unsent == 2
+
+    @pytest.mark.parametrize(
+        ("requests", "words"),
+        [
+            ({"model": "m"}, "pass \\[request\\]"),
+            (["text"], "must be a mapping"),
+            ([{"custom_id": "a", "body": {}}], "no field 'model'"),
+        ],
+    )
+    def test_what_is_no_body_is_refused(self, tmp_path: Path, requests: Any, words: str) -> None:
+        with batch_on(tmp_path) as batch, pytest.raises((TypeError, ValueError), match=words):
+            batch.submit(requests)
+
+    @pytest.mark.parametrize("key", ["", "wrong"])
+    def test_a_refusal_is_raised_by_poll(self, server: LocalEndpoints, tmp_path: Path, key: str) -> None:
+        with batch_on(tmp_path, api_key=key, base_url=server.base_url) as batch:
+            batch.submit([_body("Hi")])
+            with pytest.raises(AuthenticationError):
+                batch.poll()
+        with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
+            while batch.poll().open:
+                pass
+            assert len(dict(batch.results())) == 1
+
+    def test_jobs_that_have_ended_do_not_stop_a_cancel(self, tmp_path: Path) -> None:
+        with LocalEndpoints(batch_seconds=60) as server:
+            with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
+                batch.submit([_body("Hi"), {**_body("Hi"), "model": "gpt-oss-20b"}])
+                batch.poll()
+                first, second = server.batches.jobs()
+                server.batches.end(first)
+                assert batch.cancel() == 1
+            assert server.requests[-1].path == f"/v1/batches/{second}/cancel"
+
+    def test_what_is_cancelled_is_given_up(self, server: LocalEndpoints, tmp_path: Path) -> None:
+        with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
+            batch.submit([_body("Hi")])
+            batch.cancel()
+            batch.poll()
+
+        assert jobs_made(server) == 0
+
     def test_cancel(self, tmp_path: Path) -> None:
         with LocalEndpoints(batch_seconds=60) as server:
             with batch_on(tmp_path, api_key=server.api_key, base_url=server.base_url) as batch:
@@ -369,7 +519,8 @@ class TestByHand:
                 batch.poll()
                 assert batch.cancel() == 1
                 assert batch.cancel() == 0
-            assert server.requests[-1].path.endswith("/cancel")
+                assert batch.counts.open == 1  # until it is seen that the job has ended
+            assert sum(one.path.endswith("/cancel") for one in server.requests) == 1
 
     def test_a_command_lists_shows_and_prints(
         self, environ: LocalEndpoints, tmp_path: Path, call: Caller, capsys: pytest.CaptureFixture[str]
@@ -395,8 +546,9 @@ class TestByHand:
             assert batch.cost == pytest.approx(model(MODEL).cost(input_tokens=1_000_000) / 2)
 
 
-@pytest.mark.parametrize("moment", ["request", "response"])
-@pytest.mark.parametrize("last", range(1, 5))
+@pytest.mark.parametrize(
+    ("moment", "last"), [("request", 2), ("response", 1), ("response", 2), ("response", 3), ("response", 4)]
+)
 def test_a_process_that_is_killed_at_any_request_pays_once(
     server: LocalEndpoints, tmp_path: Path, moment: str, last: int
 ) -> None:
@@ -408,8 +560,3 @@ def test_a_process_that_is_killed_at_any_request_pays_once(
     assert asked_once(server)
     assert len(server.batches.lines) == 10
     assert jobs_made(server) == 1
-
-
-def test_limits_are_those_of_the_guide() -> None:
-    assert (ledger.MOST_LINES, ledger.MOST_BYTES, job.MOST_JOBS) == (50_000, 200_000_000, 5)
-    assert RateLimitError.may_have_taken_effect

@@ -15,6 +15,7 @@ from ovhcloud_ai_endpoints._chat.request import ChatRequest
 from ovhcloud_ai_endpoints._values import Exchange
 
 BODY = b'{"model":"m"}'
+KEY = "0f" * 20
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
 
 
@@ -23,7 +24,7 @@ def key(number: int = 0, place: int | None = None, body: bytes = BODY, server: s
 
 
 def back(**fields: Any) -> Any:
-    return result_of(json.dumps({"custom_id": "k", **fields}).encode())
+    return result_of(json.dumps({"custom_id": KEY, **fields}).encode())
 
 
 class TestOut:
@@ -94,7 +95,30 @@ class TestBack:
     def test_no_answer(self, fields: dict[str, Any]) -> None:
         assert back(**fields) is None
 
-    @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b'{"custom_id": 3}', b"\xff"])
+    @pytest.mark.parametrize(
+        ("response", "status"),
+        [
+            ({"status_code": "429", "body": {}}, 429),
+            ({"status_code": True, "body": {"id": "c"}}, 200),
+            ({"status_code": 10**30, "body": {"error": {"message": "no"}}}, 500),
+            ({"status_code": 0, "body": None}, 500),
+        ],
+    )
+    def test_an_odd_status(self, response: Any, status: int) -> None:
+        assert back(response=response).status == status
+
+    def test_odd_counts(self) -> None:
+        usage = {"prompt_tokens": 10**30, "completion_tokens": -1}
+        result = back(response={"status_code": 200, "body": {"usage": usage}})
+
+        assert (result.prompt_tokens, result.completion_tokens) == (0, 0)
+
+    def test_half_a_letter_stays_an_escape(self) -> None:
+        assert b"\\ud83d" in back(response={"status_code": 200, "body": {"text": "Hi \ud83d"}}).body
+
+    @pytest.mark.parametrize(
+        "line", [b"[" * 100_000, b'{"custom_id": "\\ud800"}', b"", b"{", b"[]", b"null", b'{"custom_id": 3}', b"\xff"]
+    )
     def test_what_says_nothing(self, line: bytes) -> None:
         assert result_of(line) is None
 
@@ -112,7 +136,7 @@ class TestBack:
         fields = value if isinstance(value, dict) else {"response": value}
         result = back(**fields)
 
-        assert result is None or result.key == "k"
+        assert result is None or result.is_answer or result.error()
 
 
 @given(

@@ -5,6 +5,9 @@ import contextlib
 import contextvars
 import functools
 import gc
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,7 @@ from batching import Caller, batch_on, be_patient, chat_request, collected, jobs
 from waiting import eventually
 
 from ovhcloud_ai_endpoints import Batch, OVHCloudError, Waiting
+from ovhcloud_ai_endpoints._batches import awaited_rounds
 from ovhcloud_ai_endpoints._http import AsyncClient, Client
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -240,6 +244,49 @@ class TestAskingSomethingElse:
         assert len(server.batches.lines) == 3
 
 
+class TestRemembering:
+    def test_a_cache_asks_nothing_else(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        cached: dict[str, str] = {}
+
+        def ask(text: str) -> str:
+            if text not in cached:
+                cached[text] = call.ask(text)
+            return cached[text]
+
+        def work(text: str) -> str:
+            return ask(f"three: {ask(f'two: {ask(text)}')}")
+
+        found = dict(batch.map(work, ["Rome", "Rome", "Oslo"]))
+
+        assert found[0] == found[1]
+        assert "Oslo" in found[2]
+        assert len(server.batches.lines) == 6
+
+    def test_what_asks_something_else_at_times_ends(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        runs = iter(range(1000))
+
+        def work(text: str) -> str:
+            return call.ask(f"{next(runs)}: {call.ask(text)}")
+
+        found = dict(batch.map(work, ["Rome"]))
+
+        assert "asked something else" in str(found[0])
+        assert len(server.batches.lines) <= 5
+
+
+class TestProcesses:
+    def test_their_calls_are_refused(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        code = "from langchain_ovhcloud import ChatOVHCloud\nChatOVHCloud(model='gpt-oss-20b').invoke('Hi')"
+
+        def work(_: int) -> str:
+            command = [sys.executable, "-c", code]
+            environ = {**os.environ, **server.environ}
+            return subprocess.run(command, env=environ, capture_output=True, text=True, check=False).stderr
+
+        assert "processes can't be part of a batch" in dict(batch.map(work, range(1)))[0]
+        assert server.requests == []
+
+
 class TestThreads:
     @pytest.mark.parametrize("workers", [2, 3, 16])  # one thread can't wait and go on
     def test_a_pool_that_maps_is_one_round(
@@ -355,6 +402,42 @@ def _quietly(function: Callable[..., Any], *arguments: Any) -> None:
         function(*arguments)
 
 
+class TestBlocked:
+    """A held call may be unable to tick, and others must not wait for it."""
+
+    def test_by_a_pool_inside_a_loop(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        def ask(text: str) -> str:
+            return call.ask(text)
+
+        def work(_: int) -> list[str]:
+            async def main() -> list[str]:
+                task = asyncio.create_task(call.aask("awaited"))
+                await asyncio.sleep(0.005)
+                context = contextvars.copy_context()
+                with ThreadPoolExecutor(2) as pool:  # blocks the loop
+                    texts = [*pool.map(lambda text: context.copy().run(ask, text), ["one", "two"])]
+                return [await task, *texts]
+
+            return asyncio.run(main())
+
+        found = dict(batch.map(work, range(1)))
+
+        assert [text.split()[-1] for text in found[0]] == ["awaited", "one", "two"]
+
+    @pytest.mark.filterwarnings("ignore")  # of a loop that is closed so
+    def test_by_a_loop_that_is_closed(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        def work(_: int) -> str:
+            loop = asyncio.new_event_loop()
+            task = loop.create_task(call.aask("awaited"))
+            loop.run_until_complete(asyncio.wait([task], timeout=0.005))
+            loop.close()
+            context = contextvars.copy_context()
+            with ThreadPoolExecutor(2) as pool:
+                return [*pool.map(lambda text: context.copy().run(call.ask, text), ["one", "two"])][1]
+
+        assert dict(batch.map(work, range(1)))[0].endswith("two")
+
+
 class TestTasks:
     def test_gather_is_one_round(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
         async def work(_: int) -> list[str]:
@@ -396,7 +479,9 @@ class TestTasks:
 
         assert asyncio.run(collected(batch.amap(work, ["Rome"])))[0].endswith("Rome")
 
-    def test_only_so_many_wait_open(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+    def test_only_so_many_wait_open(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         begun = []
 
         async def work(number: int) -> str:
@@ -404,6 +489,7 @@ class TestTasks:
             first = await call.aask(f"Say {number}")
             return await call.aask(f"then: {first}")
 
+        monkeypatch.setattr(awaited_rounds, "ROOM", 2)
         with batch_on(tmp_path, max_open=5) as other:
             found = asyncio.run(collected(other.amap(work, range(30))))
 
@@ -430,6 +516,37 @@ class TestTasks:
         assert len(found) == 20
         assert max(seen) == most
         assert jobs_made(server) == 1
+
+    def test_equal_questions_keep_to_it(self, server: LocalEndpoints, tmp_path: Path, call: Caller) -> None:
+        under_way, seen = 0, []
+
+        async def work(_: int) -> None:
+            nonlocal under_way
+            await call.aask("the same")
+            under_way += 1
+            seen.append(under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+
+        with batch_on(tmp_path, max_concurrency=2) as other:
+            asyncio.run(collected(other.amap(work, range(30))))
+
+        assert max(seen) <= 2
+        assert len(server.batches.lines) == 1
+
+    def test_tasks_that_a_function_leaves_behind_end(self, call: Caller, batch: Batch) -> None:
+        async def work(_: int) -> None:
+            tasks.append(asyncio.create_task(call.aask("Nobody waits for this")))
+            await asyncio.sleep(0.01)
+
+        async def main() -> int:
+            await collected(batch.amap(work, range(3)))
+            await asyncio.sleep(0)
+            return len(asyncio.all_tasks())
+
+        tasks: list[Any] = []
+
+        assert asyncio.run(main()) == 1
 
     def test_leaving_leaves_no_task(self, call: Caller, batch: Batch) -> None:
         async def main() -> int:
@@ -471,7 +588,56 @@ async def _then_wait(call: Caller, number: int) -> str:
     return "at once" if number == 0 else await call.aask(f"Say {number}")
 
 
+class TestConsumers:
+    @pytest.mark.parametrize("most", [1, 64])
+    def test_one_that_takes_its_time_hangs_nothing(
+        self, server: LocalEndpoints, tmp_path: Path, call: Caller, most: int
+    ) -> None:
+        async def main(batch: Batch) -> int:
+            count = 0
+            async for _ in batch.amap(functools.partial(_then_wait, call), range(70)):
+                count += 1
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            return count
+
+        with batch_on(tmp_path, max_concurrency=most) as batch:
+            assert asyncio.run(main(batch)) == 70
+
+    def test_its_own_calls_are_no_part_of_it(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        async def main() -> None:
+            async for _, answer in batch.amap(call.aask, ["Rome", "Oslo"]):
+                assert await call.aask(f"Is it true? {answer}")
+            async for _ in batch.amap(call.aask, ["Bern", "Bonn"]):
+                break
+            assert await call.aask("Is it over?")
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("awaited", [True, False])
+    def test_closing_from_elsewhere_is_no_end(self, server: LocalEndpoints, tmp_path: Path, awaited: bool) -> None:
+        server.batches.seconds = 60
+        call, batch = Caller(server), batch_on(tmp_path)
+        closing = threading.Thread(target=lambda: eventually(lambda: jobs_made(server)) and batch.close())
+        closing.start()
+
+        async def main() -> None:
+            await collected(batch.amap(call.aask, ["Rome"]))
+
+        with pytest.raises(ValueError, match="closed"):
+            asyncio.run(main()) if awaited else list(batch.map(call.ask, ["Rome"]))
+        closing.join()
+
+
 class TestMistakes:
+    def test_a_blocking_function_in_amap(self, server: LocalEndpoints, batch: Batch) -> None:
+        with pytest.raises(TypeError, match="there is map"):
+            asyncio.run(collected(batch.amap(lambda text: text, ["Rome"])))  # type: ignore[arg-type, return-value]
+
+    def test_a_generator_in_map(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
+        with pytest.raises(TypeError, match="return list"):
+            list(batch.map(lambda text: (call.ask(text) for _ in range(3)), ["Rome"]))
+
     def test_an_awaited_function_in_map(self, call: Caller, batch: Batch) -> None:
         with pytest.raises(TypeError, match="there is amap"):
             list(batch.map(call.aask, ["Rome"]))
@@ -483,6 +649,7 @@ class TestMistakes:
             ({"outside": "x"}, "outside must be one of refuse, send"),
             ({"max_open": 0}, "max_open must be positive; got 0"),
             ({"poll_seconds": (2, 1)}, "the smaller one first"),
+            ({"poll_seconds": 10}, "two positive numbers"),
         ],
     )
     def test_of_arguments(self, tmp_path: Path, options: dict[str, Any], words: str) -> None:
