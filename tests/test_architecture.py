@@ -41,6 +41,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_batches/batch.py",
     f"{SERVICE}/_batches/command.py",
     f"{SERVICE}/_batches/job.py",
+    f"{SERVICE}/_batches/job_table.py",
     f"{SERVICE}/_batches/lease.py",
     f"{SERVICE}/_batches/ledger.py",
     f"{SERVICE}/_batches/rounds.py",

@@ -5,19 +5,18 @@ nothing and pays for nothing twice.
 """
 
 import hashlib
-import json
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
+from ovhcloud_ai_endpoints._batches.job_table import Job, JobTable
 from ovhcloud_ai_endpoints._batches.lease import Lease
-from ovhcloud_ai_endpoints._batches.ledger import Job, Ledger, LostLeaseError
-from ovhcloud_ai_endpoints._batches.lines import Result, result_of
+from ovhcloud_ai_endpoints._batches.ledger import Ledger, LostLeaseError
+from ovhcloud_ai_endpoints._batches.lines import Result, lost_line, pieces, refused_line, without
 from ovhcloud_ai_endpoints._batches.requests import (
     KEPT_DAYS,
     MOST_JOBS,
@@ -34,8 +33,6 @@ from ovhcloud_ai_endpoints._batches.requests import (
     Window,
 )
 from ovhcloud_ai_endpoints._errors import (
-    HIDDEN,
-    SHORTEST_SECRET,
     BadRequestError,
     InvalidResponseError,
     NotFoundError,
@@ -53,8 +50,6 @@ AGES = 10  # a job is asked for again after this part of its age
 DAY_SECONDS = 24 * 60 * 60
 READS = 3  # of the files of a job that has ended, before what is missing in them is given up
 LOOK_SECONDS = 30.0  # at the least, between two looks for a job that may have been made
-PIECE = 500  # results that are written down together
-PIECE_BYTES = 16 * 1024 * 1024  # of them
 TIMEOUTS = Timeouts(first_event=3600.0)  # of a request about files and jobs; some upload 200 MB
 ANOTHER_KEY = (
     "A batch job of the ledger may have been made with another key, with which alone it can be looked for. Use that "
@@ -85,7 +80,7 @@ class Jobs:
         self._of_server: dict[str, Settings] = {}
         self.refused: dict[str, OVHCloudError] = {}
         self._refusals = 0
-        self._ledger = ledger
+        self._ledger, self._table = ledger, JobTable(ledger)
         self._lease = Lease(ledger)
         self._window: Window = window
         self._shortest, self._longest = poll_seconds
@@ -111,7 +106,7 @@ class Jobs:
     @property
     def changes(self) -> tuple[int, int]:
         """What differs once jobs have ended, of this process or another, or requests were refused."""
-        return self._refusals, self._ledger.ended_jobs()
+        return self._refusals, self._table.ended_jobs()
 
     def move(self, stop: threading.Event) -> float:
         """Moves each job as far as it goes now, and makes new ones; returns the seconds until there is more to do.
@@ -143,14 +138,14 @@ class Jobs:
             self._moving.release()
 
     def _moved(self) -> float:
-        for job in self._ledger.jobs(self._of_server):
+        for job in self._table.jobs(self._of_server):
             if job.state in {"packed", "stored"} and job.number not in self._own:
-                self._ledger.end(job)  # nothing was paid yet, and perhaps nobody wants it any more
+                self._table.end(job)  # nothing was paid yet, and perhaps nobody wants it any more
             else:
                 self._advance(job)
         while not self._is_stopped and (new := self._pack()) is not None:
             self._advance(new)
-        under_way = [job.number for job in self._ledger.jobs(self._of_server)]
+        under_way = [job.number for job in self._table.jobs(self._of_server)]
         self._due = {number: self._due.get(number, 0.0) for number in under_way}
         self._own &= self._due.keys()
         return max(0.0, min(self._due.values(), default=0.0) - time.monotonic())
@@ -168,10 +163,10 @@ class Jobs:
         count = 0
         with self._moving:
             self._stop = threading.Event()
-            for job in self._ledger.jobs(self._of_server):
+            for job in self._table.jobs(self._of_server):
                 if job.id is None:
                     if job.state != "making":
-                        self._ledger.end(job)
+                        self._table.end(job)
                     continue
                 state = self._send(job, SeeJob(job.id))
                 if state.status in {"validating", "in_progress"}:
@@ -179,7 +174,7 @@ class Jobs:
                         state = self._send(job, CancelJob(job.id))
                         count += 1
                 job.status = state.status
-                self._ledger.save(job)
+                self._table.save(job)
                 self._due[job.number] = 0.0
         return count
 
@@ -190,9 +185,9 @@ class Jobs:
     def forget_jobs(self) -> int:
         """Forgets the jobs that are under way, whose requests are asked again; returns how many."""
         with self._moving:
-            jobs = self._ledger.jobs(self._of_server)
+            jobs = self._table.jobs(self._of_server)
             for job in jobs:
-                self._ledger.end(job)
+                self._table.end(job)
         return len(jobs)
 
     def _client(self, job: Job) -> Client:
@@ -211,11 +206,11 @@ class Jobs:
 
     def _pack(self) -> Job | None:
         """A new job, if one may be in progress besides the others."""
-        under_way = self._ledger.jobs(self._of_server)
+        under_way = self._table.jobs(self._of_server)
         beside = Counter((job.server, job.fingerprint) for job in under_way)
         if all(beside[account] >= MOST_JOBS for account in self._settings):
             return None
-        for group, count in self._ledger.groups():
+        for group, count in self._table.groups():
             if beside[group.server, group.fingerprint] >= MOST_JOBS:
                 continue
             most = MOST_LINES
@@ -223,14 +218,14 @@ class Jobs:
                 if any((job.server, job.endpoint) == (group.server, UNPROVEN) for job in under_way):
                     continue
                 most = 1 if count > PROVED_BEFORE else MOST_LINES
-            if (new := self._ledger.pack(group, most_lines=most)) is not None:
+            if (new := self._table.pack(group, most_lines=most)) is not None:
                 self._own.add(new.number)
             return new
         return None
 
     def _proves(self, server: str, endpoint: str) -> bool:
         """Whether a batch of an endpoint was ever answered."""
-        if (server, endpoint) not in self._is_proven and self._ledger.is_answered(server, endpoint):
+        if (server, endpoint) not in self._is_proven and self._table.is_answered(server, endpoint):
             self._is_proven.add((server, endpoint))
         return (server, endpoint) in self._is_proven
 
@@ -246,7 +241,7 @@ class Jobs:
             if isinstance(error, NotFoundError) and job.state == "stored" and job.number not in self._stored_again:
                 self._stored_again.add(job.number)  # its file is gone
                 job.state, job.file = "packed", None
-                self._ledger.save(job)
+                self._table.save(job)
             elif error.is_transient or error.status is None:
                 log.warning("A batch job of %s could not be moved on, and will be later: %s", job.model, error)
             else:
@@ -268,20 +263,20 @@ class Jobs:
         return True
 
     def _store(self, job: Job) -> None:
-        lines = StoreFile(lambda: self._ledger.lines(job), job.bytes)
+        lines = StoreFile(lambda: self._table.lines(job), job.bytes)
         job.file, job.state = self._send(job, lines), "stored"
-        self._ledger.save(job)
+        self._table.save(job)
 
     def _make(self, job: Job) -> None:
         job.state, job.looks = "making", 0
-        self._ledger.save(job)
+        self._table.save(job)
         try:
             state = self._send(job, MakeJob(job.file or "", job.endpoint, self._window))
         except OVHCloudError as error:
             is_refused = error.status is not None and 400 <= error.status < 500 and error.status not in {408, 409}
             if is_refused or not error.may_have_taken_effect:
                 job.state = "stored"
-                self._ledger.save(job)
+                self._table.save(job)
             if is_refused and not isinstance(error, RateLimitError):
                 raise
             what = "may have been made" if job.state == "making" else "is made later"
@@ -313,12 +308,12 @@ class Jobs:
         job.looks += 1
         if job.looks >= LOOKS:
             job.state = "stored"
-        self._ledger.save(job)
+        self._table.save(job)
         self._put_off(job, LOOK_SECONDS)
 
     def _made(self, job: Job, state: JobState) -> None:
         job.state, job.id, job.status, job.made = "made", state.id, state.status, time.time()
-        self._ledger.save(job)
+        self._table.save(job)
         log.info("Batch job %s: %d requests to %s", printable(state.id), job.lines, job.model)
         self._put_off(job)
 
@@ -329,7 +324,7 @@ class Jobs:
             self._lose(job, error)
             return False
         job.status, job.done, job.failed = state.status, state.done, state.failed
-        self._ledger.save(job)
+        self._table.save(job)
         if not state.has_ended:
             if state.status not in UNDER_WAY:
                 log.warning("Batch job %s is in a state that is not known: %s", job.id, printable(state.status))
@@ -345,9 +340,9 @@ class Jobs:
                 self._put_off(job)
                 return True
             if state.status == "completed":
-                lost = [(_lost_line(key), False) for key in self._ledger.open_keys(job)]
-                self._ledger.take(job, lost)
-        self._ledger.end(job)
+                lost = [(lost_line(key), False) for key in self._table.open_keys(job)]
+                self._table.take(job, lost)
+        self._table.end(job)
         counts = (printable(state.id), state.status, state.done, state.failed)
         log.info("Batch job %s: %s, %d answered, %d failed", *counts)
         return False
@@ -364,7 +359,7 @@ class Jobs:
             if job.made is not None and time.time() - job.made > KEPT_DAYS * DAY_SECONDS:
                 log.warning("The results of batch job %s are gone after %d days", printable(state.id), KEPT_DAYS)
                 return 0
-        unanswered = len(self._ledger.open_keys(job))
+        unanswered = len(self._table.open_keys(job))
         if state.status == "completed":
             return unanswered
         return max(0, min(unanswered, state.done - (job.lines - unanswered)))
@@ -373,7 +368,7 @@ class Jobs:
         """A job is not known to the service: it is too old, or was made with a key of another project."""
         if job.made is not None and time.time() - job.made > KEPT_DAYS * DAY_SECONDS:
             log.warning("Batch job %s is gone after %d days; what has no answer is asked again", job.id, KEPT_DAYS)
-            self._ledger.end(job)
+            self._table.end(job)
             return
         words = (
             f"The service does not know batch job {job.id} of the ledger. If it was made with another project's key, "
@@ -385,9 +380,9 @@ class Jobs:
     def _read(self, job: Job, file: str) -> None:
         secret = self._client(job).settings.key().encode()
         with self._client(job).stream(ReadFile(file)) as lines:
-            for piece in _pieces(lines):
-                results = [replace(result, body=_without(secret, result.body)) for result in piece]
-                self._ledger.take(job, [(result, self._may_pass(result)) for result in results])
+            for piece in pieces(lines):
+                results = [replace(result, body=without(secret, result.body)) for result in piece]
+                self._table.take(job, [(result, self._may_pass(result)) for result in results])
 
     @staticmethod
     def _may_pass(result: Result) -> bool:
@@ -395,61 +390,30 @@ class Jobs:
 
     def _mend(self, job: Job, state: JobState) -> None:
         """Takes the lines out for which a file was refused, or divides it to find them."""
-        keys = self._ledger.keys(job)
+        keys = self._table.keys(job)
         said = [problem for problem in state.problems if problem.line is not None and 1 <= problem.line <= len(keys)]
         first = state.problems[0].message if state.problems else "The service refused the file and did not say why"
         if said:
             bad = {keys[(one.line or 1) - 1]: printable(one.message) for one in said}
-        elif len(keys) == 1 or self._ledger.divisions(job) >= MOST_DIVISIONS:
+        elif len(keys) == 1 or self._table.divisions(job) >= MOST_DIVISIONS:
             bad = dict.fromkeys(keys, first)
         else:
-            self._own |= {half.number for half in self._ledger.divide(job)}
+            self._own |= {half.number for half in self._table.divide(job)}
             return
-        self._ledger.take(job, [(_refused_line(key, message), False) for key, message in bad.items()])
-        self._ledger.end(job)
+        self._table.take(job, [(refused_line(key, message), False) for key, message in bad.items()])
+        self._table.end(job)
 
     def _refuse(self, job: Job, error: OVHCloudError) -> None:
         """Gives the requests of a job that can't be sent or read its error, for this process."""
         log.warning("Batch job of %d requests to %s: %s", job.lines, job.model, error)
-        keys = self._ledger.keys(job)
+        keys = self._table.keys(job)
         self.refused.update(dict.fromkeys(keys, error))
-        self._ledger.drop(keys)
+        self._table.drop(keys)
         if job.id is None and job.state != "making":
-            self._ledger.end(job)
+            self._table.end(job)
         self._refusals += 1
 
     def _put_off(self, job: Job, least: float = 0.0) -> None:
         age = 0.0 if job.made is None else time.time() - job.made
         seconds = max(least, min(self._longest, max(self._shortest, age / AGES)))
         self._due[job.number] = time.monotonic() + seconds
-
-
-def _refused_line(key: str, message: str) -> Result:
-    return _error_line(key, 400, f"The service refused this line of a batch file: {message}")
-
-
-def _lost_line(key: str) -> Result:
-    return _error_line(key, 502, "The batch job was completed, and its files hold no answer to this request.")
-
-
-def _error_line(key: str, status: int, message: str) -> Result:
-    return Result(key, status, json.dumps({"error": {"message": message}}).encode())
-
-
-def _without(secret: bytes, body: bytes) -> bytes:
-    """A body in which the key is hidden, if the service repeats it."""
-    return body.replace(secret, HIDDEN.encode()) if len(secret) >= SHORTEST_SECRET and secret in body else body
-
-
-def _pieces(lines: Iterator[bytes]) -> Iterator[list[Result]]:
-    """The results of a file, as many together as are written down at once."""
-    piece: list[Result] = []
-    size = 0
-    for line in lines:
-        if (result := result_of(line)) is not None:
-            piece.append(result)
-            size += len(result.body)
-        if len(piece) >= PIECE or size > PIECE_BYTES:
-            yield piece
-            piece, size = [], 0
-    yield piece

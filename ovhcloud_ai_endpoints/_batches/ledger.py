@@ -8,15 +8,14 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ovhcloud_ai_endpoints._batches.lines import MOST_REPEATS, Line, Result, written
+from ovhcloud_ai_endpoints._batches.lines import Line, Result
 from ovhcloud_ai_endpoints._batches.progress import Counts
-from ovhcloud_ai_endpoints._batches.requests import MOST_BYTES, MOST_LINES
 
 APPLICATION = 0x4F56_4842  # what SQLite is told that the file is of
 VERSION = 1  # of the tables
@@ -44,48 +43,6 @@ CREATE TEMP TABLE asked (map INTEGER, place INTEGER, key TEXT, round INTEGER, PR
     WITHOUT ROWID;
 CREATE TEMP TABLE waiting (map INTEGER, place INTEGER, rounds INTEGER, PRIMARY KEY (map, place)) WITHOUT ROWID;
 """
-
-
-@dataclass
-class Job:
-    """Lines that went out together, or will.
-
-    Attributes:
-        root: the job whose lines these were at first, if they were divided since.
-        fingerprint: of the key that it is made with.
-        state: packed; stored, when the service has its file; making, when it may have been made; made; ended.
-        id: the service's.
-        status: as the service last said.
-        looks: how often the list of jobs was looked through for it in vain.
-        made: when, in seconds since 1970.
-    """
-
-    number: int
-    root: int | None
-    server: str
-    endpoint: str
-    model: str
-    fingerprint: str
-    state: str
-    file: str | None
-    id: str | None
-    status: str
-    lines: int
-    bytes: int
-    done: int
-    failed: int
-    looks: int
-    made: float | None
-    ended: float | None
-
-
-class Group(NamedTuple):
-    """What the requests of one job have in common."""
-
-    server: str
-    endpoint: str
-    model: str
-    fingerprint: str
 
 
 @dataclass
@@ -207,7 +164,7 @@ class Ledger:
         if not self.path.exists() or self.path.stat().st_ino != self._file:
             raise FileNotFoundError(f"The ledger {self.path} was removed or replaced while it was in use")
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         self.check()
         with self._lock:
             return self._writer.execute(query, values).fetchall()
@@ -223,8 +180,6 @@ class Ledger:
             raise RuntimeError("A Batch can't be used by a forked process; make another one on the same path")
         if not self.is_open:
             raise ValueError("The Batch is closed; make another one on the same path")
-
-    # what is asked and answered
 
     def find(self, key: str) -> tuple[Result, int] | None:
         """The result of a request, and the number of the job that it came from; None if there is none yet."""
@@ -288,7 +243,7 @@ class Ledger:
         """The results of the requests that were submitted, in their order."""
         last = 0
         while True:
-            rows = self._rows(
+            rows = self.rows(
                 "SELECT number, key, status, answer, prompt_tokens, completion_tokens FROM requests "
                 "WHERE is_submitted AND status IS NOT NULL AND number > ? ORDER BY number LIMIT ?",
                 last,
@@ -305,13 +260,13 @@ class Ledger:
             "SELECT place FROM waiting WHERE map = ? EXCEPT SELECT place FROM asked JOIN wanted USING (key) "
             "JOIN requests USING (key) WHERE map = ? AND status IS NULL ORDER BY place"
         )
-        return [place for (place,) in self._rows(query, map_, map_)]
+        return [place for (place,) in self.rows(query, map_, map_)]
 
     def state(self, map_: int, place: int) -> tuple[int, frozenset[str]]:
         """In which round an input waits, and what it asked in that round for the first time."""
-        rows = self._rows("SELECT rounds FROM waiting WHERE map = ? AND place = ?", map_, place)
+        rows = self.rows("SELECT rounds FROM waiting WHERE map = ? AND place = ?", map_, place)
         rounds = rows[0][0] if rows else 0
-        keys = self._rows("SELECT key FROM asked WHERE map = ? AND place = ? AND round = ?", map_, place, rounds)
+        keys = self.rows("SELECT key FROM asked WHERE map = ? AND place = ? AND round = ?", map_, place, rounds)
         return rounds, frozenset(key for (key,) in keys)
 
     def leave(self, map_: int) -> None:
@@ -336,175 +291,11 @@ class Ledger:
     def tokens(self) -> list[tuple[str, int, int]]:
         """Models, and the tokens of the questions to them and of their answers."""
         query = "SELECT model, SUM(prompt_tokens), SUM(completion_tokens) FROM requests GROUP BY model"
-        return self._rows(query)
+        return self.rows(query)
 
     def counts(self) -> Counts:
-        rows = self._rows(
+        rows = self.rows(
             "SELECT CASE WHEN status BETWEEN 200 AND 299 THEN 'answered' WHEN status IS NOT NULL THEN 'failed' "
             "WHEN job IS NULL THEN 'unsent' ELSE 'under_way' END, COUNT(*) FROM requests GROUP BY 1"
         )
         return Counts(**dict(rows))
-
-    # jobs
-
-    def jobs(self, servers: Collection[str]) -> list[Job]:
-        """The jobs of some servers that have not ended, oldest first."""
-        every = [Job(*row) for row in self._rows("SELECT * FROM jobs WHERE state != 'ended' ORDER BY number")]
-        return [job for job in every if job.server in servers]
-
-    def ended_jobs(self) -> int:
-        """How many jobs have ended."""
-        count: int = self._rows("SELECT COUNT(*) FROM jobs WHERE state = 'ended'")[0][0]
-        return count
-
-    def save(self, job: Job) -> None:
-        """Writes down what has become of a job."""
-        with self.moving() as connection:
-            connection.execute(
-                "UPDATE jobs SET fingerprint = ?, state = ?, file = ?, id = ?, status = ?, done = ?, failed = ?, "
-                "looks = ?, made = ? WHERE number = ? AND state != 'ended'",
-                (
-                    job.fingerprint,
-                    job.state,
-                    job.file,
-                    job.id,
-                    job.status,
-                    job.done,
-                    job.failed,
-                    job.looks,
-                    job.made,
-                    job.number,
-                ),
-            )
-
-    def groups(self) -> list[tuple[Group, int]]:
-        """What is to go out: requests that fit into one job, and how many there are."""
-        query = (
-            "SELECT server, endpoint, model, fingerprint, COUNT(*) FROM wanted JOIN requests USING (key) "
-            "WHERE job IS NULL AND status IS NULL GROUP BY 1, 2, 3, 4 ORDER BY MIN(number)"
-        )
-        return [(Group(*row[:4]), row[4]) for row in self._rows(query)]
-
-    def is_answered(self, server: str, endpoint: str) -> bool:
-        """Whether a job has ever been answered for this endpoint."""
-        query = "SELECT 1 FROM requests WHERE server = ? AND endpoint = ? AND status BETWEEN 200 AND 299 LIMIT 1"
-        return bool(self._rows(query, server, endpoint))
-
-    def pack(self, group: Group, *, most_lines: int = MOST_LINES) -> Job | None:
-        """Makes a job of requests that are to go out, as many as a file may have; None if there are none."""
-        with self.moving() as connection:
-            numbers: list[int] = []
-            size = 0
-            cursor = connection.execute(
-                "SELECT number, key, LENGTH(body) FROM wanted JOIN requests USING (key) "
-                "WHERE job IS NULL AND status IS NULL AND server = ? AND endpoint = ? AND model = ? "
-                "AND fingerprint = ? ORDER BY number LIMIT ?",
-                (*group, most_lines),
-            )
-            for number, key, length in cursor:
-                weight = len(written(key, group.endpoint, b"")) + length
-                if size + weight > MOST_BYTES and numbers:
-                    break
-                numbers.append(number)
-                size += weight
-            if not numbers:
-                return None
-            return self._job(connection, group, numbers, size)
-
-    def divide(self, job: Job) -> list[Job]:
-        """Ends a job whose file was refused, and makes two of its lines."""
-        with self.moving() as connection:
-            rows = connection.execute(
-                "SELECT number, key, body FROM requests WHERE job = ? AND status IS NULL ORDER BY number", (job.number,)
-            ).fetchall()
-            half, made = len(rows) // 2, []
-            for part in (rows[:half], rows[half:]):
-                size = sum(len(written(key, job.endpoint, body)) for _, key, body in part)
-                group = Group(job.server, job.endpoint, job.model, job.fingerprint)
-                numbers = [number for number, *_ in part]
-                made.append(self._job(connection, group, numbers, size, root=job.root or job.number))
-            self._end(connection, job)
-        return made
-
-    def divisions(self, job: Job) -> int:
-        """How often the lines of a job's root were divided."""
-        root = job.root or job.number
-        count: int = self._rows("SELECT COUNT(*) FROM jobs WHERE root = ?", root)[0][0]
-        return count // 2
-
-    def _job(
-        self,
-        connection: sqlite3.Connection,
-        group: Group,
-        numbers: Sequence[int],
-        size: int,
-        root: int | None = None,
-    ) -> Job:
-        number = connection.execute(
-            "INSERT INTO jobs (root, server, endpoint, model, fingerprint, state, lines, bytes) "
-            "VALUES (?, ?, ?, ?, ?, 'packed', ?, ?)",
-            (root, *group, len(numbers), size),
-        ).lastrowid
-        marks = [(number, one) for one in numbers]
-        connection.executemany("UPDATE requests SET job = ? WHERE number = ?", marks)
-        return Job(*connection.execute("SELECT * FROM jobs WHERE number = ?", (number,)).fetchone())
-
-    def lines(self, job: Job) -> Iterator[bytes]:
-        """The lines of a job's file, a piece of them at a time."""
-        last = 0
-        while True:
-            rows = self._rows(
-                "SELECT number, key, body FROM requests WHERE job = ? AND number > ? ORDER BY number LIMIT ?",
-                job.number,
-                last,
-                PIECE,
-            )
-            if not rows:
-                return
-            last = rows[-1][0]
-            yield b"".join(written(key, job.endpoint, body) for _, key, body in rows)
-
-    def keys(self, job: Job) -> list[str]:
-        """The keys of a job's lines, in their order."""
-        return [key for (key,) in self._rows("SELECT key FROM requests WHERE job = ? ORDER BY number", job.number)]
-
-    def open_keys(self, job: Job) -> list[str]:
-        """The keys of a job's lines that have no answer."""
-        query = "SELECT key FROM requests WHERE job = ? AND status IS NULL ORDER BY number"
-        return [key for (key,) in self._rows(query, job.number)]
-
-    def take(self, job: Job, results: Iterable[tuple[Result, bool]]) -> None:
-        """Keeps the results of a job's lines, each with whether it is an error that may pass.
-
-        Such a line goes out again, twice at most. What is no line of the job is left out.
-        """
-        with self.moving() as connection:
-            for result, may_pass in results:
-                about = (result.key, job.number)
-                if may_pass:
-                    again = connection.execute(
-                        "UPDATE requests SET job = NULL, repeats = repeats + 1 "
-                        "WHERE key = ? AND job = ? AND status IS NULL AND repeats < ?",
-                        (*about, MOST_REPEATS),
-                    )
-                    if again.rowcount:
-                        continue
-                connection.execute(
-                    "UPDATE requests SET status = ?, answer = ?, prompt_tokens = ?, completion_tokens = ? "
-                    "WHERE key = ? AND job = ? AND status IS NULL",
-                    (result.status, result.body, result.prompt_tokens, result.completion_tokens, *about),
-                )
-
-    def end(self, job: Job) -> None:
-        """Ends a job; what has no answer may go out again."""
-        with self.moving() as connection:
-            connection.execute("UPDATE requests SET job = NULL WHERE job = ? AND status IS NULL", (job.number,))
-            self._end(connection, job)
-
-    def _end(self, connection: sqlite3.Connection, job: Job) -> None:
-        connection.execute("UPDATE jobs SET state = 'ended', ended = ? WHERE number = ?", (time.time(), job.number))
-
-    def drop(self, keys: Iterable[str]) -> None:
-        """No longer wants these requests to go out."""
-        with self.writing() as connection:
-            connection.executemany("DELETE FROM wanted WHERE key = ?", [(key,) for key in keys])

@@ -6,15 +6,17 @@ Pure.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError
+from ovhcloud_ai_endpoints._errors import HIDDEN, SHORTEST_SECRET, BadRequestError, OVHCloudError
 from ovhcloud_ai_endpoints._http import Request, event_error, parsed_json, status_error
 
 API_PREFIX = "/v1"  # with which the paths in a file begin
 NOT_IN_A_BATCH = ("stream", "stream_options")
+PIECE = 500  # results that are written down together
+PIECE_BYTES = 16 * 1024 * 1024  # of them
 MOST_TOKENS = 10**12  # more is nonsense, which SQLite may not even hold
 MOST_REPEATS = 2  # of a line that failed, if the failure may pass
 _KEY = re.compile("[0-9a-f]{40}")
@@ -154,3 +156,36 @@ def _dumped(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # half of a letter, which only an escape can hold
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def refused_line(key: str, message: str) -> Result:
+    """The result of a line for which the service refused a file."""
+    return _error_line(key, 400, f"The service refused this line of a batch file: {message}")
+
+
+def lost_line(key: str) -> Result:
+    """The result of a line to which a job that was completed has no answer."""
+    return _error_line(key, 502, "The batch job was completed, and its files hold no answer to this request.")
+
+
+def _error_line(key: str, status: int, message: str) -> Result:
+    return Result(key, status, json.dumps({"error": {"message": message}}).encode())
+
+
+def without(secret: bytes, body: bytes) -> bytes:
+    """A body in which the key is hidden, if the service repeats it."""
+    return body.replace(secret, HIDDEN.encode()) if len(secret) >= SHORTEST_SECRET and secret in body else body
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[list[Result]]:
+    """The results of a file, as many together as are written down at once."""
+    piece: list[Result] = []
+    size = 0
+    for line in lines:
+        if (result := result_of(line)) is not None:
+            piece.append(result)
+            size += len(result.body)
+        if len(piece) >= PIECE or size > PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    yield piece

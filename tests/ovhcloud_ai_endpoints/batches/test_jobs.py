@@ -22,7 +22,7 @@ from ovhcloud_ai_endpoints import (
     NotFoundError,
     OVHCloudError,
 )
-from ovhcloud_ai_endpoints._batches import job, ledger
+from ovhcloud_ai_endpoints._batches import job, job_table
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, _guesses
 from ovhcloud_ai_endpoints.testing._batches import Ending
 
@@ -397,7 +397,7 @@ class TestSizes:
     def test_files_are_divided(
         self, server: LocalEndpoints, tmp_path: Path, call: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ledger, "MOST_BYTES", 800)
+        monkeypatch.setattr(job_table, "MOST_BYTES", 800)
         monkeypatch.setattr(job, "MOST_LINES", 4)
         found = answered(tmp_path, call)
         sizes = [one.body.count(b'"custom_id"') for one in server.requests if one.path == "/v1/files"]
