@@ -22,9 +22,9 @@ from ovhcloud_ai_endpoints._batches.lines import API_PREFIX, json_body, line_of
 from ovhcloud_ai_endpoints._batches.progress import Counts, Progress
 from ovhcloud_ai_endpoints._batches.requests import Window
 from ovhcloud_ai_endpoints._batches.rounds import Map, in_rounds
-from ovhcloud_ai_endpoints._batches.run import Answers
+from ovhcloud_ai_endpoints._batches.run import NO_KEY, Answers
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
-from ovhcloud_ai_endpoints._errors import KEY_ADVICE, AuthenticationError
+from ovhcloud_ai_endpoints._errors import AuthenticationError
 from ovhcloud_ai_endpoints._http import (
     Settings,
     checked_base_url,
@@ -229,7 +229,7 @@ class Batch:
             OVHCloudError: the service was never reached, or refuses a job.
         """
         if not self._settings.key():
-            raise AuthenticationError(f"Batch jobs need a key. {KEY_ADVICE}")
+            raise AuthenticationError(NO_KEY)
         self._ledger.want_submitted(self._settings.base_url, self._jobs.know(self._settings))
         self._jobs.move(threading.Event())
         if self._jobs.refused and not self._stops:

@@ -25,6 +25,7 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
 
     Raises:
         OVHCloudError: the service can't be reached, or refuses.
+        ValueError: the job has no results.
     """
     client = Client(Settings(api_key=environment_key(), base_url=environment_base_url()))
     if chosen.action == "list":
@@ -33,13 +34,18 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
             jobs, after = client.send(ListJobs(after))
             yield from map(_row, jobs)
             if after is None:
-                return
+                break
+        if not jobs:
+            yield "There are no batch jobs with this key."
+        return
     request = CancelJob(chosen.id) if chosen.action == "cancel" else SeeJob(chosen.id)
     job = client.send(request)
     if chosen.action != "results":
         yield _row(job)
         yield from (f"  {printable(problem.message)}" for problem in job.problems)
         return
+    if not job.results:
+        raise ValueError(f"The job is {printable(job.status)}, and has no results.")
     for file in job.results:
         with client.stream(ReadFile(file)) as lines:
             yield from (line.decode("utf-8", "replace") for line in lines)

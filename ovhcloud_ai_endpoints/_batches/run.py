@@ -18,11 +18,12 @@ from ovhcloud_ai_endpoints._batches.job import Jobs
 from ovhcloud_ai_endpoints._batches.ledger import Ledger
 from ovhcloud_ai_endpoints._batches.lines import API_PREFIX, Line, body_of, is_stream, line_of
 from ovhcloud_ai_endpoints._batches.turns import LetGo, Turns
-from ovhcloud_ai_endpoints._errors import KEY_ADVICE, AuthenticationError, OVHCloudError
+from ovhcloud_ai_endpoints._errors import AuthenticationError, OVHCloudError
 from ovhcloud_ai_endpoints._http import Request, Settings, Waiting, Whole
 from ovhcloud_ai_endpoints._values import Exchange
 
 STUCK_SECONDS = 1.0  # after which a function is ended that goes on, and asks nothing, when a call of it was stopped
+NO_KEY = "Batch jobs need a key, and none is set: give it as api_key= or in OVHCLOUD_API_KEY"
 LATER = "The answer comes with a later batch job, and then the function runs again"
 
 
@@ -131,7 +132,7 @@ class Run:
         if self.is_over:
             raise LaterError("The function has ended, so its batch answers no more calls")
         if not settings.key():
-            raise AuthenticationError(f"Batch jobs need a key. {KEY_ADVICE}")
+            raise AuthenticationError(NO_KEY)
         endpoint, body = API_PREFIX + request.path, body_of(request)
         digest = hashlib.sha256(endpoint.encode() + b"\n" + body).digest()
         place = None if self._answers.shares else self.place

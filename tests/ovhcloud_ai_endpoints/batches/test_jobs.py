@@ -527,6 +527,8 @@ class TestByHand:
     ) -> None:
         from ovhcloud_ai_endpoints.__main__ import main
 
+        assert main(["batches", "list"]) == 0
+        assert "no batch jobs" in capsys.readouterr().out
         answered(tmp_path, call)
         assert main(["batches", "list"]) == 0
         listed = capsys.readouterr().out.split()
