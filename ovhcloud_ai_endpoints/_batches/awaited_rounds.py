@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from ovhcloud_ai_endpoints._batches.ledger import Notes
-from ovhcloud_ai_endpoints._batches.rounds import CLOSED, WRITTEN_TOGETHER, Answer, Map, State, note
+from ovhcloud_ai_endpoints._batches.rounds import CLOSED, SHORTEST_SECONDS, WRITTEN_TOGETHER, Answer, Map, State, note
 from ovhcloud_ai_endpoints._batches.run import STUCK_SECONDS, Run, set_within
 from ovhcloud_ai_endpoints._batches.turns import QUIET_SECONDS
 from ovhcloud_ai_endpoints._http import set_sender
@@ -267,7 +267,7 @@ class AwaitedRounds:
         self._ready |= {place: None for place in ready if place in self._values}
         if not (self._answered or self._ready or self._done or map_.stop.is_set()):
             self._changed.clear()
-            await set_within(self._changed, seconds)
+            await set_within(self._changed, max(seconds, SHORTEST_SECONDS))
 
     async def _end(self, those: list[_OpenInput]) -> None:
         """Ends functions, and the calls that they wait for on other tasks."""

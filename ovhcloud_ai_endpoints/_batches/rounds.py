@@ -25,6 +25,7 @@ OTHER = (
     "for this input."
 )
 MOST_STRIKES = 2
+SHORTEST_SECONDS = 0.01  # between two looks at jobs, when nothing came of the first
 Answer = tuple[int, Any]
 
 
@@ -126,7 +127,7 @@ def in_rounds(function: Callable[[I], Any], inputs: Iterable[I], map_: Map) -> G
             elif state.strikes:
                 strikes[place] = state.strikes
             notes = _written(notes, map_)
-        if not ready and map_.stop.wait(seconds):
+        if not ready and map_.stop.wait(max(seconds, SHORTEST_SECONDS)):
             raise ValueError(CLOSED)
 
 
