@@ -79,10 +79,10 @@ class AwaitedRounds:
         try:
             while True:
                 self._go_on()
+                if self._failure is not None:
+                    raise self._failure
                 if self._done:
                     yield self._done.popleft()
-                elif self._failure is not None:
-                    raise self._failure
                 elif not (self._open or self._values or self._has_more):
                     return
                 elif self._map.stop.is_set():

@@ -631,8 +631,11 @@ class TestConsumers:
 
 class TestMistakes:
     def test_a_blocking_function_in_amap(self, server: LocalEndpoints, batch: Batch) -> None:
+        async def first() -> Any:
+            return await anext(aiter(batch.amap(lambda text: text, ["Rome"])))  # type: ignore[arg-type, return-value]
+
         with pytest.raises(TypeError, match="there is map"):
-            asyncio.run(collected(batch.amap(lambda text: text, ["Rome"])))  # type: ignore[arg-type, return-value]
+            asyncio.run(first())
 
     def test_a_generator_in_map(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
         with pytest.raises(TypeError, match="return list"):
