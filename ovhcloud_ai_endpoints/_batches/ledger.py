@@ -134,10 +134,17 @@ class Ledger:
                 self._reader.close()
 
     @contextmanager
+    def _locked(self, lock: threading.Lock) -> Iterator[None]:
+        """Holds a lock of the open ledger; a forked child, where it may be held for ever, is told before."""
+        self.check()
+        with lock:
+            self.check()
+            yield
+
+    @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it is written, or nothing."""
-        self.check()
-        with self._lock:
+        with self._locked(self._lock):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -165,8 +172,7 @@ class Ledger:
             raise FileNotFoundError(f"The ledger {self.path} was removed or replaced while it was in use")
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        self.check()
-        with self._lock:
+        with self._locked(self._lock):
             return self._writer.execute(query, values).fetchall()
 
     def check(self) -> None:
@@ -183,9 +189,8 @@ class Ledger:
 
     def find(self, key: str) -> tuple[Result, int] | None:
         """The result of a request, and the number of the job that it came from; None if there is none yet."""
-        self.check()
         query = "SELECT key, status, answer, job FROM requests WHERE key = ? AND status IS NOT NULL"
-        with self._read_lock:
+        with self._locked(self._read_lock):
             try:
                 row = self._reader.execute(query, (key,)).fetchone()
             except sqlite3.OperationalError:
@@ -195,14 +200,13 @@ class Ledger:
 
     def found(self, keys: Collection[str]) -> set[str]:
         """Those of the keys that have an answer."""
-        self.check()
         answered: set[str] = set()
         rest = list(keys)
         for at in range(0, len(rest), PIECE):
             piece = rest[at : at + PIECE]
             marks = ",".join("?" * len(piece))
             query = f"SELECT key FROM requests WHERE key IN ({marks}) AND status IS NOT NULL"  # noqa: S608 - marks
-            with self._read_lock:
+            with self._locked(self._read_lock):
                 answered.update(key for (key,) in self._reader.execute(query, piece))
         return answered
 
