@@ -50,6 +50,17 @@ def batch(tmp_path: Path) -> Iterator[Batch]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def _loop() -> Iterator[None]:
+    """The loop that core's blocking methods run their tasks in, which they would make and never close."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
 def test_a_query_engine_is_two_rounds(
     server: LocalEndpoints, llm: ChatOVHCloud, embeddings: OVHCloudEmbeddings, batch: Batch
 ) -> None:
@@ -75,7 +86,6 @@ def test_an_awaited_query_engine_is_two_rounds(
     assert jobs_made(server) == 2
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # core leaves a loop of its own open
 def test_an_engine_of_sub_questions(
     server: LocalEndpoints, llm: ChatOVHCloud, embeddings: OVHCloudEmbeddings, batch: Batch
 ) -> None:
