@@ -14,9 +14,9 @@ from typing import Any, TypeVar, cast
 
 from ovhcloud_ai_endpoints._batches.ledger import Notes
 from ovhcloud_ai_endpoints._batches.rounds import CLOSED, SHORTEST_SECONDS, WRITTEN_TOGETHER, Answer, Map, State, note
-from ovhcloud_ai_endpoints._batches.run import STUCK_SECONDS, Run, set_within
+from ovhcloud_ai_endpoints._batches.run import HUNG_SECONDS, Run
 from ovhcloud_ai_endpoints._batches.turns import QUIET_SECONDS
-from ovhcloud_ai_endpoints._http import set_sender
+from ovhcloud_ai_endpoints._http import set_sender, set_within
 
 T = TypeVar("T")
 Call = asyncio.Future[None]  # that waits for an answer
@@ -89,7 +89,7 @@ class AwaitedRounds:
                     raise ValueError(CLOSED)
                 elif self._active:
                     self._changed.clear()
-                    if not await set_within(self._changed, STUCK_SECONDS):
+                    if not await set_within(self._changed, HUNG_SECONDS):
                         self._unblock()
                 elif await self._is_quiet():
                     await self._round()

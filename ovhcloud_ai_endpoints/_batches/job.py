@@ -195,9 +195,12 @@ class Jobs:
 
         Files and jobs have clocks of their own, since those of a chat would end an upload.
         """
-        settings = self._settings.get((job.server, job.fingerprint)) or self._of_server[job.server]
+        settings = self._settings_of(job)
         timeouts = replace(TIMEOUTS, connect=settings.timeouts.connect)
         return Client(replace(settings, timeouts=timeouts), self._stop)
+
+    def _settings_of(self, job: Job) -> Settings:
+        return self._settings.get((job.server, job.fingerprint)) or self._of_server[job.server]
 
     def _send(self, job: Job, request: Request[T]) -> T:
         found = self._client(job).send(request)
@@ -327,7 +330,9 @@ class Jobs:
         self._table.save(job)
         if not state.has_ended:
             if state.status not in UNDER_WAY:
-                log.warning("Batch job %s is in a state that is not known: %s", job.id, printable(state.status))
+                log.warning(
+                    "Batch job %s is in a state that is not known: %s", printable(state.id), printable(state.status)
+                )
             self._put_off(job)
             return True
         unread = self._read_all(job, state)
@@ -367,7 +372,8 @@ class Jobs:
     def _lose(self, job: Job, error: NotFoundError) -> None:
         """A job is not known to the service: it is too old, or was made with a key of another project."""
         if job.made is not None and time.time() - job.made > KEPT_DAYS * DAY_SECONDS:
-            log.warning("Batch job %s is gone after %d days; what has no answer is asked again", job.id, KEPT_DAYS)
+            gone = printable(job.id or "")
+            log.warning("Batch job %s is gone after %d days; what has no answer is asked again", gone, KEPT_DAYS)
             self._table.end(job)
             return
         words = (
@@ -378,7 +384,7 @@ class Jobs:
         self._refuse(job, NotFoundError(words, status=error.status, headers=error.headers, body=error.body))
 
     def _read(self, job: Job, file: str) -> None:
-        secret = self._client(job).settings.key().encode()
+        secret = self._settings_of(job).key().encode()
         with self._client(job).stream(ReadFile(file)) as lines:
             for piece in pieces(lines):
                 results = [replace(result, body=without(secret, result.body)) for result in piece]
@@ -395,7 +401,7 @@ class Jobs:
         first = state.problems[0].message if state.problems else "The service refused the file and did not say why"
         if said:
             bad = {keys[(one.line or 1) - 1]: printable(one.message) for one in said}
-        elif len(keys) == 1 or self._table.divisions(job) >= MOST_DIVISIONS:
+        elif len(self._table.open_keys(job)) <= 1 or self._table.divisions(job) >= MOST_DIVISIONS:
             bad = dict.fromkeys(keys, first)
         else:
             self._own |= {half.number for half in self._table.divide(job)}

@@ -8,10 +8,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ovhcloud_ai_endpoints._errors import HIDDEN, SHORTEST_SECRET, BadRequestError, OVHCloudError
-from ovhcloud_ai_endpoints._http import Request, event_error, parsed_json, status_error
+from ovhcloud_ai_endpoints._http import Request, event_error, json_content, parsed_json, status_error
 
 API_PREFIX = "/v1"  # with which the paths in a file begin
 NOT_IN_A_BATCH = ("stream", "stream_options")
@@ -61,8 +61,13 @@ def body_of(request: Request[Any]) -> bytes:
 
 
 def json_body(value: Mapping[str, Any]) -> bytes:
-    """A body as a batch sends it: without the fields that ask for a stream."""
-    return _dumped({name: one for name, one in value.items() if name not in NOT_IN_A_BATCH})
+    """A body as a batch sends it: without the fields that ask for a stream.
+
+    Raises:
+        BadRequestError: a number is not finite.
+    """
+    kept = {name: one for name, one in value.items() if name not in NOT_IN_A_BATCH}
+    return cast("bytes", json_content(kept).body)
 
 
 def is_stream(request: Request[Any]) -> bool:

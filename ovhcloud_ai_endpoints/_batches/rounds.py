@@ -5,7 +5,7 @@ A driver. `awaited_rounds` does the same for functions that are awaited.
 
 import inspect
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -180,7 +180,7 @@ def _check_answer(answer: Any) -> None:
     if inspect.iscoroutine(answer):
         answer.close()
         raise TypeError("map takes a function that blocks, such as chain.invoke; for chain.ainvoke there is amap")
-    if isinstance(answer, Iterator) and inspect.isgenerator(answer):
+    if inspect.isgenerator(answer):
         answer.close()
         raise TypeError(
             "The function returned a generator, which would call outside of the batch; return list(...) of it"

@@ -19,10 +19,10 @@ from ovhcloud_ai_endpoints._batches.ledger import Ledger
 from ovhcloud_ai_endpoints._batches.lines import API_PREFIX, Line, body_of, is_stream, line_of
 from ovhcloud_ai_endpoints._batches.turns import LetGo, Turns
 from ovhcloud_ai_endpoints._errors import AuthenticationError, OVHCloudError
-from ovhcloud_ai_endpoints._http import Request, Settings, Waiting, Whole
+from ovhcloud_ai_endpoints._http import Request, Settings, Waiting, Whole, set_within
 from ovhcloud_ai_endpoints._values import Exchange
 
-STUCK_SECONDS = 1.0  # after which a function is ended that goes on, and asks nothing, when a call of it was stopped
+HUNG_SECONDS = 1.0  # after which a function is ended that goes on, and asks nothing, when a call of it was stopped
 NO_KEY = "Batch jobs need a key, and none is set: give it as api_key= or in OVHCLOUD_API_KEY"
 LATER = "The answer comes with a later batch job, and then the function runs again"
 
@@ -192,7 +192,7 @@ class Run:
         self._stopped = time.monotonic()
         for loop in self._loops:
             with suppress(RuntimeError):  # it is closed
-                loop.call_soon_threadsafe(loop.call_later, STUCK_SECONDS, self._unblock, loop)
+                loop.call_soon_threadsafe(loop.call_later, HUNG_SECONDS, self._unblock, loop)
         if threading.get_ident() != self._thread and is_stream(request):
             self._has_failed = True  # what handles the error must not ask anything else
             return LaterError(LATER)
@@ -203,18 +203,10 @@ class Run:
 
         What the call stopped may be what the function waits for, such as the end of a workflow's events.
         """
-        return not self.is_over and self._stopped is not None and time.monotonic() - self._stopped >= STUCK_SECONDS
+        return not self.is_over and self._stopped is not None and time.monotonic() - self._stopped >= HUNG_SECONDS
 
     def _unblock(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ends the tasks of a loop of the function, if it is stuck."""
         if self.is_stuck():
             for task in asyncio.all_tasks(loop):
                 task.cancel()
-
-
-async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether an event is set within so many seconds."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    return False

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ovhcloud_ai_endpoints import _lazy
 
 if TYPE_CHECKING:
-    from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream
+    from ovhcloud_ai_endpoints._http.client import AsyncClient, AsyncStream, Client, Stream, set_within
     from ovhcloud_ai_endpoints._http.json import parsed_json
     from ovhcloud_ai_endpoints._http.loop_pools import aclose, running_loop
     from ovhcloud_ai_endpoints._http.process_pools import close
@@ -40,7 +40,7 @@ else:
     __getattr__, __dir__ = _lazy.names(
         __name__,
         {
-            "client": ("AsyncClient", "AsyncStream", "Client", "Stream"),
+            "client": ("AsyncClient", "AsyncStream", "Client", "Stream", "set_within"),
             "json": ("parsed_json",),
             "loop_pools": ("aclose", "running_loop"),
             "process_pools": ("close",),
@@ -104,5 +104,6 @@ __all__ = [
     "refusing_others",
     "running_loop",
     "set_sender",
+    "set_within",
     "status_error",
 ]

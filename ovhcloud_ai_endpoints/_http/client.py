@@ -44,7 +44,7 @@ class Client:
     """
 
     def __init__(self, settings: Settings, abandoned: threading.Event | None = None) -> None:
-        self.settings = settings
+        self._settings = settings
         self._abandoned = abandoned or threading.Event()
 
     def send(self, request: Request[T]) -> T:
@@ -54,10 +54,10 @@ class Client:
             OVHCloudError: there is no answer, or it is an error.
         """
         if (sender := sender_for(request)) is not None:
-            warn_of_model(request.model, self.settings.base_url)
-            asked, whole = answered(sender, self.settings, request)
+            warn_of_model(request.model, self._settings.base_url)
+            asked, whole = answered(sender, self._settings, request)
             return asked.read(whole)
-        call = Call(self.settings, request)
+        call = Call(self._settings, request)
         with ExitStack() as held:
             self.read(call, self.open(call, held))
         result = call.result(time.monotonic())
@@ -67,18 +67,18 @@ class Client:
     def stream(self, request: StreamedRequest[D, T]) -> "Stream[D, T] | Replay[D, T]":
         """The answer to a request as it arrives; leaving its block releases the connection."""
         if (sender := sender_for(request)) is not None:
-            warn_of_model(request.model, self.settings.base_url)
-            return Replay(sender, self.settings, request)
-        return Stream(self, StreamedCall(self.settings, request))
+            warn_of_model(request.model, self._settings.base_url)
+            return Replay(sender, self._settings, request)
+        return Stream(self, StreamedCall(self._settings, request))
 
     def open(self, call: Call[Any], held: ExitStack) -> Connection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
-        warn_of_model(call.model, self.settings.base_url)
+        warn_of_model(call.model, self._settings.base_url)
         try:
             while True:
-                pool = held.enter_context(blocking_pool(self.settings))
+                pool = held.enter_context(blocking_pool(self._settings))
                 asked = time.monotonic()
-                held.enter_context(pool.slots(self.settings.max_concurrency, call.path))
+                held.enter_context(pool.slots(self._settings.max_concurrency, call.path))
                 wait = _begin_attempt(call, asked)
                 if not wait:
                     try:
@@ -156,7 +156,7 @@ class AsyncClient:
                     except OVHCloudError as error:
                         wait = _next_attempt(call, error)
                 await held.aclose()
-                if await _set_within(self._abandoned, wait):
+                if await set_within(self._abandoned, wait):
                     raise call.given_up()
         finally:
             call.leave()
@@ -285,7 +285,7 @@ def _until(clocks: Clocks) -> asyncio.Timeout:
     return asyncio.timeout(None if left == math.inf else left)
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
     """Whether the event is set within so many seconds, as `threading.Event.wait` tells."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):

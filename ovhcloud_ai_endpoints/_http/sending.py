@@ -21,7 +21,6 @@ OUTSIDE = (
     'call has nothing to do with the batch, make that with Batch(..., outside="send").'
 )
 REFUSED_BY = "OVHCLOUD_BATCH_PROCESS"  # which processes inherit that are started meanwhile, for example by a pool
-OWN = str(os.getpid())
 
 T = TypeVar("T")
 
@@ -51,6 +50,7 @@ class Sender(Protocol):
 _sender: ContextVar[Sender | None] = ContextVar("ovhcloud_sender", default=None)
 _lock = threading.Lock()
 _refusing = 0  # batches of this process that refuse calls outside of them
+_is_refused = REFUSED_BY in os.environ  # by a batch of the process that started this one
 
 
 def sender_for(request: Request[Any]) -> Sender | None:
@@ -62,7 +62,7 @@ def sender_for(request: Request[Any]) -> Sender | None:
     if request.model is None:
         return None
     sender = _sender.get()
-    if sender is None and (_refusing or os.environ.get(REFUSED_BY, OWN) != OWN):
+    if sender is None and (_refusing or _is_refused):
         raise OVHCloudError(OUTSIDE)
     return sender
 
@@ -117,14 +117,15 @@ def _count(change: int) -> None:
     with _lock:
         _refusing += change
         if _refusing:
-            os.environ[REFUSED_BY] = OWN
+            os.environ[REFUSED_BY] = str(os.getpid())
         else:
             os.environ.pop(REFUSED_BY, None)
 
 
 def _forget() -> None:
-    global _lock, _refusing, OWN
-    _lock, _refusing, OWN = threading.Lock(), 0, ""
+    global _lock, _refusing, _is_refused  # noqa: PLW0603
+    _is_refused = _is_refused or _refusing > 0
+    _lock, _refusing = threading.Lock(), 0
 
 
 after_fork(_forget)
