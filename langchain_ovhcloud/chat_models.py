@@ -256,7 +256,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             wire = _chat.with_schema(wire, schema)
         response_format = call.get("response_format")
         if isinstance(response_format, type):
-            call["response_format"] = _response_format(response_format, strict=None)
+            call["response_format"] = _response_format(response_format)
         return self._ovhcloud_request(wire, call, stream=stream)
 
     def bind_tools(
@@ -354,7 +354,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
                     "json_mode_schema": _structured.json_schema_of(schema),
                 }
             else:
-                options["response_format"] = _response_format(schema, strict=strict)
+                options["response_format"] = _response_format(schema, strict=strict, is_validated=is_class)
             if tools := kwargs.pop("tools", None):
                 options["tools"] = [convert_to_openai_tool(tool) for tool in tools]
             model = self.bind(**options, **kwargs)
@@ -370,9 +370,12 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         return RunnableMap(raw=model) | parse.with_fallbacks([failed], exception_key="parsing_error")
 
 
-def _response_format(schema: dict[str, Any] | type, *, strict: bool | None) -> dict[str, Any]:
+def _response_format(
+    schema: dict[str, Any] | type, *, strict: bool | None = None, is_validated: bool = False
+) -> dict[str, Any]:
     converted = _structured.json_schema_of(schema, strict=strict)
-    return _chat.json_schema_format(converted, name=str(converted.get("title", "answer")), strict=strict)
+    name = str(converted.get("title", "answer"))
+    return _chat.json_schema_format(converted, name=name, strict=strict, is_validated=is_validated)
 
 
 def _profile(facts: Model) -> ModelProfile | None:

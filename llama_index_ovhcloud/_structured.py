@@ -66,8 +66,8 @@ class StructuredOutput(Generic[Model]):
         rest = {name: value for name, value in (llm_kwargs or {}).items() if name not in SETTLED}
         match self._method:
             case "json_schema":
-                schema = self._output_cls.model_json_schema()
-                return rest | {"response_format": json_schema_format(schema, name=self._output_cls.__name__)}
+                schema, name = self._output_cls.model_json_schema(), self._output_cls.__name__
+                return rest | {"response_format": json_schema_format(schema, name=name, is_validated=True)}
             case "function_calling":
                 tool = wire_tool(get_function_tool(self._output_cls).metadata)
                 tool["function"]["parameters"] = self._output_cls.model_json_schema()  # core's version leaves parts out

@@ -17,6 +17,7 @@ Meaning = Literal[
     "no images",
     "no tools",
     "no objects",
+    "no grammar",
     "too many texts",
     "unknown model",
     "no base64",
@@ -109,6 +110,12 @@ WORDINGS = (
         r"response_format|(?<!the )json(?! body)",
         "OVHcloud's guide to structured output, of guard models",
         "response_format is not supported by this model",
+    ),
+    Wording(
+        "no grammar",
+        r"xgrammar|into a grammar",
+        f"{VLLM} 0.32",
+        "The provided JSON schema contains features not supported by xgrammar.",
     ),
     Wording(
         "too many texts",

@@ -84,6 +84,11 @@ def _against_refusal(words: str, facts: Model) -> str:
         return f"{facts.id} takes at most {facts.max_images_per_request} images per request."
     if says(words, "no tools") and facts.is_known and not facts.tool_calling:
         return f"Models that call tools: {', '.join(names_of('tool_calling'))}."
+    if says(words, "no grammar"):
+        return (
+            "Leave uniqueItems, multipleOf, contains, unknown formats and the like out of the schema, or let the model "
+            'call a tool instead: method="function_calling" in LangChain.'
+        )
     if says(words, "no objects") and facts.is_known and not facts.structured_output:
         return f"Models that give objects: {', '.join(names_of('structured_output'))}."
     return ""

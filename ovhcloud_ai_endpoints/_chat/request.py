@@ -12,6 +12,7 @@ from ovhcloud_ai_endpoints._catalogue import OtherName, is_ovhcloud, names_to_se
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
 from ovhcloud_ai_endpoints._chat.answer import read_answer
 from ovhcloud_ai_endpoints._chat.control_tokens import OPENING, neutralized, neutralized_tools, reads_control_tokens
+from ovhcloud_ai_endpoints._chat.grammar import for_grammar
 from ovhcloud_ai_endpoints._chat.histories import fitting
 from ovhcloud_ai_endpoints._chat.parameters import PARAMETERS, Passback, check_parameters
 from ovhcloud_ai_endpoints._chat.reply import Reply
@@ -144,11 +145,10 @@ def chat_request(
     one_call = parameters.get("parallel_tool_calls") is False
     name, other_name = names_to_send(model, base_url)
     body: Body = {"model": name, "messages": messages}
+    if parameters.get("top_logprobs") and parameters.get("logprobs") is None:
+        parameters = {**parameters, "logprobs": True}
     body |= {name: value for name in PARAMETERS if (value := parameters.get(name)) is not None}
-    if not body.get("stop"):
-        body.pop("stop", None)
-    elif isinstance(body["stop"], str):
-        body["stop"] = [body["stop"]]
+    _settle_stop(body)
     settle_tools(body)
     if stream:
         body.pop("n", None)
@@ -176,9 +176,16 @@ def chat_request(
     )
 
 
-def json_schema_format(schema: Mapping[str, Any], *, name: str, strict: bool | None = None) -> dict[str, Any]:
-    """A `response_format` that makes the model answer with an object of this schema."""
-    json_schema: dict[str, Any] = {"name": plain_name(name) or "answer", "schema": dict(schema)}
+def json_schema_format(
+    schema: Mapping[str, Any], *, name: str, strict: bool | None = None, is_validated: bool = False
+) -> dict[str, Any]:
+    """A `response_format` that makes the model answer with an object of this schema.
+
+    Args:
+        is_validated: whether the object is validated when it arrives, so that the request may ask for less.
+    """
+    wanted = for_grammar(schema) if is_validated else dict(schema)
+    json_schema: dict[str, Any] = {"name": plain_name(name) or "answer", "schema": wanted}
     if strict is not None:
         json_schema["strict"] = strict
     return {"type": "json_schema", "json_schema": json_schema}
@@ -196,6 +203,14 @@ def _as_delta(choice: Mapping[str, Any]) -> dict[str, Any]:
     delta = dict(rest.pop("message"))
     delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(delta.get("tool_calls") or [])]
     return {**rest, "delta": delta}
+
+
+def _settle_stop(body: Body) -> None:
+    stop = body.get("stop") or []
+    if stops := [one for one in ([stop] if isinstance(stop, str) else stop) if one != ""]:
+        body["stop"] = stops
+    else:
+        body.pop("stop", None)
 
 
 def _unfolded(extra_body: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:

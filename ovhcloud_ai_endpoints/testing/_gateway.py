@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ovhcloud_ai_endpoints._catalogue import Model, bundled_models
 from ovhcloud_ai_endpoints._catalogue.models import LARGEST_REQUEST, LARGEST_WITH_IMAGES
 from ovhcloud_ai_endpoints.testing import _guesses
+from ovhcloud_ai_endpoints.testing._grammars import refused_by_grammar
 from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._schemas import (
     AudioPart,
@@ -22,6 +23,7 @@ from ovhcloud_ai_endpoints.testing._schemas import (
     Embeddings,
     ImagePart,
     NamedChoice,
+    ResponseFormat,
 )
 from ovhcloud_ai_endpoints.testing._templates import refused_by_template
 
@@ -145,11 +147,14 @@ def _largest(request: Request) -> int:
 
 
 def _json_of(request: Request) -> Any:
-    """The body as JSON; what it is not, no schema accepts."""
+    """The body as JSON; what it is not, no schema accepts. Half a surrogate pair is no text, so that is none either."""
     try:
-        return json.loads(request.body)
+        found = json.loads(request.body)
+        if rb"\ud" in request.body.lower():
+            json.dumps(found, ensure_ascii=False).encode()
     except ValueError as error:
         return error
+    return found
 
 
 def check_chat(request: Request, *, is_strict: bool) -> Refusal | None:
@@ -180,7 +185,21 @@ def _refused_feature(chat: Chat) -> str | None:
         return "Stream options can only be defined when `stream=True`"
     if chat.tools == [] and _guesses.EMPTY_TOOLS_REFUSED:
         return "`tools` must not be an empty array"
-    return None
+    if chat.tool_choice not in (None, "none") and not chat.tools:
+        return "When using `tool_choice`, `tools` must be set."
+    if chat.top_logprobs and not chat.logprobs:
+        return "when using `top_logprobs`, `logprobs` must be set to true."
+    if (chat.n or 1) > 1 and chat.temperature == 0 and _guesses.SEVERAL_GREEDY_ANSWERS_REFUSED:
+        return f"n must be 1 when using greedy sampling, got {chat.n}."
+    return _refused_format(chat.response_format)
+
+
+def _refused_format(format_: ResponseFormat | None) -> str | None:
+    if format_ is None or format_.type != "json_schema":
+        return None
+    if format_.json_schema is None:
+        return "When response_format type is 'json_schema', the 'json_schema' field must be provided."
+    return refused_by_grammar(format_.json_schema.schema_) if _guesses.GRAMMAR_LIMITS else None
 
 
 def _refused_by_model(chat: Chat, model: Model) -> str | None:
@@ -224,6 +243,9 @@ def _refused_images(chat: Chat, model: Model) -> str | None:
 
 def _overflow(chat: Chat, model: Model) -> str | None:
     window = model.context_length or 0
+    most = chat.max_tokens or chat.max_completion_tokens or 0
+    if most > window:
+        return f"max_tokens={most} cannot be greater than max_model_len={window}. Please request fewer output tokens."
     room = window - prompt_tokens([message.model_dump(exclude_none=True) for message in chat.messages])
     if room < 1:
         return f"max_tokens must be at least 1, got {room}. (parameter=max_tokens, value={room})"

@@ -1,10 +1,10 @@
 """The requests that the gateway accepts, as it deserialises them: strictly, with the unknown fields of the top kept."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ovhcloud_ai_endpoints.testing._guesses import UNKNOWN_MESSAGE_FIELDS_REFUSED
+from ovhcloud_ai_endpoints.testing._guesses import MOST_STOPS, UNKNOWN_MESSAGE_FIELDS_REFUSED
 
 
 class Strict(BaseModel):
@@ -59,6 +59,12 @@ class Message(Strict):
     reasoning: str | None = None
     reasoning_content: str | None = None
 
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"missing field `content` of a message of role {self.role}")
+        return self
+
     @property
     def parts(self) -> list[Part]:
         """The parts of a content that is a list."""
@@ -102,15 +108,19 @@ class StreamOptions(Strict):
     include_usage: bool = False
 
 
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Stop = Annotated[str, Field(min_length=1)]
+
+
 class Chat(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     model: str
     messages: list[Message] = Field(min_length=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    seed: int | None = None
-    stop: str | list[str] | None = None
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: Int64 | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)

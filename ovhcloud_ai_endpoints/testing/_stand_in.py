@@ -192,7 +192,7 @@ class _Filler:
     def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         while "$ref" in schema:
             found: Any = self._root
-            for key in schema["$ref"].removeprefix("#/").split("/"):
+            for key in filter(None, schema["$ref"].removeprefix("#").split("/")):
                 found = found[key]
             schema = found
         options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")

@@ -1,16 +1,18 @@
 """Structured output: every method by every kind of schema, whole, streamed and with the message."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 
 import pytest
 from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, HttpUrl, RootModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from langchain_ovhcloud import ChatOVHCloud
+from ovhcloud_ai_endpoints import BadRequestError
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")
@@ -341,6 +343,27 @@ def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOV
 
     with pytest.raises(OutputParserException):
         list(structured.stream("?")) if streamed else structured.invoke("?")
+
+
+class Site(BaseModel):
+    """A site whose types no grammar can follow."""
+
+    url: HttpUrl
+    tags: set[str]
+    folder: Path
+
+
+def test_class_may_have_types_that_no_grammar_can_follow(server: LocalEndpoints, model: ChatOVHCloud) -> None:
+    server.reply('{"url": "https://example.org", "tags": ["a", "a"], "folder": "/srv"}')
+
+    found = model.with_structured_output(Site).invoke("Which site?")
+
+    assert found == Site(url=HttpUrl("https://example.org"), tags={"a"}, folder=Path("/srv"))
+
+
+def test_schema_that_no_grammar_can_follow_says_what_to_leave_out(model: ChatOVHCloud) -> None:
+    with pytest.raises(BadRequestError, match="Leave uniqueItems"):
+        model.with_structured_output(Site.model_json_schema()).invoke("Which site?")
 
 
 def test_schema_of_the_caller_is_left_as_it_is(model: ChatOVHCloud) -> None:

@@ -11,7 +11,7 @@ from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.core.prompts.default_prompt_selectors import DEFAULT_TEXT_QA_PROMPT_SEL
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
-from pydantic import AliasChoices, BaseModel, Field, RootModel, field_validator
+from pydantic import AliasChoices, BaseModel, Field, HttpUrl, RootModel, field_validator
 from standard.lifecycles import until, wait_until
 from standard.ways import CHAT, COMPLETE, END, HELLO, STRUCTURED, USAGE, Way, piece
 
@@ -195,6 +195,19 @@ class TestStructuredOutput:
         assert all(before != after for before, after in pairwise(found[:-1]))
         assert (found[0].subject, found[0].priority) == (None, None)
         assert found[-1] == Ticket(subject="two words", priority=2)
+
+    def test_class_may_have_types_that_no_grammar_can_follow(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        class Site(BaseModel):
+            """A site."""
+
+            url: HttpUrl
+            tags: set[str]
+
+        server.reply('{"url": "https://example.org", "tags": ["a", "a"]}')
+
+        found = llm.structured_predict(Site, self.PROMPT, note=self.NOTE)
+
+        assert found == Site(url=HttpUrl("https://example.org"), tags={"a"})
 
     def test_shows_fields_that_have_an_alias(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
         class Page(BaseModel):

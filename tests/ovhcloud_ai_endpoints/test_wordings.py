@@ -18,6 +18,7 @@ ADVICE: dict[Meaning, tuple[int, str, str]] = {
     "too many images": (400, "Qwen3.6-27B", "5 images"),
     "no tools": (400, "Qwen3Guard-Gen-8B", "Models that call tools"),
     "no objects": (400, "Qwen3Guard-Gen-8B", "Models that give objects"),
+    "no grammar": (400, "gpt-oss-120b", "Leave uniqueItems"),
 }
 KINDS = {"authentication failed": AuthenticationError, "context overflow": ContextOverflowError}
 

@@ -50,10 +50,12 @@ class Service:
         self.key = key
         self.is_local = base_url != BASE_URL
 
-    def post(self, path: str = "/chat/completions", *, key: str | None = "", **body: Any) -> httpx.Response:
+    def post(
+        self, path: str = "/chat/completions", *, key: str | None = "", content: str = "", **body: Any
+    ) -> httpx.Response:
         key = self.key if key == "" else key
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return self.http.post(self.base_url + path, headers=headers, json=body)
+        headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
+        return self.http.post(self.base_url + path, headers=headers, content=content or json.dumps(body))
 
     def chat(self, model: str = "gpt-oss-20b", **body: Any) -> httpx.Response:
         return self.post(model=model, **{"messages": HELLO, **body})
@@ -138,6 +140,56 @@ class TestRefusals:
     @pytest.mark.parametrize("field", ["user", "service_tier", "store", "metadata", "logit_bias"])
     def test_field_of_openai_is_400(self, service: Service, field: str) -> None:
         assert service.chat(**{field: "x"}).status_code == 400
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"tool_choice": "auto"},
+            {"top_logprobs": 1},
+            {"max_tokens": 10_000_000},
+            {"response_format": {"type": "json_schema"}},
+            {"response_format": {"type": "json_schema", "json_schema": {**SCHEMA, "schema": {"type": "objekt"}}}},
+        ],
+        ids=lambda body: " ".join(map(str, *body.items())),
+    )
+    def test_what_an_engine_can_not_do_is_400(self, service: Service, body: dict[str, Any]) -> None:
+        """Seen with vLLM 0.32."""
+        assert service.chat(**body).status_code == 400
+
+    @guess
+    def test_several_answers_without_chance_are_400(self, service: Service) -> None:
+        assert service.chat(n=2, temperature=0).status_code == 400
+
+    @guess
+    def test_schema_that_no_grammar_can_follow_is_400(self, service: Service) -> None:
+        schema = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+        format_ = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+
+        assert service.chat(response_format=format_).status_code == 400
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"top_p": 0},
+            {"seed": 2**63},
+            {"stop": ""},
+            {"messages": [{"role": "user", "content": None}]},
+            {"messages": [{"role": "user"}]},
+        ],
+        ids=str,
+    )
+    def test_value_out_of_range_is_refused(self, service: Service, body: dict[str, Any]) -> None:
+        """By the gateway or the engine; vLLM 0.32 takes none of them but the last."""
+        assert service.chat(**body).status_code in {400, 422}
+
+    @guess
+    def test_fifth_stop_is_refused(self, service: Service) -> None:
+        assert service.chat(stop=["1", "2", "3", "4", "5"]).status_code in {400, 422}
+
+    def test_half_of_a_surrogate_pair_is_refused(self, service: Service) -> None:
+        body = json.dumps({"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "a\ud800"}]})
+
+        assert service.post(content=body).status_code in {400, 422}
 
     @guess
     def test_empty_list_of_tools_is_400(self, service: Service) -> None:

@@ -32,9 +32,14 @@ def test_zero_and_false_are_set() -> None:
     assert body(temperature=0, logprobs=False) == {"temperature": 0, "logprobs": False}
 
 
-@pytest.mark.parametrize(("stop", "sent"), [([], {}), ("", {}), ("x", {"stop": ["x"]}), (["x"], {"stop": ["x"]})])
+@pytest.mark.parametrize(("stop", "sent"), [([], {}), ("", {}), ("x", {"stop": ["x"]}), (["x", ""], {"stop": ["x"]})])
 def test_stop_is_a_list_or_absent(stop: Any, sent: dict[str, Any]) -> None:
     assert body(stop=stop) == sent
+
+
+def test_top_logprobs_ask_for_logprobs_too() -> None:
+    assert body(top_logprobs=1) == {"logprobs": True, "top_logprobs": 1}
+    assert body(top_logprobs=1, logprobs=False) == {"logprobs": False, "top_logprobs": 1}
 
 
 def test_stream_asks_for_usage_and_never_for_several_choices() -> None:
