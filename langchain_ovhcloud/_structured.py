@@ -27,6 +27,7 @@ from ovhcloud_ai_endpoints._chat import read_json, readable, texts_with_object
 from ovhcloud_ai_endpoints._notices import CUT_ANSWER
 from ovhcloud_ai_endpoints._values import INCOMPLETE
 
+OTHER_FORMS = frozenset({"name", "function", "parameters", "input_schema", "toolSpec"})  # of a tool, as a dict
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
 
 
@@ -41,17 +42,29 @@ def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]
             schema = {**schema, "title": "answer"}
         case type() if issubclass(schema, BaseModel) and not strict:
             return schema.model_json_schema()  # core's conversion would cut recursive classes
+    if isinstance(schema, dict) and schema.keys().isdisjoint(OTHER_FORMS) and "properties" not in schema:
+        return schema  # of which core's conversion would keep the title only
     return convert_to_json_schema(schema, strict=strict)
 
 
 def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """The tool whose arguments are the object."""
-    is_class = isinstance(schema, type)
-    tool = convert_to_openai_tool(schema if is_class else json_schema_of(schema), strict=strict)
-    if is_class and issubclass(schema, BaseModel) and not strict:
-        parameters = {name: value for name, value in schema.model_json_schema().items() if name not in BESIDE_ARGUMENTS}
-        tool = {**tool, "function": {**tool["function"], "parameters": parameters}}
-    return tool
+    if isinstance(schema, type):
+        tool = convert_to_openai_tool(schema, strict=strict)
+        return (
+            tool if strict or not issubclass(schema, BaseModel) else _with_arguments(tool, schema.model_json_schema())
+        )
+    schema = json_schema_of(schema)
+    if "properties" in schema:
+        return convert_to_openai_tool(schema, strict=strict)
+    tool = _with_arguments(convert_to_openai_tool(schema), schema)
+    return tool if strict is None else {**tool, "function": {**tool["function"], "strict": strict}}
+
+
+def _with_arguments(tool: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The tool with a whole schema, of which core's conversion leaves parts out."""
+    parameters = {name: value for name, value in schema.items() if name not in BESIDE_ARGUMENTS}
+    return {**tool, "function": {**tool["function"], "parameters": parameters}}
 
 
 def wire_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
@@ -65,10 +78,7 @@ def _wire_tool(tool: Any, *, strict: bool | None) -> dict[str, Any]:
     if strict or not (isinstance(arguments, type) and issubclass(arguments, BaseModel)):
         return wire
     schema = arguments.model_json_schema()
-    if "$defs" not in readable(schema):
-        return wire
-    parameters = {name: value for name, value in schema.items() if name not in BESIDE_ARGUMENTS}
-    return {**wire, "function": {**wire["function"], "parameters": parameters}}
+    return _with_arguments(wire, schema) if "$defs" in readable(schema) else wire
 
 
 def pydantic_parser(schema: Any) -> BaseOutputParser[Any]:
@@ -142,11 +152,15 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
             found = read_json(text, self.json_schema)
         except ValueError as error:
             raise ValueError("The answer is not JSON") from error
-        if self.text is None and not isinstance(found, dict):
+        if self.text is None and not isinstance(found, dict) and self._is_object_wanted:
             raise ValueError("The answer is not a JSON object")
         if missing := [name for name in self.required if name not in found]:
             raise ValueError(f"The answer lacks {', '.join(map(repr, missing))}")
         return found if self.text is None else self.text.parse_result([Generation(text=json.dumps(found))])
+
+    @property
+    def _is_object_wanted(self) -> bool:
+        return (self.json_schema or {}).get("type", "object") == "object"
 
     def parse(self, text: str) -> Any:
         return self.parse_result([Generation(text=text)])

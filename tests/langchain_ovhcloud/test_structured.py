@@ -1,6 +1,7 @@
 """Structured output: every method by every kind of schema, whole, streamed and with the message."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 
@@ -343,6 +344,42 @@ def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOV
 
     with pytest.raises(OutputParserException):
         list(structured.stream("?")) if streamed else structured.invoke("?")
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"title": "Scores", "type": "object", "additionalProperties": {"type": "integer"}}, {"Ada": 2}),
+        ({"title": "Either", "anyOf": [{"type": "object", "required": ["a"]}, {"type": "object"}]}, {"a": 1}),
+        ({"title": "Tags", "type": "array", "items": {"type": "string"}}, ["a", "b"]),
+    ],
+    ids=lambda value: value.get("title") if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize("strict", [None, True])
+def test_schema_without_properties_is_sent_whole(
+    server: LocalEndpoints, model: ChatOVHCloud, schema: dict[str, Any], answer: Any, strict: bool | None
+) -> None:
+    server.reply(json.dumps(answer))
+
+    assert model.with_structured_output(schema, strict=strict).invoke("Which?") == answer
+    sent = server.requests[-1].json["response_format"]["json_schema"]
+    assert sent["schema"] == {name: value for name, value in schema.items() if name != "title"}
+    assert sent["name"] == schema["title"]
+
+
+@pytest.mark.parametrize("strict", [None, False, True])
+def test_tool_without_properties_is_sent_whole(
+    server: LocalEndpoints, model: ChatOVHCloud, strict: bool | None
+) -> None:
+    schema = {"title": "Scores", "type": "object", "additionalProperties": {"type": "integer"}}
+    server.reply(tool_calls=[("Scores", {"Ada": 2})])
+
+    found = model.with_structured_output(schema, method="function_calling", strict=strict).invoke("Which?")
+
+    function = server.requests[-1].json["tools"][0]["function"]
+    assert found == {"Ada": 2}
+    assert function["parameters"] == {"type": "object", "additionalProperties": {"type": "integer"}}
+    assert function.get("strict") is strict
 
 
 class Site(BaseModel):
