@@ -81,7 +81,8 @@ class APIConnectionError(_ModelError, service.APIConnectionError, core.ModelConn
     __doc__ = service.APIConnectionError.__doc__
 
 
-class APITimeoutError(_ModelError, service.APITimeoutError, core.ModelTimeoutError):
+# LangGraph's default policy retries an OSError, which a TimeoutError is, only if it is a ConnectionError.
+class APITimeoutError(_ModelError, service.APITimeoutError, core.ModelTimeoutError, ConnectionError):
     __doc__ = service.APITimeoutError.__doc__
 
 

@@ -34,6 +34,8 @@ from ovhcloud_ai_endpoints._chat import (
 from ovhcloud_ai_endpoints._wire import Part, WireMessage
 
 PROVIDER = "ovhcloud"
+STRINGIFIED = frozenset({"audio", "video"})  # blocks that core's tools can't hold
+START_OF_BLOCKS = '[{"type": "'
 TEXT_FORMATS = frozenset({"csv", "html", "md", "txt"})  # of Bedrock's documents
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -133,7 +135,7 @@ def _wire_message(message: BaseMessage, at: int) -> WireMessage:
             if reasoning := _reasoning(message):
                 wire["reasoning"] = reasoning
         case ToolMessage():
-            wire = _of_role("tool", message, at)
+            wire = _of_role("tool", _with_blocks(message), at)
             wire["tool_call_id"] = message.tool_call_id
         case FunctionMessage() | ChatMessage(role="tool" | "function"):  # of old checkpoints, which name no call
             wire = {**_of_role("tool", message, at), "tool_call_id": ""}
@@ -149,6 +151,19 @@ def _wire_message(message: BaseMessage, at: int) -> WireMessage:
     if message.name:
         wire["name"] = message.name
     return wire
+
+
+def _with_blocks(message: ToolMessage) -> ToolMessage:
+    """The result with the blocks of which core made one text, as it does where a sound or video is among them."""
+    content = message.content
+    if not isinstance(content, str) or not content.startswith(START_OF_BLOCKS):
+        return message
+    try:
+        blocks = json.loads(content)
+    except ValueError:
+        return message
+    is_core_to_blame = any(isinstance(block, dict) and block.get("type") in STRINGIFIED for block in blocks)
+    return message.model_copy(update={"content": blocks}) if is_core_to_blame else message
 
 
 def _of_role(role: Role, message: BaseMessage, at: int) -> WireMessage:

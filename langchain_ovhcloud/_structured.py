@@ -160,7 +160,7 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
 
     @property
     def _is_object_wanted(self) -> bool:
-        return (self.json_schema or {}).get("type", "object") == "object"
+        return bool((self.json_schema or {}).get("type", "object") == "object")
 
     def parse(self, text: str) -> Any:
         return self.parse_result([Generation(text=text)])

@@ -32,7 +32,7 @@ from ovhcloud_ai_endpoints._notices import say_replaced
 from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
 
-MOST_CUTS = 8  # of one text
+MOST_CUTS = 12  # of one text
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 

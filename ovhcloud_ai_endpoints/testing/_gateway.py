@@ -271,7 +271,7 @@ def check_embeddings(request: Request, *, is_strict: bool) -> Refusal | None:
         return _json(400, {"error": {"message": "input cannot be an empty string"}})
     window, longest = model.context_length or 0, max(map(tokens, texts))
     if longest > window and _guesses.OVERLONG_TEXT_REFUSED:
-        said = f"you requested {longest} tokens in the input for embedding generation"
+        said = f"your prompt contains at least {window + 1} input tokens, which exceeds this limit"
         message = f"This model's maximum context length is {window} tokens. However, {said}."
         return _json(400, {"error": {"message": message}})
     if asked.dimensions is not None:

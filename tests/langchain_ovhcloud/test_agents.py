@@ -10,6 +10,8 @@ from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 
 from langchain_ovhcloud import ChatOVHCloud
@@ -229,3 +231,36 @@ class TestRunnables:
         assert (
             result.llm_output["token_usage"]["total_tokens"] == counter.usage_metadata["gpt-oss-120b"]["total_tokens"]
         )
+
+
+def test_sound_from_a_tool_is_a_note(server: LocalEndpoints, model: ChatOVHCloud, run: Any) -> None:
+    """Core makes a text of all blocks of such a result, sound included."""
+
+    def listen() -> Any:
+        """Listen to a place."""
+        return [
+            {"type": "audio", "base64": "UklGRg==" * 50, "mime_type": "audio/wav"},
+            {"type": "text", "text": "Hush."},
+        ]
+
+    server.reply(tool_calls=[("listen", {})])
+    run(create_agent(model, tools=[listen]))
+
+    result = server.requests[-1].json["messages"][-1]
+    assert result["role"] == "tool"
+    assert "UklGRg" not in str(result["content"])
+    assert "[sound (wav" in str(result["content"])
+    assert "Hush." in str(result["content"])
+
+
+def test_timeout_is_tried_again_by_the_graphs_own_policy(server: LocalEndpoints) -> None:
+    model = ChatOVHCloud(model="gpt-oss-120b", timeout=1, max_retries=0)
+    server.reply(pause=30)
+    server.reply("At last.")
+
+    graph = StateGraph(MessagesState)
+    policy = RetryPolicy(initial_interval=0.01)
+    graph.add_node("ask", lambda state: {"messages": [model.invoke(state["messages"])]}, retry_policy=policy)
+    graph.set_entry_point("ask")
+
+    assert graph.compile().invoke(ASKED)["messages"][-1].text == "At last."

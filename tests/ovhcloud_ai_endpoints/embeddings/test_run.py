@@ -501,7 +501,7 @@ def test_text_that_is_refused_however_short_is_given_up() -> None:
             sizes.append(len(work[0].texts[0]))
             embedding.refused(work[0], refused(400, "the input is too long"))
 
-    with pytest.raises(ContextOverflowError, match="Cutting it 8 times has not helped"):
+    with pytest.raises(ContextOverflowError, match=f"Cutting it {MOST_CUTS} times has not helped"):
         refuse_all()
     assert len(sizes) == MOST_CUTS + 1
     assert sizes == sorted(sizes, reverse=True)
