@@ -34,6 +34,8 @@ BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has th
 def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """The JSON schema of what users pass as one: a class, or a dict in any of the usual forms."""
     match schema:
+        case None:
+            return {}
         case {"json_schema": {"name": str(name), "schema": {} as inner}} | {"name": str(name), "schema": {} as inner}:
             schema = {**inner, "title": name}
         case {"title": _} | {"name": _} | {"function": _}:

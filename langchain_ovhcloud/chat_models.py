@@ -122,11 +122,19 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         total = {name: sum(usage.get(name) or 0 for usage in usages) for name in names} if usages else {}
         return {"token_usage": total, "model_name": self.model}
 
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        # Core puts a call's stop in place of the model's, even if it is None.
+        return super()._get_invocation_params(stop=stop or self._stops, **kwargs)
+
+    @property
+    def _stops(self) -> list[str] | None:
+        return [self.stop] if isinstance(self.stop, str) else self.stop
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = _messages.PROVIDER
         params["ls_model_name"], _ = _catalogue.names_to_send(kwargs.get("model", self.model), self.base_url)
-        if stop := stop or ([self.stop] if isinstance(self.stop, str) else self.stop):
+        if stop := stop or self._stops:
             params["ls_stop"] = stop
         return params
 
@@ -310,7 +318,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type,
+        schema: dict[str, Any] | type | None,
         *,
         method: StructuredOutputMethod | None = None,
         include_raw: bool = False,
@@ -320,7 +328,8 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         """Returns the model with answers that are objects of a schema.
 
         Args:
-            schema: a pydantic class, to get instances of it; or a TypedDict or JSON schema, to get dicts.
+            schema: a pydantic class, to get instances of it; or a TypedDict or JSON schema, to get dicts. None is for
+                "json_mode" only, and any JSON object.
             method: with "json_schema" the service enforces the schema; with "function_calling" the model calls a tool;
                 with "json_mode" the prompt holds the schema, and the service enforces JSON. By default, the method that
                 the model is known to do best.
@@ -328,13 +337,15 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
             strict: whether the answer must follow the schema exactly; sent only if set.
 
         Raises:
-            ValueError: the method is unknown, or the model is known to support no objects.
+            ValueError: the method is unknown or needs a schema, or the model is known to support no objects.
             OutputParserException: when called, if the answer is not a whole object of the pydantic class, or lacks keys
                 that the schema requires; `llm_output` has the raw text.
         """
         method = method or _chat.best_method(self._ovhcloud_model)
         if method not in get_args(StructuredOutputMethod):
             raise ValueError(f"method must be one of {', '.join(get_args(StructuredOutputMethod))}; got {method!r}")
+        if schema is None and method != "json_mode":
+            raise ValueError(f"method={method!r} takes a schema; got None")
         parser: BaseOutputParser[Any]
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
         options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
@@ -354,7 +365,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
                     "json_mode_schema": _structured.json_schema_of(schema),
                 }
             else:
-                options["response_format"] = _response_format(schema, strict=strict, is_validated=is_class)
+                options["response_format"] = _response_format(schema or {}, strict=strict, is_validated=is_class)
             if tools := kwargs.pop("tools", None):
                 options["tools"] = [convert_to_openai_tool(tool) for tool in tools]
             model = self.bind(**options, **kwargs)

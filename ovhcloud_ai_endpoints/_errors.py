@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # it takes 2 ms
     from ovhcloud_ai_endpoints._values import EmbeddingUsage, Message
 
-REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id")  # a guess: none is documented
+# A guess, since none is documented; the last is that of LiteLLM's proxy.
+REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-kong-request-id", "x-litellm-call-id")
 HIDDEN = "**********"
 SHORTEST_SECRET = 8  # shorter strings stay, since they may be words of our own advice
 # Control characters, and those that change the direction of text (Unicode 15, section 23.2).

@@ -10,6 +10,7 @@ from typing import Literal
 
 Meaning = Literal[
     "authentication failed",
+    "unknown key",
     "context overflow",
     "unknown field",
     "reasoning effort",
@@ -51,6 +52,9 @@ WORDINGS = (
         r"authenticat",
         LIVE_2026_10,
         "Forbidden: authentication failed.  Please generate a new one at https://kepler.ai.cloud.ovh.net/v1/oauth",
+    ),
+    Wording(
+        "unknown key", r"no connected db", "LiteLLM's proxy without a database, with status 400", "No connected db."
     ),
     Wording(
         "context overflow",

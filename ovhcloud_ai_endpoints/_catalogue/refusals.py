@@ -41,7 +41,7 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
         wait: seconds for which the service asks to wait.
     """
     if kind is AuthenticationError:
-        return KEY_ADVICE
+        return KEY_ADVICE if _is_of_ovhcloud(model, url) else "Give a key that this server knows as api_key=."
     if kind is PermissionDeniedError:
         return "The project of this key may not use the service; perhaps it lacks a payment method."
     if kind is BadRequestError:
@@ -56,6 +56,8 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
         )
     if kind is RateLimitError:
         asked = f"The service asks to wait {wait:.0f} s. " if wait is not None else ""
+        if not _is_of_ovhcloud(model, url):
+            return f"{asked}Raise timeout, max_retries or max_wait to wait longer."
         facts = model_facts(model or "")
         keyed, anonymous = facts.requests_per_minute or 400, facts.anonymous_requests_per_minute or 2
         return (
@@ -67,6 +69,11 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
             return f"{model} takes at most {window:,} tokens per text."
         return f"{model} has a window of {window:,} tokens; shorten the messages or lower max_tokens."
     return ""
+
+
+def _is_of_ovhcloud(model: str | None, url: str) -> bool:
+    """Whether a refusal is the service's own; a proxy has names of its own for the models."""
+    return is_ovhcloud(url) or model is None or model_facts(model).is_known
 
 
 def _against_refusal(words: str, facts: Model) -> str:

@@ -38,8 +38,12 @@ class ChatOptions(ConnectionOptions):
         "include_response_headers": "the request's id is in the answer's metadata",
         "logit_bias": "the service has no such field",
         "service_tier": "the service has one tier",
+        "store": "the service stores nothing",
         "stream_chunk_timeout": "set timeout=Timeouts(idle=...)",
+        "truncation": "the service has no such field",
+        "use_previous_response_id": "chat completions are used",
         "use_responses_api": "chat completions are used",
+        "verbosity": "the service has no such field",
     }
 
     model: str = Field(min_length=1)
@@ -96,7 +100,8 @@ class ChatOptions(ConnectionOptions):
         fields = type(self).model_fields.keys()
         asked = {name: value for name, value in self._ovhcloud_renamed(arguments, fields).items() if value is not None}
         model = asked.pop("model", self.model)
-        stream_usage = asked.pop("stream_usage", self.stream_usage)
+        stream_options = asked.pop("stream_options", {})
+        stream_usage = asked.pop("stream_usage", stream_options.get("include_usage", self.stream_usage))
         extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}
         for name in asked:
             if name in fields and name not in PARAMETERS:

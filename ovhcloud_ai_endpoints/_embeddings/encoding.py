@@ -1,6 +1,6 @@
 """Vectors as they travel: lists of numbers, or base64 of 32-bit floats, which is a quarter as long and read in a tenth.
 
-Pure, except that it remembers which servers refuse base64.
+Pure, except that it remembers where base64 is refused.
 """
 
 import base64
@@ -14,20 +14,20 @@ from ovhcloud_ai_endpoints._errors import BadRequestError, OVHCloudError
 from ovhcloud_ai_endpoints._process import Table
 from ovhcloud_ai_endpoints._wordings import says
 
-_refused: Table[str, bool] = Table(1024)  # by the base URL of the server
+_refused: Table[tuple[str, str], bool] = Table(1024)  # by base URL and model, since a proxy has a route for each
 
 
-def encoding_to_ask_for(asked: EncodingFormat, base_url: str) -> Literal["base64"] | None:
+def encoding_to_ask_for(asked: EncodingFormat, base_url: str, model: str) -> Literal["base64"] | None:
     """The field `encoding_format` of a request; None if it is not sent, for lists of numbers, the API's default."""
-    if asked == "float" or (asked == "auto" and _refused.get(base_url)):
+    if asked == "float" or (asked == "auto" and _refused.get((base_url, model))):
         return None
     return "base64"
 
 
-def is_refused(error: OVHCloudError, base_url: str) -> bool:
+def is_refused(error: OVHCloudError, base_url: str, model: str) -> bool:
     """Whether an error means that the server knows no base64, which is remembered."""
     is_about_it = isinstance(error, BadRequestError) and says(error.message, "no base64")
-    return is_about_it and _refused.setdefault(base_url, lambda: True)
+    return is_about_it and _refused.setdefault((base_url, model), lambda: True)
 
 
 def decoded_vector(value: Any) -> list[float]:

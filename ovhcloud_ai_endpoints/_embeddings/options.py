@@ -35,8 +35,13 @@ class EmbeddingOptions(ConnectionOptions):
     }
     _WITHOUT_MEANING: ClassVar[Mapping[str, str]] = {
         "check_embedding_ctx_length": "texts are always sent as text, never as tokens",
+        "embedding_ctx_length": "no tokenizer is used; truncate=True cuts texts that are too long",
+        "retry_max_seconds": "set max_wait",
+        "retry_min_seconds": "the service says how long to wait",
         "skip_empty": "every text gets a vector; an empty one is embedded as a blank",
         "tiktoken_enabled": "no tokenizer is used",
+        "tokenizer": "no tokenizer is used",
+        "wait_time": "the service says how long to wait",
     }
 
     max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)

@@ -89,7 +89,7 @@ class EmbeddingRequest:
         """The same request as a server takes it that refused it: with another name of the model, or without base64."""
         if self.other_name and (body := self.other_name.corrected(self.body, error)):
             return replace(self, body=body, other_name=None)
-        if self.is_encoding_ours and is_refused(error, self.base_url):
+        if self.is_encoding_ours and is_refused(error, self.base_url, self.body["model"]):
             body = {name: value for name, value in self.body.items() if name != "encoding_format"}
             return replace(self, body=body, is_encoding_ours=False)
         return None
@@ -124,7 +124,7 @@ def embedding_request(
     body: Body = {"model": name, "input": [instruction + text or BLANK for text in texts]}
     if dimensions is not None:
         body["dimensions"] = dimensions
-    encoding = encoding_to_ask_for(encoding_format, base_url)
+    encoding = encoding_to_ask_for(encoding_format, base_url, name)
     if encoding is not None:
         body["encoding_format"] = encoding
     return EmbeddingRequest(

@@ -44,10 +44,12 @@ class Call(Generic[T]):
         headers: the headers to send; set from the first attempt on.
         clocks: the clocks of the call; set from the first attempt on.
         encodings: the content encodings that a successful answer may have.
+        has_lost_one: whether the last attempt lost its connection before any answer.
     """
 
     clocks: Clocks
     encodings = ENCODINGS
+    has_lost_one = False
 
     def __init__(self, settings: Settings, request: Request[T]) -> None:
         self.settings = settings
@@ -223,6 +225,7 @@ class Call(Generic[T]):
         if wait is None:
             raise error
         self._error = error
+        self.has_lost_one = isinstance(error, APIConnectionError) and error.status is None
         if self._limiter and isinstance(error, RateLimitError):
             self._limiter.join(self._ticket)
         self._waited += wait

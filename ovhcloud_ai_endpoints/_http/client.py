@@ -82,7 +82,9 @@ class Client:
                 wait = _begin_attempt(call, asked)
                 if not wait:
                     try:
-                        return self._attempt(call, held.enter_context(pool.connection()), pool.proxy)
+                        return self._attempt(
+                            call, held.enter_context(pool.connection(is_new=call.has_lost_one)), pool.proxy
+                        )
                     except OVHCloudError as error:
                         wait = _next_attempt(call, error)
                 held.close()
@@ -150,7 +152,7 @@ class AsyncClient:
                 wait = _begin_attempt(call, asked)
                 if not wait:
                     try:
-                        connection = held.enter_context(pool.connection())
+                        connection = held.enter_context(pool.connection(is_new=call.has_lost_one))
                         held.push_async_callback(connection.aclose)
                         return await self._attempt(call, connection, pool.proxy)
                     except OVHCloudError as error:

@@ -97,14 +97,20 @@ class Pool(Generic[C, S]):
     def __exit__(self, *_: object) -> None:
         self._left(self)
 
-    def connection(self) -> "Lease[C, S]":
-        """A connection for one call."""
-        return Lease(self)
+    def connection(self, *, is_new: bool = False) -> "Lease[C, S]":
+        """A connection for one call.
 
-    def take(self) -> C:
+        Args:
+            is_new: whether to open one and close those that are idle, as they may be as dead as one that was just lost.
+        """
+        if is_new:
+            self.close_idle()
+        return Lease(self, is_new=is_new)
+
+    def take(self, *, is_new: bool = False) -> C:
         """The connection that was used last, or a new one."""
         try:
-            connection, _ = self._idle.pop()
+            connection = self._connect() if is_new else self._idle.pop()[0]
         except IndexError:
             connection = self._connect()
         self._in_use.add(connection)
@@ -146,12 +152,13 @@ class Lease(Generic[C, S]):
 
     _connection: C
 
-    def __init__(self, pool: Pool[C, S]) -> None:
+    def __init__(self, pool: Pool[C, S], *, is_new: bool) -> None:
         self._pool = pool
+        self._is_new = is_new
         self._closings = pool.closings
 
     def __enter__(self) -> C:
-        self._connection = self._pool.take()
+        self._connection = self._pool.take(is_new=self._is_new)
         return self._connection
 
     def __exit__(self, *_: object) -> None:

@@ -5,11 +5,11 @@ it finds is closed on a thread of its own, which ends when there is nothing left
 """
 
 import math
+import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 
 from ovhcloud_ai_endpoints._process import after_fork
 
@@ -31,17 +31,25 @@ class Reaper:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()  # reentrant, as a finalizer that runs while it is held may ask for it
-        self._jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], object]] | None = None
         self._thread: threading.Thread | None = None
         self._is_wanted = False
 
     def close(self, closing: Callable[[], object]) -> None:
         """Calls `closing` soon on the thread; at once if no thread can be had, as when the process ends."""
-        self._jobs.put(closing)
+        jobs = self._opened()
+        jobs.put(closing)
         if not self.watch():
-            with suppress(Empty):
+            with suppress(queue.Empty):
                 while True:
-                    self._jobs.get_nowait()()
+                    jobs.get_nowait()()
+
+    def _opened(self) -> "queue.SimpleQueue[Callable[[], object]]":
+        """The jobs; made when they are needed, since gevent may replace their class, even between a fork and that."""
+        if self._jobs is None:
+            with self._lock:
+                self._jobs = self._jobs or queue.SimpleQueue()
+        return self._jobs
 
     def watch(self) -> bool:
         """Makes sure that the thread runs, which closes what is idle; False if no thread can be had."""
@@ -73,8 +81,8 @@ class Reaper:
         expiry = self._sweep(now)
         wait = LINGER_SECONDS if expiry == math.inf else max(0.0, expiry - now)
         try:
-            job = self._jobs.get(timeout=wait)
-        except Empty:
+            job = self._opened().get(timeout=wait)
+        except queue.Empty:
             return expiry == math.inf and self._has_ended()
         job()
         return False
@@ -82,7 +90,7 @@ class Reaper:
     def _has_ended(self) -> bool:
         with self._lock:
             own, self._thread = self._thread, None
-            if self._is_wanted or not self._jobs.empty():
+            if self._is_wanted or not self._opened().empty():
                 self._is_wanted, self._thread = False, own
                 return False
         return True

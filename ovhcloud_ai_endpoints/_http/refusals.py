@@ -27,6 +27,7 @@ from ovhcloud_ai_endpoints._http.json import parsed_json
 from ovhcloud_ai_endpoints._wordings import says
 
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
+RETRY_AFTER = ("retry-after", "llm_provider-retry-after")  # the second is how LiteLLM's proxy passes it on
 SHOWN_CHARACTERS = 500
 PAGE_CHARACTERS = 2000
 PAGE_ADVICE = "Something between you and the service has answered; check base_url and the proxy."
@@ -65,6 +66,8 @@ def status_error(
         kind = AuthenticationError
     if kind is BadRequestError and says(words, "context overflow"):
         kind = ContextOverflowError
+    if kind is BadRequestError and says(words, "unknown key"):
+        kind = AuthenticationError
     wait = retry_after(status, headers, now)
     is_page = body.lstrip()[:1] == b"<" and kind in {AuthenticationError, PermissionDeniedError, BadRequestError}
     help_ = PAGE_ADVICE if is_page else advice(kind, words, model=model, url=url, sent=sent, wait=wait)
@@ -134,11 +137,11 @@ def retry_after(status: int, headers: Mapping[str, str], now: float) -> float | 
 
     The gateway sends the latter with every answer: it tells when its window ends, whatever else failed.
     """
-    for name in ("retry-after", "ratelimit-reset") if status == 429 else ("retry-after",):
+    for name in (*RETRY_AFTER, "ratelimit-reset") if status == 429 else RETRY_AFTER:
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d{1,99}(\.\d{1,99})?", value):
             return float(value)
-        if name == "retry-after" and value[:1].isalpha():
+        if name in RETRY_AFTER and value[:1].isalpha():
             try:
                 return max(0.0, parsedate_to_datetime(value).timestamp() - now)
             except (OverflowError, TypeError, ValueError):  # what the parser raises for odd dates
@@ -171,7 +174,7 @@ def proxy_refusal(proxy: str | None, words: str) -> APIConnectionError:
     """
     name = f"The proxy {proxy}" if proxy else "The proxy"
     status = int(words[:3]) if re.match(r"[1-5]\d\d\b", words) else None
-    if status == 407:
+    if status in {401, 407}:  # tinyproxy answers a wrong password with the first
         hint = 'Put both into its URL: proxy="http://user:password@host:port".'
         problem = f"{name} asks for a user name and password, or refuses those that it got. {hint}"
     else:

@@ -443,7 +443,17 @@ class TestTheObject:
         params = model._get_ls_params(model="gpt-oss-20b", temperature=0.5)
 
         assert (params["ls_provider"], params["ls_model_name"]) == ("ovhcloud", "gpt-oss-20b")
-        assert ChatOVHCloud(model="gpt-oss-120b", stop="X")._get_ls_params()["ls_stop"] == ["X"]
+        model = ChatOVHCloud(model="gpt-oss-120b", stop="X")
+
+        assert model._get_ls_params()["ls_stop"] == ["X"]
+        assert model._get_invocation_params()["stop"] == ["X"]
+        assert model._get_invocation_params(stop=["Y"])["stop"] == ["Y"]
+
+    def test_takes_stream_options_as_openais_class_does(self, server: LocalEndpoints, model: ChatOVHCloud) -> None:
+        list(model.stream("Hello", stream_options={"include_usage": True}))
+        list(model.stream("Hello", stream_options={"include_usage": False}))
+
+        assert [request.json.get("stream_options") for request in server.requests] == [{"include_usage": True}, None]
 
     def test_tells_handlers_each_token_once(self, server: LocalEndpoints) -> None:
         class Tokens(BaseCallbackHandler):

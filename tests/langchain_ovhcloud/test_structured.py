@@ -382,6 +382,22 @@ def test_tool_without_properties_is_sent_whole(
     assert function.get("strict") is strict
 
 
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_json_mode_needs_no_schema(server: LocalEndpoints, model: ChatOVHCloud, include_raw: bool) -> None:
+    server.reply('{"city": "Rome"}')
+
+    found = model.with_structured_output(None, method="json_mode", include_raw=include_raw).invoke("In JSON, please.")
+
+    assert (found["parsed"] if include_raw else found) == {"city": "Rome"}
+    assert [message["role"] for message in server.requests[-1].json["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_other_methods_need_a_schema(model: ChatOVHCloud, method: Any) -> None:
+    with pytest.raises(ValueError, match="takes a schema"):
+        model.with_structured_output(None, method=method)
+
+
 class Site(BaseModel):
     """A site whose types no grammar can follow."""
 

@@ -14,6 +14,7 @@ from ovhcloud_ai_endpoints._http.refusals import (
     invalid_response,
     limit_reached,
     message_in,
+    proxy_refusal,
     retry_after,
     status_error,
 )
@@ -175,8 +176,26 @@ def test_wrong_path_shows_what_was_asked() -> None:
     assert "a base_url ends in /v1." in said
 
 
+def test_wait_that_litellm_passes_on_is_read() -> None:
+    assert status_error(429, {"llm_provider-retry-after": "7"}, b"").retry_after == 7.0
+
+
+def test_limit_of_another_server_is_not_said_to_be_the_services() -> None:
+    theirs = status_error(429, {}, b"", model="my-model", url="http://proxy/v1/chat/completions")
+    ours = status_error(429, {}, b"", model="gpt-oss-120b", url="http://proxy/v1/chat/completions")
+
+    assert "400 requests" not in theirs.message
+    assert "400 requests" in ours.message
+
+
+@pytest.mark.parametrize("status", [401, 407])
+def test_password_of_a_proxy_is_asked_for(status: int) -> None:
+    assert "user name and password" in proxy_refusal("http://proxy", f"{status} Who").message
+
+
 def test_request_id_is_read_from_header_or_body() -> None:
     assert status_error(500, {"x-request-id": "a"}, b"").request_id == "a"
+    assert status_error(500, {"x-litellm-call-id": "c"}, b"").request_id == "c"
     assert status_error(429, {}, b'{"message":"m","request_id":"b"}').request_id == "b"
 
 

@@ -77,6 +77,14 @@ class TestRequests:
         assert [len(way(max_retries=0)) for _ in range(2)] == [2, 2]
         assert [request.json.get("encoding_format") for request in server.requests] == ["base64", None, None]
 
+    def test_are_still_asked_for_with_another_model(self, server: LocalEndpoints, way: Any) -> None:
+        """A proxy has a route of its own for each."""
+        server.reply(status=400, body=REFUSALS[0][1])
+        way(max_retries=0)
+        way(model="Qwen3-Embedding-8B", max_retries=0)
+
+        assert [request.json.get("encoding_format") for request in server.requests] == ["base64", None, "base64"]
+
     def test_do_not_go_again_for_another_refusal(self, server: LocalEndpoints, way: Any) -> None:
         server.reply(status=400, body={"message": "no such thing"})
 

@@ -28,6 +28,11 @@ def test_gevent_makes_calls_of_all_kinds(server: LocalEndpoints) -> None:
 
 
 @pytest.mark.timeout(90)
+def test_gevent_may_come_between_a_fork_and_the_next_call(server: LocalEndpoints) -> None:
+    assert run_script(server, "greenlets_after_a_fork.py") == ["1"]
+
+
+@pytest.mark.timeout(90)
 def test_greenlets_that_are_killed_during_the_first_call_hold_up_no_other(server: LocalEndpoints) -> None:
     assert run_script(server, "killed_greenlets.py") == ["0"]
 
