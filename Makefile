@@ -8,14 +8,18 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: help demo test golden matrix soak bench bench-quick pythons live models floors peers lint format
+.PHONY: help demo test golden matrix engine proxies apps soak bench bench-quick pythons live models floors peers lint format
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/installed  ## the quickstarts, on a local AI Endpoints; with LIVE=1 on the real one
+demo: .venv/installed $(if $(ENGINE),.venv-engine/models)  ## the quickstarts, on a local AI Endpoints; LIVE=1: on the real one, ENGINE=1: on small real models here
+ifdef ENGINE
+	$(BIN)/python tests/engine/demo.py $(FOLDER)
+else
 	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
 	$(RUN) docs/examples/llama_index_quickstart.py $(FOLDER)
+endif
 
 test: .venv/installed  ## every test that needs no network
 	$(BIN)/python -m pytest --numprocesses auto
@@ -26,6 +30,18 @@ golden: .venv/installed  ## rewrite tests/golden/; then read the difference
 matrix: .venv/installed  ## each chat model with each feature in each way, in both frameworks; the newest langchain
 	$(BIN)/python -m pip install --quiet --upgrade langchain langchain-core
 	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py tests/langchain_ovhcloud/test_by_name.py
+
+engine: .venv/installed .venv-engine/models  ## a real engine (vLLM, on this machine's processor) with a real small model; needs 8 GB of disk
+	$(BIN)/python -m pytest tests/engine
+
+proxies: .venv/installed .venv-litellm/installed  ## nginx, HAProxy, tinyproxy, a bad link, LiteLLM's proxy; takes root and half an hour; writes a table
+	$(BIN)/python -m pytest tests/proxies --seconds 60 --table docs/reliability.md
+	$(BIN)/python -m pytest tests/litellm_proxy
+
+apps: .venv-apps/installed .venv-apps-mcp/installed .venv-swaps/installed  ## apps and packages of others on our classes; ten minutes
+	.venv-apps/bin/python -m pytest tests/apps --ignore tests/apps/test_mcp.py
+	.venv-apps-mcp/bin/python -m pytest tests/apps/test_mcp.py
+	.venv-swaps/bin/python -m pytest tests/swaps
 
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120
@@ -51,8 +67,8 @@ pythons:  ## every test on each Python from 3.12 on that can be found
 		.venv-pythons/bin/python -m pytest --numprocesses auto || exit 1; \
 	done
 
-live: .venv/installed  ## what we take the service to do, checked on the real one; takes a key
-	$(BIN)/python -m pytest -m live --live --timeout=300 --allow-hosts=oai.endpoints.kepler.ai.cloud.ovh.net
+live: .venv/installed  ## what we take the service to do, checked on the real one; says how long it takes, and asks what it may cost
+	$(BIN)/python tests/live/run.py $(if $(URL),--url $(URL)) $(if $(DOLLARS),--dollars $(DOLLARS))
 
 models: .venv/installed  ## a new catalogue from the service, and its page
 	$(BIN)/python -m ovhcloud_ai_endpoints models --refresh --json > models.new
@@ -83,6 +99,21 @@ lint: .venv/installed  ## style, types
 format: .venv/installed  ## mends style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+.venv-engine/models: tests/engine/models.py tests/engine/install.sh
+	sh tests/engine/install.sh $(PYTHON) .venv-engine
+
+.venv-litellm/installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(@D)/bin/python -m pip install --quiet --group litellm
+	touch $@
+
+.venv-%/installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(@D)/bin/python -m pip install --quiet --editable ".[all]" --group $*
+	touch $@
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

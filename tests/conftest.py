@@ -1,8 +1,10 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from reports import Report
 
 from ovhcloud_ai_endpoints import _process
 from ovhcloud_ai_endpoints._catalogue.models import bundled_models
@@ -44,7 +46,13 @@ def environ(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> LocalEnd
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="run the tests that talk to the real service, too")
+    parser.addoption("--report", type=Path, help="where to write what differs between the service and these tests")
     parser.addoption("--matrix", action="store_true", help="run the tests of each model, too, and not of a few only")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--report", None):
+        config.pluginmanager.register(Report(path))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ one the calls are anonymous, at two a minute. Besides this package it needs `lan
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from pydantic import BaseModel
 from langchain_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
 GREY = "\033[90m{}\033[0m" if sys.stdout.isatty() else "{}"
+MODEL, EMBEDDINGS = os.environ.get("MODEL", "gpt-oss-120b"), os.environ.get("EMBEDDINGS", "bge-m3")
 QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 
@@ -55,8 +57,8 @@ def step(title: str) -> Iterator[None]:
 
 
 def main(folder: Path) -> None:
-    model = ChatOVHCloud(model="gpt-oss-120b", max_retries=6)
-    embeddings = OVHCloudEmbeddings(max_retries=6)
+    model = ChatOVHCloud(model=MODEL, max_retries=6)
+    embeddings = OVHCloudEmbeddings(model=EMBEDDINGS, max_retries=6)
     who = "with a key" if model.api_key else "anonymously: two requests a minute, so that some steps wait for a minute"
     print(f"LangChain, {model.model} and {embeddings.model} at {model.base_url}, {who}")
 

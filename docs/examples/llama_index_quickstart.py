@@ -8,6 +8,7 @@ one the calls are anonymous, at two a minute. It needs nothing besides this pack
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 from llama_index_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
 GREY = "\033[90m{}\033[0m" if sys.stdout.isatty() else "{}"
+MODEL, EMBEDDINGS = os.environ.get("MODEL", "gpt-oss-120b"), os.environ.get("EMBEDDINGS", "bge-m3")
 QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 
@@ -56,8 +58,13 @@ def step(title: str) -> Iterator[None]:
 
 
 def main(folder: Path) -> None:
-    llm = ChatOVHCloud(model="gpt-oss-120b", max_retries=6, callback_manager=CallbackManager([counter]))
-    embeddings = OVHCloudEmbeddings(max_retries=6)
+    llm = ChatOVHCloud(
+        model=MODEL,
+        max_retries=6,
+        is_function_calling_model=True,  # the catalogue knows it of OVHcloud's models
+        callback_manager=CallbackManager([counter]),
+    )
+    embeddings = OVHCloudEmbeddings(model=EMBEDDINGS, max_retries=6)
     who = "with a key" if llm.api_key else "anonymously: two requests a minute, so that some steps wait for a minute"
     print(f"LlamaIndex, {llm.model} and {embeddings.model_name} at {llm.base_url}, {who}")
 

@@ -21,6 +21,7 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints, _guesses
 from ovhcloud_ai_endpoints.testing._schemas import Chat
 
 guess = pytest.mark.guess
+LIVE_KEY = os.environ.get("LIVE_KEY")
 HELLO = [{"role": "user", "content": "Say hello."}]
 TOOL = {
     "type": "function",
@@ -44,19 +45,46 @@ PIXEL = (
 )
 
 
+SHOWN = 300  # characters of an answer in a report
+
+
 class Service:
+    """A service, asked by hand.
+
+    Attributes:
+        seen: status and beginning of each answer.
+    """
+
     def __init__(self, base_url: str, key: str | None) -> None:
         self.http = httpx.Client(timeout=120, trust_env=False)
         self.base_url = base_url
         self.key = key
         self.is_local = base_url != BASE_URL
+        self.seen: list[str] = []
 
     def post(
-        self, path: str = "/chat/completions", *, key: str | None = "", content: str = "", **body: Any
+        self,
+        path: str = "/chat/completions",
+        *,
+        key: str | None = "",
+        content: str = "",
+        waits: bool = True,
+        **body: Any,
     ) -> httpx.Response:
+        """The answer to a request; behind the limit's reset, if that holds anonymous calls back.
+
+        Args:
+            key: None for an anonymous call; the service's by default.
+            content: the body as it is sent; by default `body` as JSON.
+        """
         key = self.key if key == "" else key
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
-        return self.http.post(self.base_url + path, headers=headers, content=content or json.dumps(body))
+        answer = self.http.post(self.base_url + path, headers=headers, content=content or json.dumps(body))
+        self.seen.append(f"{answer.status_code} {answer.text[:SHOWN]}")
+        if answer.status_code == 429 and key is None and waits:
+            threading.Event().wait(float(answer.headers.get("retry-after", 60)))
+            return self.post(path, key=key, content=content, **body)
+        return answer
 
     def chat(self, model: str = "gpt-oss-20b", **body: Any) -> httpx.Response:
         return self.post(model=model, **{"messages": HELLO, **body})
@@ -69,7 +97,8 @@ class Service:
 @pytest.fixture(params=["local", pytest.param("live", marks=pytest.mark.live)])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     if request.param == "live":
-        found = Service(BASE_URL, os.environ.get("OVHCLOUD_API_KEY"))
+        found = Service(os.environ.get("LIVE_URL", BASE_URL), LIVE_KEY)
+        request.node.user_properties.append(("seen", found.seen))
         yield found
         found.http.close()
         return
@@ -397,7 +426,7 @@ class TestLimits:
 
     @guess("RETRY_AFTER_ON_429")
     def test_without_a_key_are_two_a_minute(self, service: Service) -> None:
-        answers = [service.post(key=None, model="gpt-oss-20b", messages=HELLO) for _ in range(4)]
+        answers = [service.post(key=None, waits=False, model="gpt-oss-20b", messages=HELLO) for _ in range(4)]
 
         assert answers[-1].status_code == 429
         assert answers[-1].json()["message"] == "API rate limit exceeded"
@@ -407,7 +436,7 @@ class TestLimits:
 class BatchMode:
     """Files and jobs of a service. What it makes jobs of may cost `MOST_DOLLARS` in all; it cancels each of them."""
 
-    MOST_DOLLARS = 0.01
+    MOST_DOLLARS = float(os.environ.get("LIVE_DOLLARS", "0.01"))
 
     def __init__(self, service: Service) -> None:
         self.service = service
