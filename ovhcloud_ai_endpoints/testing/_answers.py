@@ -13,7 +13,7 @@ from typing import Any
 
 from ovhcloud_ai_endpoints._catalogue import bundled_models, model
 from ovhcloud_ai_endpoints.testing._gateway import prompt_tokens, served, tokens
-from ovhcloud_ai_endpoints.testing._script import Said, Step, event
+from ovhcloud_ai_endpoints.testing._script import Said, Step, Vectors, event
 from ovhcloud_ai_endpoints.testing._vectors import as_base64, vector
 
 
@@ -70,19 +70,32 @@ def events(chat: Mapping[str, Any], said: Said) -> Iterator[Step]:
     yield event("[DONE]")
 
 
-def embeddings(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Vectors for each text of the input."""
+def embeddings(asked: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    """Vectors for each text of the input.
+
+    Raises:
+        ValueError: the script has another number of vectors.
+    """
     facts = model(asked["model"])
     texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
     width = asked.get("dimensions") or facts.dimensions or 1
     encoded = as_base64 if asked.get("encoding_format") == "base64" else list
     data = [
-        {"object": "embedding", "index": index, "embedding": encoded(vector(text, width))}
-        for index, text in enumerate(texts)
+        {"object": "embedding", "index": index, "embedding": encoded(numbers)}
+        for index, numbers in enumerate(_vectors(texts, width, said.vectors))
     ]
     count = sum(tokens(text) for text in texts)
     usage = {"prompt_tokens": count, "total_tokens": count}
     return {"object": "list", "model": facts.id, "data": data, "usage": usage}
+
+
+def _vectors(texts: list[str], width: int, given: Vectors | None) -> list[list[float]]:
+    if given is None:
+        return [vector(text, width) for text in texts]
+    found = [list(given(text)) for text in texts] if callable(given) else [list(one) for one in given]
+    if len(found) != len(texts):
+        raise ValueError(f"reply(vectors=...) has {len(found)} vectors for a request of {len(texts)} texts")
+    return found
 
 
 def models() -> dict[str, Any]:

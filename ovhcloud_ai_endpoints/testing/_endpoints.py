@@ -61,7 +61,7 @@ def _what_is_said(said: Said, name: str) -> dict[str, Any]:
 ENDPOINTS = {
     "/v1/chat/completions": Endpoint("POST", _chat, check_chat),
     "/v1/embeddings": Endpoint(
-        "POST", lambda request, said: _as_json(_answers.embeddings(request.json), said), check_embeddings
+        "POST", lambda request, said: _as_json(_answers.embeddings(request.json, said), said), check_embeddings
     ),
     "/v1/models": Endpoint("GET", lambda _, said: _as_json(_answers.models(), said)),
     CATALOGUE: Endpoint("GET", lambda _, said: _as_json(_answers.catalogue(), said)),

@@ -1,9 +1,11 @@
 """Scripted answers: what the local AI Endpoints sends instead of what its rules would say."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from ovhcloud_ai_endpoints.testing._requests import Request
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,15 @@ RESET: Final = _End("RESET")  # the connection is reset (TCP RST)
 CUT: Final = _End("CUT")  # the connection is closed before the answer has ended
 
 Step = bytes | Pause | _End
+Vectors = Sequence[Sequence[float]] | Callable[[str], Sequence[float]]  # of the texts, in their order or by a function
+CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
+
+# Arguments of `reply`, by what they describe.
+KINDS = {
+    **dict.fromkeys(("text", "reasoning", "tool_calls", "finish_reason", "usage"), "what a model says"),
+    **dict.fromkeys(("body", "status"), "any other answer"),
+    **{name: name for name in ("vectors", "events", "raw")},
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class Said:
     tool_calls: tuple[tuple[str, str, str], ...] = ()  # id, name, arguments
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
+    vectors: Vectors | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)
     fault: str | None = None
@@ -55,6 +67,13 @@ class Said:
     def is_scripted(self) -> bool:
         """Whether it has anything to say, and not only headers or a delay."""
         return self.text is not None or self.reasoning is not None or bool(self.tool_calls)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint whose next request it waits for; None if any request will do."""
+        if self.vectors is not None:
+            return EMBEDDINGS
+        return CHAT if self.is_scripted else None
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,100 @@ class Scripted:
     is_stream: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint whose next request it waits for; None if any request will do."""
+        return CHAT if self.is_stream else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An answer to the next chat, which a function makes of the request."""
+
+    function: Callable[[Request], str | Mapping[str, Any]]
+    hold: Hold
+    fault: str | None = None
+    endpoint: str | None = CHAT
+
+    def answer(self, request: Request) -> Said | Scripted:
+        """What the function has answered, in the form of a script.
+
+        Raises:
+            TypeError: it is neither a text nor arguments of `reply`.
+        """
+        found = self.function(request)
+        if not isinstance(found, str | Mapping):
+            raise TypeError(f"The function of reply() must return a text or a dict of its arguments; got {found!r}")
+        answer = scripted(**({"text": found} if isinstance(found, str) else found))
+        if isinstance(answer, Asked):
+            raise TypeError("The function of reply() must not return another function")
+        return replace(answer, hold=self.hold)
+
+
+def scripted(
+    text: str | Callable[[Request], str | Mapping[str, Any]] | None = None,
+    *,
+    reasoning: str | None = None,
+    tool_calls: Sequence[Any] = (),
+    finish_reason: str | None = None,
+    usage: Mapping[str, Any] | None = None,
+    vectors: "Vectors | None" = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    events: Sequence[Any] | None = None,
+    raw: Sequence[Step] | None = None,
+    pause: float = 0.0,
+    until: Callable[[], bool] | None = None,
+) -> Said | Scripted | Asked:
+    """The answer that arguments of `LocalEndpoints.reply` describe.
+
+    Raises:
+        TypeError: they don't go together, or one has a wrong type.
+        ValueError: a number is out of range.
+    """
+    values: dict[str, Any] = {
+        "text": text,
+        "reasoning": reasoning,
+        "tool_calls": tool_calls,
+        "finish_reason": finish_reason,
+    }
+    values |= {"usage": usage, "vectors": vectors, "body": body, "events": events, "raw": raw}
+    given = [name for name, value in values.items() if value is not None and value != ()]
+    given += ["status"] if status != 200 and events is None else []
+    if len({KINDS[name] for name in given}) > 1:
+        raise TypeError(f"reply() takes {' and '.join(given)} in different answers, not in one")
+    if callable(text):
+        if given != ["text"]:
+            raise TypeError(
+                f"reply() takes a function alone, and all else from what it returns; got {', '.join(given)}"
+            )
+        return Asked(text, Hold(pause, until))
+    for name in ("text", "reasoning", "finish_reason"):
+        if not isinstance(values[name], str | None):
+            raise TypeError(f"{name} must be a text; got {values[name]!r}")
+    if not isinstance(status, int):
+        raise TypeError(f"status must be an int; got {status!r}")
+    if pause < 0:
+        raise ValueError(f"pause must not be negative; got {pause!r}")
+    hold, headers = Hold(pause, until), dict(headers or {})
+    if raw is not None:
+        return Scripted(list(raw), status=None, hold=hold)
+    if events is not None:
+        steps = [event(one) for one in events]
+        return Scripted(steps, status, is_stream=True, headers={**EVENT_STREAM, **headers}, hold=hold)
+    if body is not None or status != 200:
+        content, kind = content_of(body, status)
+        return Scripted([content], status, headers={"Content-Type": kind, **headers}, hold=hold)
+    calls = tuple(_checked_call(place, call) for place, call in enumerate(tool_calls))
+    return Said(text, reasoning, calls, finish_reason, usage, vectors, headers, hold)
+
+
+def _checked_call(place: int, call: Any) -> tuple[str, str, str]:
+    if not (isinstance(call, tuple | list) and len(call) in {2, 3} and isinstance(call[0], str)):
+        raise TypeError(f"tool_calls are tuples: (name, arguments) or (name, arguments, id); got {call!r}")
+    return tool_call(place, *call)
 
 
 def event(value: Any) -> Step:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ovhcloud_ai_endpoints._embeddings import capacity
 from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
@@ -20,16 +20,7 @@ from ovhcloud_ai_endpoints.testing._endpoints import ENDPOINTS
 from ovhcloud_ai_endpoints.testing._faults import FAULTS, fault_named, hits
 from ovhcloud_ai_endpoints.testing._gateway import Gateway
 from ovhcloud_ai_endpoints.testing._requests import Request
-from ovhcloud_ai_endpoints.testing._script import (
-    EVENT_STREAM,
-    Hold,
-    Said,
-    Scripted,
-    Step,
-    content_of,
-    event,
-    tool_call,
-)
+from ovhcloud_ai_endpoints.testing._script import CHAT, Asked, Said, Scripted, Step, Vectors, scripted
 
 API_KEY = "local-key"
 BATCH_MODE = ("/v1/files", "/v1/batches")
@@ -45,12 +36,15 @@ class LocalEndpoints:
         anonymous_requests_per_minute: the same without a key.
         strict: whether unknown top-level fields are refused, as the service does.
         batch_seconds: how long a batch job takes, however large it is.
+        unscripted: what answers a chat that no script answers: a few "rules"; or an "error", which the end of the block
+            raises.
 
     Attributes:
         requests: the requests received, in order.
         refusals: the gateway's refusals, in order: path, status and body of each.
         hung_up: number of answers that the client did not wait for.
         failures: names of the faults that were played, in order.
+        problems: what went wrong in the server itself, in order; the end of the `with` block raises the first.
         batches: batch mode: the lines that it answered, and how its next jobs end.
     """
 
@@ -63,11 +57,14 @@ class LocalEndpoints:
         anonymous_requests_per_minute: int = 2,
         strict: bool = True,
         batch_seconds: float = 0.03,
+        unscripted: Literal["rules", "error"] = "rules",
     ) -> None:
         self.requests: list[Request] = []
         self.refusals: list[str] = []
         self.hung_up = 0
         self.failures: list[str] = []
+        self.problems: list[Exception] = []
+        self._unscripted = unscripted
         self.batches = BatchMode(batch_seconds, self._answer_line)
         self._random: tuple[float, random.Random, list[str]] | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -80,7 +77,7 @@ class LocalEndpoints:
             accepts=ENDPOINTS,
             is_strict=strict,
         )
-        self._replies: deque[Said | Scripted] = deque()
+        self._replies: deque[Said | Scripted | Asked] = deque()
         self._connections = 0
         self._ready = threading.Event()
 
@@ -100,12 +97,13 @@ class LocalEndpoints:
 
     def reply(
         self,
-        text: str | None = None,
+        text: str | Callable[[Request], str | Mapping[str, Any]] | None = None,
         *,
         reasoning: str | None = None,
         tool_calls: Sequence[tuple[str, Any] | tuple[str, Any, str]] = (),
         finish_reason: str | None = None,
         usage: Mapping[str, Any] | None = None,
+        vectors: Vectors | None = None,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         body: Any = None,
@@ -122,7 +120,9 @@ class LocalEndpoints:
 
         Args:
             text: with `reasoning`, `tool_calls`, `finish_reason`, `usage`: what the model says, whole or as a stream.
+                Or a function that takes the request, and returns a text or a dict of the other arguments.
             tool_calls: (name, arguments) or (name, arguments, id); arguments as a dict or as raw text.
+            vectors: of the next embedding request: one for each text, or a function of a text.
             status: with `headers`, `body`: any other answer; the body as an object for JSON, as text or as bytes.
             events: a stream's events: dicts, texts such as "[DONE]", raw bytes, `Pause`, `CUT`, `RESET`.
             raw: everything on the connection, status line included: bytes, `Pause`, `CUT`, `RESET`.
@@ -130,25 +130,41 @@ class LocalEndpoints:
             until: called repeatedly; nothing is sent before it returns true.
 
         Raises:
-            TypeError: the status is not a number.
+            TypeError: arguments don't go together, or one has a wrong type.
+            ValueError: a number is out of range.
         """
-        if not isinstance(status, int):
-            raise TypeError(f"status must be an int; got {status!r}")
-        headers = dict(headers or {})
-        hold = Hold(pause, until)
-        scripted: Said | Scripted
-        if raw is not None:
-            scripted = Scripted(list(raw), status=None, hold=hold)
-        elif events is not None:
-            steps = [event(one) for one in events]
-            scripted = Scripted(steps, status, is_stream=True, headers={**EVENT_STREAM, **headers}, hold=hold)
-        elif body is not None or status != 200:
-            content, kind = content_of(body, status)
-            scripted = Scripted([content], status, headers={"Content-Type": kind, **headers}, hold=hold)
-        else:
-            calls = tuple(tool_call(place, *call) for place, call in enumerate(tool_calls))
-            scripted = Said(text, reasoning, calls, finish_reason, usage, headers, hold)
-        self._replies.extend([scripted] * times)
+        if times < 1:
+            raise ValueError(f"times must be positive; got {times!r}")
+        answer = scripted(
+            text,
+            reasoning=reasoning,
+            tool_calls=tool_calls,
+            finish_reason=finish_reason,
+            usage=usage,
+            vectors=vectors,
+            status=status,
+            headers=headers,
+            body=body,
+            events=events,
+            raw=raw,
+            pause=pause,
+            until=until,
+        )
+        self._replies.extend([answer] * times)
+
+    def check(self) -> None:
+        """Checks that all went as scripted.
+
+        Raises:
+            AssertionError: the gateway has refused requests, or scripted answers were not played.
+            Exception: what went wrong in the server itself.
+        """
+        if self.problems:
+            raise self.problems[0]
+        if self.refusals:
+            raise AssertionError("The gateway refused requests: " + "; ".join(self.refusals))
+        if self.unplayed:
+            raise AssertionError(f"{self.unplayed} scripted answers were not played")
 
     def fail(self, fault: str, *, times: int = 1) -> None:
         """Plays a fault of `FAULTS`, by its name, to the next `times` requests that it can hit.
@@ -203,6 +219,7 @@ class LocalEndpoints:
         self._replies.clear()
         self.refusals.clear()
         self.failures.clear()
+        self.problems.clear()
         self.batches.reset()
         self.hung_up = 0
         self._random = None
@@ -218,11 +235,13 @@ class LocalEndpoints:
         self._ready.wait()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         limits.forget(self.base_url)  # the next server may have the same port
         capacity.forget(self.base_url)
+        if self.problems and kind is None:
+            raise self.problems[0]
 
     def _run(self, listener: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
@@ -257,6 +276,8 @@ class LocalEndpoints:
             await connection.run()
         except HungUpError:
             self.hung_up += 1
+        except Exception as problem:  # noqa: BLE001 - as in _answer: from a script's `until`, or an odd step
+            self.problems.append(problem)
         except (ConnectionError, asyncio.CancelledError):
             pass  # cancelled only when the server stops, which asyncio's streams would print as an error
         finally:
@@ -266,6 +287,14 @@ class LocalEndpoints:
     def _answer(self, request: Request) -> Scripted:
         """What to send to a request: a refusal, the next scripted answer, or what the rules say."""
         self.requests.append(request)
+        try:
+            return self._answered(request)
+        except Exception as problem:  # noqa: BLE001 - a script's own, or ours: the test must see it, whatever it is
+            self.problems.append(problem)
+            body = json.dumps({"message": f"The local AI Endpoints failed: {type(problem).__name__}: {problem}"})
+            return Scripted([body.encode()], 400, headers={"Content-Type": "application/json"})  # not tried again
+
+    def _answered(self, request: Request) -> Scripted:
         headers: dict[str, str] = {}
         is_batch_mode = request.path.startswith(BATCH_MODE)
         if is_batch_mode:
@@ -280,22 +309,22 @@ class LocalEndpoints:
             self._fail_perhaps(request, *self._random)
         if is_batch_mode:
             return self.batches.answer(request, time.monotonic())
-        scripted = self._scripted(request)
-        if isinstance(scripted, Said):
-            scripted = ENDPOINTS[request.path.partition("?")[0]].answer(request, scripted)
-        if scripted.status == 429:
-            return scripted  # it has its own headers about the limit
-        return replace(scripted, headers={**headers, **scripted.headers})
+        answer = self._next(request)
+        if isinstance(answer, Said):
+            answer = ENDPOINTS[request.path.partition("?")[0]].answer(request, answer)
+        if answer.status == 429:
+            return answer  # it has its own headers about the limit
+        return replace(answer, headers={**headers, **answer.headers})
 
     def _answer_line(self, request: Request) -> tuple[int, Any]:
         """Status and JSON that answer a line of a batch."""
         if (refusal := self._gateway.check(request)) is not None:
             return refusal.status, _json_or_text(refusal.body)
-        scripted = self._scripted(request)
-        if isinstance(scripted, Said):
-            scripted = ENDPOINTS[request.path].answer(request, scripted)
-        body = b"".join(step for step in scripted.steps if isinstance(step, bytes))
-        return scripted.status or 500, _json_or_text(body)
+        answer = self._next(request)
+        if isinstance(answer, Said):
+            answer = ENDPOINTS[request.path].answer(request, answer)
+        body = b"".join(step for step in answer.steps if isinstance(step, bytes))
+        return answer.status or 500, _json_or_text(body)
 
     def _fail_perhaps(self, request: Request, share: float, chance: random.Random, names: list[str]) -> None:
         possible = [name for name in names if hits(FAULTS[name], request.path, request.body)]
@@ -303,17 +332,30 @@ class LocalEndpoints:
             self.fail(chance.choice(possible))
             self._replies.rotate()  # it comes first
 
-    def _scripted(self, request: Request) -> Said | Scripted:
-        """The next scripted answer for this request; what a model says waits for the next chat request."""
-        is_chat = request.path.startswith("/v1/chat/completions")
-        for place, scripted in enumerate(self._replies):
-            is_said = scripted.is_scripted if isinstance(scripted, Said) else scripted.is_stream
-            can_hit = scripted.fault is None or hits(FAULTS[scripted.fault], request.path, request.body)
-            if can_hit and (is_chat or not is_said):
+    def _next(self, request: Request) -> Said | Scripted:
+        """The next scripted answer for this request; what is for chats or embeddings waits for one.
+
+        Raises:
+            UnscriptedError: there is none for a chat, and the rules must not answer.
+        """
+        path = request.path.partition("?")[0]
+        for place, answer in enumerate(self._replies):
+            can_hit = answer.fault is None or hits(FAULTS[answer.fault], request.path, request.body)
+            if can_hit and answer.endpoint in {None, path}:
                 del self._replies[place]
-                self.failures += [scripted.fault] if scripted.fault else []
-                return scripted
+                self.failures += [answer.fault] if answer.fault else []
+                return answer.answer(request) if isinstance(answer, Asked) else answer
+        if self._unscripted == "error" and path == CHAT:
+            raise UnscriptedError(request)
         return Said()
+
+
+class UnscriptedError(AssertionError):
+    """A chat for which no script had an answer."""
+
+    def __init__(self, request: Request) -> None:
+        asked = request.json["messages"][-1]
+        super().__init__(f"No answer was scripted for the chat that ends with {asked!r:.300}; add server.reply(...)")
 
 
 def _json_or_text(body: bytes) -> Any:

@@ -1,16 +1,26 @@
 """What a script has the local AI Endpoints do."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
+import pytest
 
 from ovhcloud_ai_endpoints.testing import CUT, LocalEndpoints
 
 
+def key(server: LocalEndpoints) -> dict[str, str]:
+    return {"Authorization": f"Bearer {server.api_key}"}
+
+
 def post(server: LocalEndpoints, path: str, **body: Any) -> Any:
-    headers = {"Authorization": f"Bearer {server.api_key}"}
-    return httpx.post(f"{server.base_url}{path}", headers=headers, json=body).raise_for_status().json()
+    return httpx.post(f"{server.base_url}{path}", headers=key(server), json=body).raise_for_status().json()
+
+
+def ask(server: LocalEndpoints, **more: Any) -> httpx.Response:
+    body = {"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "Hello"}], **more}
+    return httpx.post(f"{server.base_url}/chat/completions", headers=key(server), json=body)
 
 
 def chat(server: LocalEndpoints) -> str:
@@ -66,3 +76,127 @@ def test_how_an_answer_ends_may_be_all_that_is_scripted(server: LocalEndpoints) 
     assert body["choices"][0]["finish_reason"] == "length"
     assert body["usage"] == {"total_tokens": 7}
     assert server.unplayed == 0
+
+
+def test_function_answers_from_the_request(server: LocalEndpoints) -> None:
+    server.reply(lambda request: f"You said {request.json['messages'][-1]['content']}")
+
+    assert chat(server) == "You said Hello"
+
+
+def test_function_may_return_any_answer(server: LocalEndpoints) -> None:
+    server.reply(lambda _: {"tool_calls": [("look", {"at": "me"})]})
+    body = post(server, "/chat/completions", model="gpt-oss-20b", messages=[{"role": "user", "content": "Hello"}])
+
+    assert body["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "look"
+
+
+@pytest.mark.parametrize("vectors", [[[1.0, 0.0], [0.0, 1.0]], lambda text: [float(text == "a"), float(text == "b")]])
+def test_vectors_wait_for_embeddings(server: LocalEndpoints, vectors: Any) -> None:
+    server.reply(vectors=vectors)
+    chat(server)
+    data = post(server, "/embeddings", model="bge-m3", input=["a", "b"])["data"]
+
+    assert [item["embedding"] for item in data] == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_what_goes_wrong_in_the_server_is_raised_at_its_end() -> None:
+    answers: list[httpx.Response] = []
+
+    def session() -> None:
+        with LocalEndpoints() as server:
+            server.reply(lambda request: request.headers["x-missing"])
+            answers.append(ask(server))
+
+    with pytest.raises(KeyError, match="x-missing"):
+        session()
+    assert answers[0].status_code == 400
+    assert "KeyError: 'x-missing'" in answers[0].json()["message"]
+
+
+def test_error_of_the_test_comes_before_those_of_the_server() -> None:
+    def session() -> None:
+        with LocalEndpoints() as server:
+            server.reply(vectors=[[1.0]])
+            httpx.post(
+                f"{server.base_url}/embeddings", headers=key(server), json={"model": "bge-m3", "input": ["a", "b"]}
+            )
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        session()
+
+
+def test_condition_that_fails_is_raised_at_the_end() -> None:
+    def session() -> None:
+        with LocalEndpoints() as server, suppress(httpx.RemoteProtocolError):
+            server.reply("Hello", until=lambda: 1 / 0 > 0)
+            ask(server)
+
+    with pytest.raises(ZeroDivisionError):
+        session()
+
+
+def test_chat_without_a_script_is_an_error_where_that_is_asked() -> None:
+    def session() -> None:
+        with LocalEndpoints(unscripted="error") as server:
+            server.reply("once")
+            assert chat(server) == "once"
+            assert len(post(server, "/embeddings", model="bge-m3", input="one")["data"]) == 1
+            assert ask(server).status_code == 400
+
+    with pytest.raises(AssertionError, match=r"No answer was scripted for the chat that ends with.*'Hello'"):
+        session()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"text": "a", "events": []}, "takes text and events in different answers"),
+        ({"text": "a", "status": 500}, "takes text and status"),
+        ({"vectors": [[1.0]], "body": {}}, "takes vectors and body"),
+        ({"text": len, "reasoning": "b"}, "takes a function alone"),
+        ({"text": 5}, "text must be a text; got 5"),
+        ({"tool_calls": ["look"]}, r"tool_calls are tuples: \(name, arguments\)"),
+        ({"tool_calls": [{"name": "look"}]}, "tool_calls are tuples"),
+        ({"status": "500"}, "status must be an int"),
+    ],
+)
+def test_script_that_can_not_be_played_is_refused_at_once(
+    server: LocalEndpoints, arguments: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(TypeError, match=problem):
+        server.reply(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"times": 0}, {"pause": -1}])
+def test_numbers_out_of_range_are_refused(server: LocalEndpoints, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        server.reply("a", **arguments)
+
+
+class TestCheck:
+    def test_is_silent_if_all_went_as_scripted(self, server: LocalEndpoints) -> None:
+        server.reply("a")
+        chat(server)
+        server.check()
+
+    def test_finds_what_was_not_played(self, server: LocalEndpoints) -> None:
+        server.reply("a", times=2)
+
+        with pytest.raises(AssertionError, match="2 scripted answers were not played"):
+            server.check()
+
+    def test_finds_refusals(self, server: LocalEndpoints) -> None:
+        ask(server, foo=1)
+
+        with pytest.raises(AssertionError, match=r"The gateway refused requests: .*extra arguments"):
+            server.check()
+
+    def test_raises_what_went_wrong_in_the_server(self, server: LocalEndpoints) -> None:
+        server.reply(lambda request: request.headers["x-missing"])
+        ask(server)
+
+        with pytest.raises(KeyError, match="x-missing"):
+            server.check()
+        server.reset()
