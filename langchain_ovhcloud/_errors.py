@@ -81,7 +81,7 @@ class APIConnectionError(_ModelError, service.APIConnectionError, core.ModelConn
     __doc__ = service.APIConnectionError.__doc__
 
 
-# LangGraph's default policy retries an OSError, which a TimeoutError is, only if it is a ConnectionError.
+# LangGraph's default policy retries no OSError but ConnectionError; TimeoutError is an OSError.
 class APITimeoutError(_ModelError, service.APITimeoutError, core.ModelTimeoutError, ConnectionError):
     __doc__ = service.APITimeoutError.__doc__
 

@@ -160,10 +160,12 @@ def _with_blocks(message: ToolMessage) -> ToolMessage:
         return message
     try:
         blocks = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return message
-    is_core_to_blame = any(isinstance(block, dict) and block.get("type") in STRINGIFIED for block in blocks)
-    return message.model_copy(update={"content": blocks}) if is_core_to_blame else message
+    are_blocks = all(isinstance(block, dict) and isinstance(block.get("type"), str) for block in blocks)
+    if are_blocks and any(block["type"] in STRINGIFIED and isinstance(block.get("base64"), str) for block in blocks):
+        return message.model_copy(update={"content": blocks})
+    return message
 
 
 def _of_role(role: Role, message: BaseMessage, at: int) -> WireMessage:

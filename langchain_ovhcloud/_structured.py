@@ -28,6 +28,16 @@ from ovhcloud_ai_endpoints._notices import CUT_ANSWER
 from ovhcloud_ai_endpoints._values import INCOMPLETE
 
 OTHER_FORMS = frozenset({"name", "function", "parameters", "input_schema", "toolSpec"})  # of a tool, as a dict
+OPTIONS = frozenset({"anyOf", "oneOf", "allOf", "$ref"})
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "null": type(None),
+    "integer": int,
+    "number": (int, float),
+}
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
 
 
@@ -59,7 +69,12 @@ def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     schema = json_schema_of(schema)
     if "properties" in schema:
         return convert_to_openai_tool(schema, strict=strict)
-    tool = _with_arguments(convert_to_openai_tool(schema), schema)
+    if schema.get("type", "object") != "object":
+        raise ValueError(
+            f"A tool's arguments are an object; method='json_schema' takes a schema of type {schema['type']}"
+        )
+    named = {name: value for name, value in schema.items() if name in BESIDE_ARGUMENTS}
+    tool = _with_arguments(convert_to_openai_tool({**named, "type": "object", "properties": {}}), schema)
     return tool if strict is None else {**tool, "function": {**tool["function"], "strict": strict}}
 
 
@@ -154,15 +169,16 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
             found = read_json(text, self.json_schema)
         except ValueError as error:
             raise ValueError("The answer is not JSON") from error
-        if self.text is None and not isinstance(found, dict) and self._is_object_wanted:
-            raise ValueError("The answer is not a JSON object")
-        if missing := [name for name in self.required if name not in found]:
+        if self.text is None and not _is_of_type(found, self.json_schema or {}):
+            raise ValueError(f"The answer is not a JSON {self._type}")
+        if isinstance(found, dict) and (missing := [name for name in self.required if name not in found]):
             raise ValueError(f"The answer lacks {', '.join(map(repr, missing))}")
         return found if self.text is None else self.text.parse_result([Generation(text=json.dumps(found))])
 
     @property
-    def _is_object_wanted(self) -> bool:
-        return bool((self.json_schema or {}).get("type", "object") == "object")
+    def _type(self) -> str:
+        kind = (self.json_schema or {}).get("type", "object")
+        return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
     def parse(self, text: str) -> Any:
         return self.parse_result([Generation(text=text)])
@@ -187,6 +203,13 @@ class _Whole(BaseCumulativeTransformOutputParser[Any]):
         whole = reduce(add, seen) if seen else ""
         message = whole if isinstance(whole, BaseMessage) else AIMessage(whole)
         return self.parse_result([ChatGeneration(message=message)])
+
+
+def _is_of_type(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a value is of a type that a schema names; an object, if it names none and has no options."""
+    kind = schema.get("type", None if OPTIONS & schema.keys() else "object")
+    kinds = kind if isinstance(kind, list) else [kind]
+    return kind is None or isinstance(value, tuple(TYPES[name] for name in kinds if name in TYPES))
 
 
 def _kept(one: Any, seen: list[Any]) -> Any:

@@ -345,10 +345,12 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         if method not in get_args(StructuredOutputMethod):
             raise ValueError(f"method must be one of {', '.join(get_args(StructuredOutputMethod))}; got {method!r}")
         if schema is None and method != "json_mode":
-            raise ValueError(f"method={method!r} takes a schema; got None")
+            raise ValueError(f"schema=None needs method='json_mode'; got method={method!r}")
         parser: BaseOutputParser[Any]
         is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-        options: dict[str, Any] = {"ls_structured_output_format": {"kwargs": {"method": method}, "schema": schema}}
+        options: dict[str, Any] = {}
+        if not (isinstance(schema, dict) and isinstance(schema.get("type"), list)):  # which core's tracing can't read
+            options["ls_structured_output_format"] = {"kwargs": {"method": method}, "schema": schema}
         if method == "function_calling":
             tool = _structured.tool_of(schema, strict=strict)
             name = tool["function"]["name"]

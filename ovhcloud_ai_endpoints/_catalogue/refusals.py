@@ -41,7 +41,7 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
         wait: seconds for which the service asks to wait.
     """
     if kind is AuthenticationError:
-        return KEY_ADVICE if _is_of_ovhcloud(model, url) else "Give a key that this server knows as api_key=."
+        return KEY_ADVICE if _is_of_ovhcloud(model, url) else "Set api_key= to a key that this server accepts."
     if kind is PermissionDeniedError:
         return "The project of this key may not use the service; perhaps it lacks a payment method."
     if kind is BadRequestError:

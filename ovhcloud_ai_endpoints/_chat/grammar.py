@@ -7,11 +7,10 @@ Pure. Seen with vLLM 0.32 and xgrammar: the whole request ends with status 400, 
 from collections.abc import Mapping
 from typing import Any
 
-from ovhcloud_ai_endpoints._chat.schema import NAMED
+from ovhcloud_ai_endpoints._chat.schema import LISTED, NAMED, NESTED
 
 NOT_FOLLOWED = frozenset({"multipleOf", "uniqueItems", "contains", "minContains", "maxContains"})
 BOUNDS = frozenset({"minLength", "maxLength"})
-VALUES = frozenset({"const", "enum", "default", "examples"})  # may look like schemas, and are none
 # fmt: off
 FORMATS = frozenset({
     "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer", "relative-json-pointer",
@@ -22,26 +21,27 @@ FORMATS = frozenset({
 
 def for_grammar(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The same schema, somewhat looser, for objects that are validated when they arrive. The input is not modified."""
-    found: dict[str, Any] = _looser(schema)
-    return found
-
-
-def _looser(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_looser(inner) for inner in node]
-    if not isinstance(node, Mapping):
-        return node
     left_out = set(NOT_FOLLOWED)
-    if node.get("format") not in FORMATS:
+    if isinstance(schema.get("format"), str) and schema["format"] not in FORMATS:
         left_out.add("format")
-    if {"pattern", "format"} & (node.keys() - left_out):
+    if {"pattern", "format"} & (schema.keys() - left_out):
         left_out |= BOUNDS
-    return {name: _value(name, value) for name, value in node.items() if name not in left_out}
+    if {"properties", "patternProperties"} & schema.keys():
+        left_out.add("propertyNames")
+    return {name: _value(name, value) for name, value in schema.items() if name not in left_out}
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in VALUES:
-        return value
-    if name in NAMED and isinstance(value, Mapping):
-        return {key: _looser(inner) for key, inner in value.items()}
-    return _looser(value)
+    match value:
+        case Mapping() if name in NAMED:
+            return {key: _inner(one) for key, one in value.items()}
+        case list() if name in LISTED or name in NESTED:
+            return [_inner(one) for one in value]
+        case Mapping() if name in NESTED:
+            return for_grammar(value)
+        case _:
+            return value
+
+
+def _inner(schema: Any) -> Any:
+    return for_grammar(schema) if isinstance(schema, Mapping) else schema  # else it is true or false

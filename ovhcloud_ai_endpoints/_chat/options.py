@@ -101,6 +101,8 @@ class ChatOptions(ConnectionOptions):
         asked = {name: value for name, value in self._ovhcloud_renamed(arguments, fields).items() if value is not None}
         model = asked.pop("model", self.model)
         stream_options = asked.pop("stream_options", {})
+        if not isinstance(stream_options, Mapping) or stream_options.keys() - {"include_usage"}:
+            raise TypeError(f"stream_options may hold include_usage only; got {stream_options!r}")
         stream_usage = asked.pop("stream_usage", stream_options.get("include_usage", self.stream_usage))
         extra_body = {**(self.extra_body or {}), **asked.pop("extra_body", {})}
         for name in asked:

@@ -44,12 +44,12 @@ class Call(Generic[T]):
         headers: the headers to send; set from the first attempt on.
         clocks: the clocks of the call; set from the first attempt on.
         encodings: the content encodings that a successful answer may have.
-        has_lost_one: whether the last attempt lost its connection before any answer.
+        lost_at: when the last attempt lost its connection before any answer; None if it did not.
     """
 
     clocks: Clocks
     encodings = ENCODINGS
-    has_lost_one = False
+    lost_at: float | None = None
 
     def __init__(self, settings: Settings, request: Request[T]) -> None:
         self.settings = settings
@@ -215,6 +215,8 @@ class Call(Generic[T]):
             OVHCloudError: the error itself, if no attempt follows.
         """
         self.with_context(error)
+        is_lost = isinstance(error, APIConnectionError) and error.status is None and error.may_have_taken_effect
+        self.lost_at = now if is_lost else None
         if not self.request.may_repeat and error.may_have_taken_effect:
             raise error
         if isinstance(self.request, Correctable) and (other := self.request.corrected(error)) is not None:
@@ -225,7 +227,6 @@ class Call(Generic[T]):
         if wait is None:
             raise error
         self._error = error
-        self.has_lost_one = isinstance(error, APIConnectionError) and error.status is None
         if self._limiter and isinstance(error, RateLimitError):
             self._limiter.join(self._ticket)
         self._waited += wait

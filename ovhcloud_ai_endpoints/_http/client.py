@@ -83,7 +83,7 @@ class Client:
                 if not wait:
                     try:
                         return self._attempt(
-                            call, held.enter_context(pool.connection(is_new=call.has_lost_one)), pool.proxy
+                            call, held.enter_context(pool.connection(lost_at=call.lost_at)), pool.proxy
                         )
                     except OVHCloudError as error:
                         wait = _next_attempt(call, error)
@@ -152,7 +152,7 @@ class AsyncClient:
                 wait = _begin_attempt(call, asked)
                 if not wait:
                     try:
-                        connection = held.enter_context(pool.connection(is_new=call.has_lost_one))
+                        connection = held.enter_context(pool.connection(lost_at=call.lost_at))
                         held.push_async_callback(connection.aclose)
                         return await self._attempt(call, connection, pool.proxy)
                     except OVHCloudError as error:

@@ -97,22 +97,24 @@ class Pool(Generic[C, S]):
     def __exit__(self, *_: object) -> None:
         self._left(self)
 
-    def connection(self, *, is_new: bool = False) -> "Lease[C, S]":
+    def connection(self, *, lost_at: float | None = None) -> "Lease[C, S]":
         """A connection for one call.
 
         Args:
-            is_new: whether to open one and close those that are idle, as they may be as dead as one that was just lost.
+            lost_at: when the call lost another one before any answer. Then it gets a new one, and those that were idle
+                at that time are closed, since they may be as dead.
         """
-        if is_new:
-            self.close_idle()
-        return Lease(self, is_new=is_new)
+        if lost_at is not None:
+            self.close_idle(before=lost_at)
+        return Lease(self, is_new=lost_at is not None)
 
     def take(self, *, is_new: bool = False) -> C:
         """The connection that was used last, or a new one."""
         try:
-            connection = self._connect() if is_new else self._idle.pop()[0]
+            connection = None if is_new else self._idle.pop()[0]
         except IndexError:
-            connection = self._connect()
+            connection = None
+        connection = connection or self._connect()
         self._in_use.add(connection)
         return connection
 

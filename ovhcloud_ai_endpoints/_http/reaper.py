@@ -45,7 +45,7 @@ class Reaper:
                     jobs.get_nowait()()
 
     def _opened(self) -> "queue.SimpleQueue[Callable[[], object]]":
-        """The jobs; made when they are needed, since gevent may replace their class, even between a fork and that."""
+        """The jobs; made at first use, since gevent may patch `queue` after a fork."""
         if self._jobs is None:
             with self._lock:
                 self._jobs = self._jobs or queue.SimpleQueue()

@@ -6,13 +6,13 @@ Pure.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-NOT_FOLLOWED = "The provided JSON schema contains features not supported by xgrammar."
+REFUSAL = "The provided JSON schema contains features not supported by xgrammar."
 TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-VALUES = frozenset({"const", "enum", "default", "examples", "required", "type"})
+NO_SCHEMAS = frozenset({"const", "enum", "default", "examples", "required", "type"})
 OF_ARRAYS = frozenset({"uniqueItems", "contains", "minContains", "maxContains"})
 # fmt: off
-FORMATS = frozenset({
+KNOWN_FORMATS = frozenset({
     "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer", "relative-json-pointer",
     "time", "uri", "uri-reference", "uri-template", "uuid",
 })
@@ -26,7 +26,7 @@ def refused_by_grammar(schema: Mapping[str, Any]) -> str | None:
         if unknown := types - TYPES:
             return f'Failed to transform json schema into a grammar: Unsupported type "{min(unknown)}"'
         if _is_beyond_grammars(node, types):
-            return NOT_FOLLOWED
+            return REFUSAL
     return None
 
 
@@ -35,7 +35,7 @@ def _is_beyond_grammars(node: Mapping[str, Any], types: frozenset[str]) -> bool:
     return (
         (bool(types & {"integer", "number"}) and "multipleOf" in node)
         or ("array" in types and not OF_ARRAYS.isdisjoint(node))
-        or ("string" in types and "format" in node and node["format"] not in FORMATS)
+        or ("string" in types and "format" in node and node["format"] not in KNOWN_FORMATS)
         or ("string" in types and _is_shaped_and_bounded(node))
         or ("object" in types and has_names and ("properties" in node or len(node["patternProperties"]) > 1))
         or (
@@ -69,5 +69,5 @@ def _nodes(node: Any) -> Iterator[Mapping[str, Any]]:
             if name in NAMED and isinstance(inner, Mapping):
                 for one in inner.values():
                     yield from _nodes(one)
-            elif name not in VALUES:
+            elif name not in NO_SCHEMAS:
                 yield from _nodes(inner)

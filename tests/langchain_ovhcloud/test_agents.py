@@ -253,6 +253,22 @@ def test_sound_from_a_tool_is_a_note(server: LocalEndpoints, model: ChatOVHCloud
     assert "Hush." in str(result["content"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"type": "video", "id": "abc", "title": "How to bake"}]',
+        '[{"type": "audio", "base64": "UklGRg=="}, 5]',
+        '[{"type": "' + "[" * 100_000,
+    ],
+    ids=["a list of videos", "no list of blocks", "brackets"],
+)
+def test_result_that_only_looks_like_blocks_is_text(server: LocalEndpoints, model: ChatOVHCloud, text: str) -> None:
+    called = {"name": "find", "args": {}, "id": "1", "type": "tool_call"}
+    model.invoke([HumanMessage("Find it."), AIMessage("", tool_calls=[called]), ToolMessage(text, tool_call_id="1")])
+
+    assert server.requests[-1].json["messages"][-1]["content"] == text
+
+
 def test_timeout_is_tried_again_by_the_graphs_own_policy(server: LocalEndpoints) -> None:
     model = ChatOVHCloud(model="gpt-oss-120b", timeout=1, max_retries=0)
     server.reply(pause=30)

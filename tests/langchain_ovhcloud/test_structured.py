@@ -352,6 +352,8 @@ def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOV
         ({"title": "Scores", "type": "object", "additionalProperties": {"type": "integer"}}, {"Ada": 2}),
         ({"title": "Either", "anyOf": [{"type": "object", "required": ["a"]}, {"type": "object"}]}, {"a": 1}),
         ({"title": "Tags", "type": "array", "items": {"type": "string"}}, ["a", "b"]),
+        ({"title": "Perhaps", "type": ["object", "null"]}, None),
+        ({"title": "Any", "oneOf": [{"type": "array"}, {"type": "object"}]}, [1, 2]),
     ],
     ids=lambda value: value.get("title") if isinstance(value, dict) else "",
 )
@@ -365,6 +367,23 @@ def test_schema_without_properties_is_sent_whole(
     sent = server.requests[-1].json["response_format"]["json_schema"]
     assert sent["schema"] == {name: value for name, value in schema.items() if name != "title"}
     assert sent["name"] == schema["title"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"), [({"title": "A", "type": "array"}, {"a": 1}), ({"title": "A", "type": ["object", "null"]}, 5)]
+)
+def test_answer_of_another_type_is_a_parsers_error(
+    server: LocalEndpoints, model: ChatOVHCloud, schema: dict[str, Any], answer: Any
+) -> None:
+    server.reply(json.dumps(answer))
+
+    with pytest.raises(OutputParserException, match="The answer is not a JSON"):
+        model.with_structured_output(schema).invoke("Which?")
+
+
+def test_tool_of_a_list_is_refused(model: ChatOVHCloud) -> None:
+    with pytest.raises(ValueError, match="A tool's arguments are an object"):
+        model.with_structured_output({"title": "A", "type": "array"}, method="function_calling")
 
 
 @pytest.mark.parametrize("strict", [None, False, True])
@@ -394,7 +413,7 @@ def test_json_mode_needs_no_schema(server: LocalEndpoints, model: ChatOVHCloud, 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 def test_other_methods_need_a_schema(model: ChatOVHCloud, method: Any) -> None:
-    with pytest.raises(ValueError, match="takes a schema"):
+    with pytest.raises(ValueError, match="schema=None needs method='json_mode'"):
         model.with_structured_output(None, method=method)
 
 

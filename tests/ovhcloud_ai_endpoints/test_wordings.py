@@ -11,7 +11,7 @@ from ovhcloud_ai_endpoints._wordings import WORDINGS, Meaning, Wording, says
 # What each meaning makes of a refusal: its status, the model that is asked, and a word of the advice.
 ADVICE: dict[Meaning, tuple[int, str, str]] = {
     "authentication failed": (403, "gpt-oss-120b", "OVHCLOUD_API_KEY"),
-    "unknown key": (400, "my-model", "this server knows"),
+    "unknown key": (400, "my-model", "this server accepts"),
     "context overflow": (400, "gpt-oss-120b", "131,072 tokens"),
     "unknown field": (400, "gpt-oss-120b", "extra_body"),
     "reasoning effort": (400, "gpt-oss-120b", "low, medium, high"),

@@ -16,6 +16,7 @@ class Middlebox(socketserver.ThreadingTCPServer):
     Attributes:
         port: where it listens.
         connections: how many there have been.
+        resets: how many of them were reset.
     """
 
     daemon_threads = True
@@ -27,6 +28,14 @@ class Middlebox(socketserver.ThreadingTCPServer):
         self.to = to
         self.port = self.server_address[1]
         self.connections = 0
+        self.resets = 0
+        self._lock = threading.Lock()
+
+    def numbered(self) -> int:
+        """The number of a new connection, from 1."""
+        with self._lock:
+            self.connections += 1
+            return self.connections
 
     def passes(self, number: int, passed: int) -> bool:
         """Whether the next bytes of a client pass; called before they do.
@@ -73,13 +82,13 @@ class _Connection(socketserver.BaseRequestHandler):
     server: Middlebox
 
     def handle(self) -> None:
-        self.server.connections += 1
-        number, passed = self.server.connections, 0
+        number, passed = self.server.numbered(), 0
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.server.to)) as there:
             back = threading.Thread(target=self._down, args=(there,), daemon=True)
             back.start()
             while data := self.request.recv(PASSED):
                 if not self.server.passes(number, passed):
+                    self.server.resets += 1
                     self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.request.close()
                     break

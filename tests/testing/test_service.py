@@ -71,7 +71,7 @@ class Service:
         waits: bool = True,
         **body: Any,
     ) -> httpx.Response:
-        """The answer to a request; behind the limit's reset, if that holds anonymous calls back.
+        """The answer to a request; waits for the reset when anonymous calls are limited.
 
         Args:
             key: None for an anonymous call; the service's by default.

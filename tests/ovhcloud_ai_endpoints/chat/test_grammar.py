@@ -1,8 +1,14 @@
-from typing import Any
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel, Field, HttpUrl, IPvAnyAddress, SecretStr
 
 from ovhcloud_ai_endpoints._chat.grammar import for_grammar
+from ovhcloud_ai_endpoints._chat.schema import readable
 from ovhcloud_ai_endpoints.testing._grammars import refused_by_grammar
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # by xgrammar in vLLM 0.32; and what is sent
@@ -49,3 +55,39 @@ def test_schema_of_the_caller_is_left_as_it_is() -> None:
     for_grammar(schema)
 
     assert schema == within(REFUSED["set"][0])
+
+
+class Kinds(BaseModel):
+    """Types that people use, of which engines would refuse some."""
+
+    tags: set[str]
+    frozen: frozenset[int]
+    url: HttpUrl
+    folder: Path
+    secret: SecretStr
+    raw: bytes
+    price: Decimal
+    step: Annotated[int, Field(multiple_of=5)]
+    code: Annotated[str, Field(pattern="^[A-Z]+$", max_length=3)]
+    by_code: dict[Annotated[str, Field(pattern="^a", max_length=3)], int]
+    by_name: dict[Annotated[str, Field(max_length=3)], int]
+    when: datetime
+    span: timedelta
+    id: UUID
+    address: IPvAnyAddress
+    either: int | str | None
+    pair: tuple[int, str]
+    kind: Literal["a", "b"]
+
+
+def test_schema_of_common_types_is_followed() -> None:
+    schema = readable(Kinds.model_json_schema())
+
+    assert refused_by_grammar(schema) is not None
+    assert refused_by_grammar(for_grammar(schema)) is None
+
+
+def test_keyword_that_is_not_known_is_no_schema() -> None:
+    schema = {"type": "object", "dependentRequired": {"format": ["a"]}, "x-meta": {"format": ["csv"], "multipleOf": 2}}
+
+    assert for_grammar(schema) == schema
