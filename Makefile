@@ -15,10 +15,10 @@ help:  ## this list
 
 demo: .venv/installed $(if $(ENGINE),.venv-engine/models)  ## the quickstarts, on a local AI Endpoints; LIVE=1: on the real one, ENGINE=1: on small real models here
 ifdef ENGINE
-	$(BIN)/python tests/engine/demo.py $(FOLDER)
+	$(BIN)/python tests/engine/demo.py "$(FOLDER)"
 else
-	$(RUN) docs/examples/langchain_quickstart.py $(FOLDER)
-	$(RUN) docs/examples/llama_index_quickstart.py $(FOLDER)
+	$(RUN) docs/examples/langchain_quickstart.py "$(FOLDER)"
+	$(RUN) docs/examples/llama_index_quickstart.py "$(FOLDER)"
 endif
 
 test: .venv/installed  ## every test that needs no network
@@ -34,7 +34,7 @@ matrix: .venv/installed  ## each chat model with each feature in each way, in bo
 engine: .venv/installed .venv-engine/models  ## a real engine (vLLM, on this machine's processor) with a real small model; needs 8 GB of disk
 	$(BIN)/python -m pytest tests/engine
 
-proxies: .venv/installed .venv-litellm/installed  ## nginx, HAProxy, tinyproxy, a bad link, LiteLLM's proxy; takes root and half an hour; writes a table
+proxies: .venv/installed .venv-litellm/installed  ## nginx, HAProxy, tinyproxy, a bad link, LiteLLM's proxy; needs root and half an hour; writes a table
 	$(BIN)/python -m pytest tests/proxies --seconds 60 --table docs/reliability.md
 	$(BIN)/python -m pytest tests/litellm_proxy
 
@@ -68,7 +68,7 @@ pythons:  ## every test on each Python from 3.12 on that can be found
 	done
 
 live: .venv/installed  ## what we take the service to do, checked on the real one; says how long it takes, and asks what it may cost
-	$(BIN)/python tests/live/run.py $(if $(URL),--url $(URL)) $(if $(DOLLARS),--dollars $(DOLLARS))
+	$(BIN)/python tests/live/run.py $(if $(LIVE_URL),--url "$(LIVE_URL)") $(if $(DOLLARS),--dollars "$(DOLLARS)")
 
 models: .venv/installed  ## a new catalogue from the service, and its page
 	$(BIN)/python -m ovhcloud_ai_endpoints models --refresh --json > models.new
@@ -101,7 +101,7 @@ format: .venv/installed  ## mends style
 	$(BIN)/ruff format
 
 .venv-engine/models: tests/engine/models.py tests/engine/install.sh
-	sh tests/engine/install.sh $(PYTHON) .venv-engine
+	sh tests/engine/install.sh "$(PYTHON)" .venv-engine
 
 .venv-litellm/installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from langchain_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
 GREY = "\033[90m{}\033[0m" if sys.stdout.isatty() else "{}"
-MODEL, EMBEDDINGS = os.environ.get("MODEL", "gpt-oss-120b"), os.environ.get("EMBEDDINGS", "bge-m3")
+MODEL, EMBEDDINGS = os.environ.get("DEMO_MODEL", "gpt-oss-120b"), os.environ.get("DEMO_EMBEDDINGS", "bge-m3")
 QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 

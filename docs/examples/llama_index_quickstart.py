@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from llama_index_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
 
 GREY = "\033[90m{}\033[0m" if sys.stdout.isatty() else "{}"
-MODEL, EMBEDDINGS = os.environ.get("MODEL", "gpt-oss-120b"), os.environ.get("EMBEDDINGS", "bge-m3")
+MODEL, EMBEDDINGS = os.environ.get("DEMO_MODEL", "gpt-oss-120b"), os.environ.get("DEMO_EMBEDDINGS", "bge-m3")
 QUESTION = "What does a stream that breaks off raise?"
 NOTE = "The ticket was opened by Ada Lovelace in Lyon. Its priority is 2 and its subject is streams."
 
@@ -61,7 +61,7 @@ def main(folder: Path) -> None:
     llm = ChatOVHCloud(
         model=MODEL,
         max_retries=6,
-        is_function_calling_model=True,  # the catalogue knows it of OVHcloud's models
+        is_function_calling_model=True,  # needed only for models that the catalogue does not know
         callback_manager=CallbackManager([counter]),
     )
     embeddings = OVHCloudEmbeddings(model=EMBEDDINGS, max_retries=6)

@@ -6,7 +6,7 @@ socket only. So its programs are run here, as "nobody" where we are root.
 
 import os
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from processes import free_port
+from waiting import eventually
+
 MAJOR = "pginstall18"
+READY = "ready to accept connections"
+START_SECONDS = 60.0
 
 
 @contextmanager
@@ -25,8 +30,7 @@ def postgres() -> Iterator[str]:
     try:
         if user:
             shutil.chown(folder, user)
-        with _free_port() as port:
-            yield from _served(folder, port, user)
+        yield from _served(folder, free_port(), user)
     finally:
         shutil.rmtree(folder)
 
@@ -41,36 +45,25 @@ def _served(folder: Path, port: int, user: str | None) -> Iterator[str]:
         cwd=folder,
     )
     settings = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
-    server = subprocess.Popen(
-        [programs / "postgres", "-D", data, *(word for one in settings for word in ("-c", one))],
-        stderr=subprocess.PIPE,
-        text=True,
-        user=user,
-        cwd=folder,
-    )
+    log = folder / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [programs / "postgres", "-D", data, *(word for one in settings for word in ("-c", one))],
+            stderr=output,
+            user=user,
+            cwd=folder,
+        )
     try:
-        _wait_until_ready(server)
+        eventually(lambda: server.poll() is not None or READY in log.read_text(), START_SECONDS)
+        assert READY in log.read_text(), log.read_text()
         yield f"://postgres@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
-        server.communicate(timeout=30)
-
-
-def _wait_until_ready(server: subprocess.Popen[str]) -> None:
-    assert server.stderr is not None
-    lines = []
-    for line in server.stderr:
-        lines.append(line)
-        if "ready to accept connections" in line:
-            return
-    raise RuntimeError("".join(lines))
-
-
-@contextmanager
-def _free_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    yield port
+        server.send_signal(signal.SIGINT)  # which ends it without waiting for its clients
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def _programs() -> Path:

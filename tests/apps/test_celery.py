@@ -10,7 +10,7 @@ import celery
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.result import AsyncResult
-from serving_apps.processes import Process, running
+from serving_apps.running import Process, running
 from waiting import eventually, sockets_to
 
 from ovhcloud_ai_endpoints import AuthenticationError, NotFoundError, StreamInterruptedError

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from serving_apps.processes import Process, free_port, running
+from processes import free_port
+from serving_apps.running import Process, running
 from waiting import eventually, sockets_to
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from collectors import OpenTelemetry, Span
 from serving_apps.calls import KEY, SECRETS, SILENCE, answer_all
-from serving_apps.processes import run_app
+from serving_apps.running import run_app
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 

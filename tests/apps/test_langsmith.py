@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from collectors import LangSmith, Run
 from serving_apps.calls import HEADER, KEY, SECRETS, SILENCE, answer_all
-from serving_apps.processes import run_app
+from serving_apps.running import run_app
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 from ovhcloud_ai_endpoints.testing import Request as Asked

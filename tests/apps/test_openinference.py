@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 from serving_apps.calls import HEADER, KEY, SECRETS, answer_all
 from serving_apps.langchain_calls import langchain_calls
 from serving_apps.llama_index_calls import llama_index_calls
-from serving_apps.processes import run_app
+from serving_apps.running import run_app
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 from ovhcloud_ai_endpoints.testing import Request as Asked

@@ -4,7 +4,6 @@ An engine serves one model, so two of them stand behind one URL here, as the ser
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from aiohttp import web
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 
 from engines import TOOL_CALLS, Engine, engine
+from processes import bare_environ
 
 SHORT = ("--override-generation-config", '{"max_new_tokens": 200, "temperature": 0}')  # a small model finds no end
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -55,16 +55,14 @@ async def main(folder: str) -> int:
         engine("minilm", "--runner", "pooling", length=512) as vectors,
     ):
         async with front(chat, vectors) as url:
-            environ = {
+            environ = bare_environ() | {
                 "OVHCLOUD_API_BASE": url,
                 "OVHCLOUD_API_KEY": "",
-                "MODEL": chat.model,
-                "EMBEDDINGS": vectors.model,
+                "DEMO_MODEL": chat.model,
+                "DEMO_EMBEDDINGS": vectors.model,
             }
             for name in ("langchain_quickstart.py", "llama_index_quickstart.py"):
-                example = await asyncio.create_subprocess_exec(
-                    sys.executable, EXAMPLES / name, folder, env=os.environ | environ
-                )
+                example = await asyncio.create_subprocess_exec(sys.executable, EXAMPLES / name, folder, env=environ)
                 code = await example.wait() or code
     return code
 

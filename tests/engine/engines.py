@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from processes import bare_environ, free_port
 from waiting import eventually
 
 HERE = Path(__file__).parent
@@ -59,11 +59,6 @@ class Engine:
         return sum(map(float, counts))
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def engine(model: str, *options: str, length: int = 2048) -> Iterator[Engine]:
     python = HOME / "bin/python"
@@ -77,7 +72,7 @@ def engine(model: str, *options: str, length: int = 2048) -> Iterator[Engine]:
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, *more],
-            env=os.environ | ENVIRONMENT,
+            env=bare_environ(**ENVIRONMENT),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

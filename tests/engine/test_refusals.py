@@ -253,7 +253,7 @@ def rows() -> Iterator[str]:
         yield f"| {name} | the engine | {why} |"
 
 
-def test_page_lists_each_difference() -> None:
-    page = PAGE.read_text("utf-8").splitlines()
+def test_page_lists_the_differences() -> None:
+    table = PAGE.read_text("utf-8").partition("| request | refused by | reason |")[2].partition("\n\n")[0]
 
-    assert [row for row in rows() if row not in page] == []
+    assert table.splitlines()[2:] == list(rows())

@@ -6,7 +6,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing, suppress
@@ -23,6 +22,7 @@ from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock, ThinkingBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
+from processes import bare_environ, free_port
 from waiting import eventually
 
 import langchain_ovhcloud as lc
@@ -77,11 +77,6 @@ def is_alive(port: int) -> bool:
     return False
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def backend() -> Iterator[LocalEndpoints]:
     """The local AI Endpoints behind the proxy, for the whole session, since the proxy knows its port."""
@@ -103,8 +98,7 @@ def proxy(backend: LocalEndpoints, tmp_path_factory: pytest.TempPathFactory) -> 
     folder, port = tmp_path_factory.mktemp("litellm"), free_port()
     file, log = folder / "config.yaml", folder / "log"
     file.write_text(json.dumps(config(backend), indent=2), "utf-8")
-    environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environ |= {"OVHCLOUD_API_KEY": backend.api_key, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_COLOR": "1"}
+    environ = bare_environ(OVHCLOUD_API_KEY=backend.api_key, LITELLM_LOCAL_MODEL_COST_MAP="True", NO_COLOR="1")
     command = [str(executable()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environ, cwd=folder, stdout=output, stderr=subprocess.STDOUT)

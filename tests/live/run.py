@@ -1,7 +1,8 @@
 """Checks on the real service what we take it to do: python tests/live/run.py [--url URL] [--dollars MOST]
 
 A rehearsal on a local AI Endpoints counts the requests first; from that come the minutes that the limits ask for, and
-about how much it costs. Nothing is sent beyond the bound that is given, or typed when it is asked for. Without a key
+about how much it costs. Nothing is sent if that exceeds the bound that is given, or typed when it is asked for; what it
+costs in the end, the service knows: models may think for longer, and failed requests are repeated. Without a key
 (OVHCLOUD_API_KEY) all calls are anonymous, and what needs a key is left out. The report names each constant that the
 service has settled otherwise.
 """
@@ -15,15 +16,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from ovhcloud_ai_endpoints import model
-from ovhcloud_ai_endpoints._http.settings import BASE_URL
+from ovhcloud_ai_endpoints._http.settings import BASE_URL, KEY_VARIABLES
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 TESTS = Path(__file__).parents[1]
-KEY_NAMES = ("OVHCLOUD_API_KEY", "OVH_AI_ENDPOINTS_ACCESS_TOKEN")
 WITH_KEY, WITHOUT = 400, 2  # requests a minute for each model
 THOUGHT = 1_000  # tokens of an answer that no max_tokens bounds, about
 LETTERS_PER_TOKEN = 4
@@ -80,10 +81,18 @@ def dollars_of(body: dict[str, object]) -> float:
 
 def run_tests(url: str, key: str | None, *, dollars: float, report: Path | None) -> int:
     """Runs what is marked `live` on a server; returns pytest's exit code."""
-    others = {name: value for name, value in os.environ.items() if name not in KEY_NAMES}
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("LIVE_", "OVH"))}
     environ = {**others, "LIVE_URL": url, "LIVE_DOLLARS": str(dollars)} | ({"LIVE_KEY": key} if key else {})
-    host = url.split("://")[1].partition("/")[0].rpartition(":")[0] or url.split("://")[1].partition("/")[0]
-    options = ["-m", "live", "--live", "--timeout=1200", f"--allow-hosts={host}", "-q", "-p", "no:xdist"]
+    options = [
+        "-m",
+        "live",
+        "--live",
+        "--timeout=1200",
+        f"--allow-hosts={urlsplit(url).hostname}",
+        "-q",
+        "-p",
+        "no:xdist",
+    ]
     options += [f"--report={report}"] if report else ["--no-header", "--tb=no"]
     command = [sys.executable, "-m", "pytest", *options, TESTS / "testing/test_service.py", TESTS / "live"]
     return subprocess.run(command, env=environ, check=False, stdout=None if report else subprocess.DEVNULL).returncode
@@ -93,7 +102,10 @@ def bound_of(typed: str | None) -> float:
     """How many dollars may be spent; asked for on a terminal."""
     if typed is None and not sys.stdin.isatty():
         raise SystemExit("Say how much the run may cost: make live DOLLARS=1")
-    return float(typed if typed is not None else input("How many dollars may it cost at most? "))
+    bound = float(typed if typed is not None else input("How many dollars may it cost at most? "))
+    if not math.isfinite(bound):
+        raise SystemExit(f"The bound must be a number of dollars; got {bound}")
+    return bound
 
 
 def main(arguments: Iterable[str]) -> None:
@@ -102,10 +114,11 @@ def main(arguments: Iterable[str]) -> None:
     parser.add_argument("--dollars", help="what the run may cost at most")
     parser.add_argument("--report", type=Path, default=Path("live-report.md"))
     asked = parser.parse_args(list(arguments))
-    key = next((value for name in KEY_NAMES if (value := os.environ.get(name))), None)
+    key = next((value for name in KEY_VARIABLES if (value := os.environ.get(name))), None)
     print("Rehearsing on a local AI Endpoints …", flush=True)
     plan = rehearsed(key)
-    print(plan, "With a key." if key else "Without a key, at two requests a minute for each model.", flush=True)
+    who = "With a key." if key else "Without a key, at two requests a minute for each model."
+    print(f"{asked.url}: {plan} {who}", flush=True)
     if plan.dollars > (bound := bound_of(asked.dollars)):
         raise SystemExit(f"That is more than {bound:g} $, so nothing was sent.")
     code = run_tests(asked.url, key, dollars=bound, report=asked.report)

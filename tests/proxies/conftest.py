@@ -5,10 +5,10 @@ from typing import Any
 import load
 import programs
 import pytest
-import servers
 import tallies
 from origins import Origin, running_origin
 from packets import FAR
+from processes import free_port
 from servers import Certificates
 from tallies import Tally
 from ways import API_KEY, CORPUS, Service
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     page, found = session.config.getoption("--table", None), session.config.stash[TALLIES]
-    if page and found:
+    if page and found and session.exitstatus == pytest.ExitCode.OK:
         tallies.write(page, found, _seconds(session.config))
 
 
@@ -52,21 +52,21 @@ def seconds(request: pytest.FixtureRequest) -> float:
 @pytest.fixture
 def origin() -> Iterator[Origin]:
     """The local AI Endpoints in another process."""
-    with running_origin(servers.free_port()) as process:
+    with running_origin(free_port()) as process:
         yield process
 
 
 @pytest.fixture
 def slow() -> Iterator[Origin]:
     """Another, whose streams take a while, so that something can happen to them."""
-    with running_origin(servers.free_port(), "slow") as process:
+    with running_origin(free_port(), "slow") as process:
         yield process
 
 
 @pytest.fixture(scope="session")
 def vectors() -> dict[str, list[float]]:
     """The vectors of the corpus, as direct calls give them."""
-    with running_origin(servers.free_port()) as process:
+    with running_origin(free_port()) as process:
         embeddings = OVHCloudEmbeddings(base_url=process.base_url, api_key=API_KEY, trust_env=False)
         return dict(zip(CORPUS, embeddings.embed_documents(CORPUS), strict=True))
 

@@ -1,17 +1,17 @@
 """nginx, HAProxy and tinyproxy, each a process with a configuration of its own, in the foreground."""
 
 import os
-import random
 import signal
 import socket
 import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import trustme
+from processes import free_port
 from programs import ENVIRONMENT
 from waiting import eventually
 
@@ -76,14 +76,6 @@ MaxClients 400
 LogLevel Critical
 BasicAuth {user} {password}
 """
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that no other process takes by chance, even if it is free for a while."""
-    for port in random.sample(range(LOWEST_PORT, HIGHEST_PORT), 100):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise OSError("no port is free")
 
 
 class Certificates:

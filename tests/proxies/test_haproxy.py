@@ -7,7 +7,8 @@ import pytest
 from load import every
 from middleboxes import SlowUplink, serving
 from origins import BEGUN, ENDED, Origin, running_origin
-from servers import free_port, haproxy
+from processes import free_port
+from servers import haproxy
 from ways import reached
 
 from langchain_ovhcloud import ChatOVHCloud

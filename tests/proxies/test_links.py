@@ -10,7 +10,8 @@ from link import Link, running_link
 from load import TASKS, THREADS, every
 from origins import BEGUN, ENDED, running_origin
 from packets import FAR
-from servers import Certificates, free_port, nginx
+from processes import free_port
+from servers import Certificates, nginx
 from ways import Service, reached
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", FAR])

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 import load
 import pytest
 from origins import BEGUN, Origin, running_origin
-from servers import free_port, nginx
+from processes import free_port
+from servers import nginx
 from tallies import Tally
 from ways import CORPUS, Service, reached
 

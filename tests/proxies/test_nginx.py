@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from load import every
 from origins import BEGUN, ENDED, Origin, running_origin
-from servers import Certificates, free_port, nginx
+from processes import free_port
+from servers import Certificates, nginx
 from ways import Objects, reached
 
 from langchain_ovhcloud import ChatOVHCloud
@@ -46,7 +47,7 @@ def test_connections_that_nginx_closes_are_opened_again(origin: Origin, under_lo
 
 @pytest.mark.parametrize(("status", "error"), [(503, "InternalServerError"), (429, "RateLimitError")])
 def test_limit_of_nginx_is_a_typed_error(origin: Origin, under_load: Any, status: int, error: str) -> None:
-    limit = "limit_req_zone $server_port zone=all:1m rate=100r/s;"
+    limit = "limit_req_zone $server_port zone=all:1m rate=5r/s;"
     limited = f"limit_req zone=all burst=10 nodelay; limit_req_status {status};"
     with nginx(origin.port, http=limit, server=limited) as server:
         tally = under_load(f"nginx: limit_req, {status}", reached(server.port))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from origins import Origin
-from servers import Certificates, free_port, nginx, tinyproxy
+from processes import free_port
+from servers import Certificates, nginx, tinyproxy
 from ways import reached
 
 from langchain_ovhcloud import ChatOVHCloud

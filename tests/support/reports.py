@@ -1,9 +1,12 @@
 """Writes what differs between a service and the tests of it, ready to be pasted into an issue."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from ovhcloud_ai_endpoints._errors import HIDDEN
 
 REASON = 300  # characters of an error
 
@@ -33,7 +36,8 @@ class Report:
             self._passed.append(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
-        self._page.write_text("\n".join([*self._lines(), ""]), "utf-8")
+        text = "\n".join([*self._lines(), ""])
+        self._page.write_text(text.replace(key, HIDDEN) if (key := os.environ.get("LIVE_KEY")) else text, "utf-8")
 
     def _lines(self) -> Iterator[str]:
         counts = f"{len(self._passed)} as expected, {len(self._failed)} differ, {len(self._skipped)} left out"
@@ -57,7 +61,7 @@ class Report:
 
 def _quoted(title: str, lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
-        yield f"{title}:\n\n```\n{line}\n```"
+        yield f"{title}:\n\n~~~~\n{line}\n~~~~"
 
 
 def _reason(report: pytest.TestReport) -> str:

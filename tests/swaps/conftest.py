@@ -34,7 +34,7 @@ Run = Callable[[str], Ran]
 def _has_peers() -> None:
     missing = [name for name in PEERS if find_spec(name) is None]
     if missing:
-        pytest.exit(f"This Python has no {', '.join(missing)}. `make proxies` installs the packages and runs this.", 1)
+        pytest.exit(f"This Python has no {', '.join(missing)}. `make apps` installs the packages and runs this.", 1)
 
 
 @pytest.fixture

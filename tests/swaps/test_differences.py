@@ -139,7 +139,7 @@ class TestTheSame:
         assert of_peer(run, server, LIKE, code) == str(blocks) == "['thinking', 'text']"
 
     def test_json_mode_needs_no_schema(self, model: lc.ChatOVHCloud) -> None:
-        structured = model.with_structured_output(None, method="json_mode")  # type: ignore[arg-type]
+        structured = model.with_structured_output(None, method="json_mode")
 
         assert structured.invoke("Answer in JSON with the key 'city'. The city is Rome.") == {"city": "Rome"}
 

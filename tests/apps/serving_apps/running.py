@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -10,20 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from processes import bare_environ
 from waiting import eventually
 
 HERE = Path(__file__).parent
-NOT_OURS = ("OVH", "LANGCHAIN_", "LANGSMITH_", "LANGFUSE_", "OTEL_", "LC_", "SSL_CERT_", "CELERY", "GUNICORN")
 
 
 def environ_of_apps(*more: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what whoever runs the tests has set for such apps; tests find their modules in it."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(NOT_OURS) and not name.lower().endswith(("_proxy", "ca_bundle"))
-    }
-    found = kept | {"PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1"}
+    """The environment of an app, which finds its modules there."""
+    found = bare_environ(PYTHONPATH=str(HERE.parent), PYTHONUNBUFFERED="1")
     for one in more:
         found |= one
     return found
@@ -107,9 +101,3 @@ def running(command: list[str], *, ready: str, environ: Mapping[str, str], times
         yield process
     finally:
         process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
