@@ -10,6 +10,7 @@ import pytest
 
 IMPORTS = "from langchain_ovhcloud import ChatOVHCloud\n\n"
 ASKING = "ChatOVHCloud(model='gpt-oss-120b').invoke('Hello').text"
+OTHERS = ("-p", "no:asyncio", "-p", "no:hypothesispytest")  # plugins that warn, or are slow to load
 Run = Callable[..., str]
 
 pytestmark = pytest.mark.timeout(60)  # each test starts a process
@@ -21,7 +22,7 @@ def run(tmp_path: Path) -> Run:
 
     def run(body: str, *options: str, head: str = IMPORTS) -> str:
         (tmp_path / "test_app.py").write_text(head + body)
-        command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q", *options]
+        command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *OTHERS, "-q", *options]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
         return done.stdout + done.stderr
 
