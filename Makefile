@@ -2,7 +2,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 FOLDER ?= .
 
-ifdef LIVE
+override ENGINE := $(filter-out 0 no,$(ENGINE))
+override LIVE := $(filter-out 0 no,$(LIVE))
+
+ifneq ($(LIVE),)
 RUN := $(BIN)/python
 else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
@@ -13,8 +16,8 @@ endif
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/installed $(if $(ENGINE),.venv-engine/models)  ## the quickstarts, on a local AI Endpoints; LIVE=1: on the real one, ENGINE=1: on small real models here
-ifdef ENGINE
+demo: .venv/installed $(if $(ENGINE),.venv-engine/models)  ## the quickstarts, on a local AI Endpoints; LIVE=1: on the real one, ENGINE=1: on small real models here; FOLDER=: your Markdown
+ifneq ($(ENGINE),)
 	$(BIN)/python tests/engine/demo.py "$(FOLDER)"
 else
 	$(RUN) docs/examples/langchain_quickstart.py "$(FOLDER)"
@@ -31,7 +34,7 @@ matrix: .venv/installed  ## each chat model with each feature in each way, in bo
 	$(BIN)/python -m pip install --quiet --upgrade langchain langchain-core
 	$(BIN)/python -m pytest --matrix tests/*/test_matrix.py tests/langchain_ovhcloud/test_by_name.py
 
-engine: .venv/installed .venv-engine/models  ## a real engine (vLLM, on this machine's processor) with a real small model; needs 8 GB of disk
+engine: .venv/installed .venv-engine/models  ## a real engine (vLLM, on this machine's processor) with three small models; installs 4 GB
 	$(BIN)/python -m pytest tests/engine
 
 proxies: .venv/installed .venv-litellm/installed  ## nginx, HAProxy, tinyproxy, a bad link, LiteLLM's proxy; needs root and half an hour; writes a table
@@ -67,7 +70,7 @@ pythons:  ## every test on each Python from 3.12 on that can be found
 		.venv-pythons/bin/python -m pytest --numprocesses auto || exit 1; \
 	done
 
-live: .venv/installed  ## what we take the service to do, checked on the real one; says how long it takes, and asks what it may cost
+live: .venv/installed  ## what we take the service to do, checked on the real one; says how long it takes, asks what it may cost (DOLLARS=); LIVE_URL=: another server
 	$(BIN)/python tests/live/run.py $(if $(LIVE_URL),--url "$(LIVE_URL)") $(if $(DOLLARS),--dollars "$(DOLLARS)")
 
 models: .venv/installed  ## a new catalogue from the service, and its page

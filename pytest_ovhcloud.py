@@ -3,6 +3,7 @@
 It imports pytest only; all else waits until a test asks for the fixture. (PYTEST_DONT_REWRITE)
 """
 
+import traceback
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 MARK = "ovhcloud_endpoints"
-HAS_FAILED = pytest.StashKey[bool]()
+HAS_ENDED_EARLY = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,9 +21,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Notes how the test has ended so far, and adds what went wrong in the server to a failure."""
     report = yield
-    item.stash[HAS_FAILED] = item.stash.get(HAS_FAILED, False) or report.failed
+    had_failed = call.when != "setup" and item.stash.get(HAS_ENDED_EARLY, False)
+    item.stash[HAS_ENDED_EARLY] = had_failed or call.excinfo is not None  # failed, or skipped
+    server = getattr(item, "funcargs", {}).get(MARK)
+    if report.failed and call.when == "call" and server is not None:
+        for problem in server.problems:
+            report.sections.append((f"raised in {MARK}", "".join(traceback.format_exception(problem))))
     return report
 
 
@@ -38,12 +45,14 @@ def ovhcloud_endpoints(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 
     options: dict[str, Any] = {"unscripted": "error"}
     for mark in reversed(list(request.node.iter_markers(MARK))):
+        if mark.args:
+            raise TypeError(f"@pytest.mark.{MARK} takes arguments by their names; got {mark.args}")
         options |= mark.kwargs
     with LocalEndpoints(**options) as server:
         for name, value in server.environ.items():
             monkeypatch.setenv(name, value)
         yield server
-        if request.node.stash.get(HAS_FAILED, False):
-            server.problems.clear()  # the test has failed already, and perhaps because of them
+        if request.node.stash.get(HAS_ENDED_EARLY, False):
+            server.problems.clear()  # they are shown with the failure
         else:
             server.check()

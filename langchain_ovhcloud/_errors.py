@@ -77,7 +77,7 @@ class InternalServerError(_ModelError, service.InternalServerError, core.ModelAP
     __doc__ = service.InternalServerError.__doc__
 
 
-class APIConnectionError(_ModelError, service.APIConnectionError, core.ModelConnectionError):
+class APIConnectionError(_ModelError, service.APIConnectionError, core.ModelConnectionError, ConnectionError):
     __doc__ = service.APIConnectionError.__doc__
 
 
@@ -142,6 +142,7 @@ def langchain_errors(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMR
             raise
         kind = next(TWINS[kind] for kind in type(error).__mro__ if kind in TWINS)
         twin = kind.__new__(kind, *error.args)
+        twin.args = error.args  # which OSError.__new__ leaves empty
         twin.__dict__.update(error.__dict__)
         twin.is_retryable = error.is_transient or twin.is_retryable  # so that middleware may do what we would do
         raise twin.with_traceback(error.__traceback__) from error.__cause__

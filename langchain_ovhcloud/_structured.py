@@ -28,14 +28,14 @@ from ovhcloud_ai_endpoints._notices import CUT_ANSWER
 from ovhcloud_ai_endpoints._values import INCOMPLETE
 
 OTHER_FORMS = frozenset({"name", "function", "parameters", "input_schema", "toolSpec"})  # of a tool, as a dict
-OPTIONS = frozenset({"anyOf", "oneOf", "allOf", "$ref"})
+OPTIONS = frozenset({"anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
 TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
     "array": list,
     "string": str,
     "boolean": bool,
     "null": type(None),
-    "integer": int,
+    "integer": (int, float),
     "number": (int, float),
 }
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
@@ -54,8 +54,9 @@ def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]
             schema = {**schema, "title": "answer"}
         case type() if issubclass(schema, BaseModel) and not strict:
             return schema.model_json_schema()  # core's conversion would cut recursive classes
-    if isinstance(schema, dict) and schema.keys().isdisjoint(OTHER_FORMS) and "properties" not in schema:
-        return schema  # of which core's conversion would keep the title only
+    is_beyond_core = isinstance(schema, dict) and ("properties" not in schema or isinstance(schema.get("type"), list))
+    if is_beyond_core and schema.keys().isdisjoint(OTHER_FORMS):
+        return schema  # core's conversion would keep the title only, or fail
     return convert_to_json_schema(schema, strict=strict)
 
 
@@ -67,6 +68,8 @@ def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
             tool if strict or not issubclass(schema, BaseModel) else _with_arguments(tool, schema.model_json_schema())
         )
     schema = json_schema_of(schema)
+    if isinstance(schema.get("type"), list) and "object" in schema["type"]:
+        schema = {**schema, "type": "object"}
     if "properties" in schema:
         return convert_to_openai_tool(schema, strict=strict)
     if schema.get("type", "object") != "object":
@@ -209,7 +212,9 @@ def _is_of_type(value: Any, schema: Mapping[str, Any]) -> bool:
     """Whether a value is of a type that a schema names; an object, if it names none and has no options."""
     kind = schema.get("type", None if OPTIONS & schema.keys() else "object")
     kinds = kind if isinstance(kind, list) else [kind]
-    return kind is None or isinstance(value, tuple(TYPES[name] for name in kinds if name in TYPES))
+    if isinstance(value, bool):
+        return kind is None or "boolean" in kinds
+    return kind is None or any(isinstance(value, TYPES.get(name, object)) for name in kinds)
 
 
 def _kept(one: Any, seen: list[Any]) -> Any:

@@ -15,6 +15,7 @@ from ovhcloud_ai_endpoints._wordings import says
 MAX_BATCH_BYTES = 1_900_000  # the gateway takes 2 MB (OVHcloud's capabilities guide); this leaves room for the rest
 SURELY_TAKEN_BYTES = 64_000  # a 413 for less has a reason other than size, and teaches nothing
 KEPT_SHARE = 0.7  # of a text that is too long, if the refusal doesn't say by how much
+LETTERS_PER_TOKEN = 8  # more than any text has on average
 SAFETY = 0.97  # a margin if it does: the part cut off may hold fewer tokens than the rest
 LEAST_SHARE, MOST_SHARE = 0.5, 0.9  # per cut; numbers in a refusal that suggest another share mean something else
 RUNS_OF_A_GUESS = 20  # after which the full size is tried again: the refusal may have had a passing reason
@@ -111,6 +112,13 @@ def share(error: OVHCloudError) -> float:
     named = sorted({int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]{2,7}\b", words)})
     part = named[-2] / named[-1] if len(named) > 1 else KEPT_SHARE
     return min(max(part * SAFETY, LEAST_SHARE), MOST_SHARE)
+
+
+def longest(error: OVHCloudError) -> int:
+    """The most letters that a text may have if a refusal names the window only; no limit otherwise."""
+    words = _words(error)
+    named = [int(number) for number in re.findall(r"\b\d{2,7}\b", words)]
+    return LETTERS_PER_TOKEN * min(named) if "at least" in words and named else sys.maxsize
 
 
 def _words(error: OVHCloudError) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from json.encoder import encode_basestring
 from typing import Any
 
-from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, allowed, begin_run, learn, share
+from ovhcloud_ai_endpoints._embeddings.capacity import Capacity, allowed, begin_run, learn, longest, share
 from ovhcloud_ai_endpoints._embeddings.options import BATCH_SIZE, EncodingFormat
 from ovhcloud_ai_endpoints._embeddings.request import (
     EmbeddingRequest,
@@ -216,7 +216,7 @@ class EmbeddingRun:
         """
         (text,), place = batch.texts, batch.positions[0]
         position = (self._start or 0) + place
-        length = int(len(text) * share(error))
+        length = min(int(len(text) * share(error)), longest(error))
         if not self._truncate or not length or self._cuts[place] == MOST_CUTS:
             hint = "Split it, or set truncate=True to embed its beginning."
             if self._truncate:

@@ -92,7 +92,7 @@ def embeddings(asked: Mapping[str, Any], said: Said) -> dict[str, Any]:
 def _vectors(texts: list[str], width: int, given: Vectors | None) -> list[list[float]]:
     if given is None:
         return [vector(text, width) for text in texts]
-    found = [list(given(text)) for text in texts] if callable(given) else [list(one) for one in given]
+    found = [[float(number) for number in one] for one in (map(given, texts) if callable(given) else given)]
     if len(found) != len(texts):
         raise ValueError(f"reply(vectors=...) has {len(found)} vectors for a request of {len(texts)} texts")
     return found

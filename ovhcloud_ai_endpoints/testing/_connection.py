@@ -20,11 +20,13 @@ class Connection:
     def __init__(
         self,
         answer: Callable[[Request], Scripted],
+        failed: Callable[[BaseException], Scripted],
         number: int,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._answer = answer
+        self._failed = failed
         self._number = number
         self._reader = reader
         self._writer = writer
@@ -75,7 +77,13 @@ class Connection:
         """Sends an answer; False if the connection is over."""
         if answer.hold.seconds:
             await self._pause(answer.hold.seconds)
-        while answer.hold.until and not answer.hold.until():
+        while answer.hold.until:
+            try:
+                if answer.hold.until():
+                    break
+            except BaseException as problem:  # noqa: BLE001 - as the server does with functions
+                answer = self._failed(problem)
+                break
             await self._pause(HOLD_SECONDS)
         if answer.status is not None:
             await self._write(self._http.send(_head(answer.status, answer)))

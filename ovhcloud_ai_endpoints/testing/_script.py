@@ -36,6 +36,7 @@ KINDS = {
     **dict.fromkeys(("body", "status"), "any other answer"),
     **{name: name for name in ("vectors", "events", "raw")},
 }
+ANSWER = (KINDS.keys() | {"headers"}) - {"vectors"}  # what a function may answer a chat with
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,12 @@ class Said:
         """The endpoint whose next request it waits for; None if any request will do."""
         if self.vectors is not None:
             return EMBEDDINGS
-        return CHAT if self.is_scripted else None
+        is_of_chat = self.is_scripted or self.finish_reason is not None or self.usage is not None
+        return CHAT if is_of_chat else None
+
+    def __str__(self) -> str:
+        said = self.text if self.text is not None else [call[1] for call in self.tool_calls] or self.vectors
+        return f"{self.fault or said!r:.60}"
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,9 @@ class Scripted:
     def endpoint(self) -> str | None:
         """The endpoint whose next request it waits for; None if any request will do."""
         return CHAT if self.is_stream else None
+
+    def __str__(self) -> str:
+        return self.fault or ("a stream" if self.is_stream else f"status {self.status}")
 
 
 @dataclass(frozen=True)
@@ -111,10 +120,16 @@ class Asked:
         found = self.function(request)
         if not isinstance(found, str | Mapping):
             raise TypeError(f"The function of reply() must return a text or a dict of its arguments; got {found!r}")
-        answer = scripted(**({"text": found} if isinstance(found, str) else found))
+        arguments = {"text": found} if isinstance(found, str) else dict(found)
+        if odd := arguments.keys() - ANSWER:
+            raise TypeError(f"The function of reply() may return {', '.join(sorted(ANSWER))}; got {', '.join(odd)}")
+        answer = scripted(**arguments)
         if isinstance(answer, Asked):
             raise TypeError("The function of reply() must not return another function")
         return replace(answer, hold=self.hold)
+
+    def __str__(self) -> str:
+        return f"a function, {getattr(self.function, '__name__', self.function)}"
 
 
 def scripted(
@@ -146,7 +161,7 @@ def scripted(
         "finish_reason": finish_reason,
     }
     values |= {"usage": usage, "vectors": vectors, "body": body, "events": events, "raw": raw}
-    given = [name for name, value in values.items() if value is not None and value != ()]
+    given = [name for name, value in values.items() if value is not None and (name != "tool_calls" or value)]
     given += ["status"] if status != 200 and events is None else []
     if len({KINDS[name] for name in given}) > 1:
         raise TypeError(f"reply() takes {' and '.join(given)} in different answers, not in one")
@@ -161,9 +176,17 @@ def scripted(
             raise TypeError(f"{name} must be a text; got {values[name]!r}")
     if not isinstance(status, int):
         raise TypeError(f"status must be an int; got {status!r}")
+    if not 200 <= status <= 599:
+        raise ValueError(f"status must be from 200 to 599; got {status!r}")
+    if until is not None and not callable(until):
+        raise TypeError(f"until must be a function; got {until!r}")
+    if isinstance(events, str | bytes) or isinstance(raw, str | bytes):
+        raise TypeError("events and raw are lists, of which each part is sent by itself")
+    if usage is not None and not isinstance(usage, Mapping):
+        raise TypeError(f"usage must be a dict; got {usage!r}")
     if pause < 0:
         raise ValueError(f"pause must not be negative; got {pause!r}")
-    hold, headers = Hold(pause, until), dict(headers or {})
+    hold, headers = Hold(pause, until), {name: str(value) for name, value in (headers or {}).items()}
     if raw is not None:
         return Scripted(list(raw), status=None, hold=hold)
     if events is not None:

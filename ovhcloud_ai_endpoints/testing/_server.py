@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from ovhcloud_ai_endpoints._embeddings import capacity
 from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
@@ -23,6 +23,8 @@ from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import CHAT, Asked, Said, Scripted, Step, Vectors, scripted
 
 API_KEY = "local-key"
+END_SECONDS = 10.0  # that functions of a script may still take when the server stops
+Unscripted = Literal["rules", "error"]
 BATCH_MODE = ("/v1/files", "/v1/batches")
 
 
@@ -57,13 +59,15 @@ class LocalEndpoints:
         anonymous_requests_per_minute: int = 2,
         strict: bool = True,
         batch_seconds: float = 0.03,
-        unscripted: Literal["rules", "error"] = "rules",
+        unscripted: Unscripted = "rules",
     ) -> None:
         self.requests: list[Request] = []
         self.refusals: list[str] = []
         self.hung_up = 0
         self.failures: list[str] = []
-        self.problems: list[Exception] = []
+        self.problems: list[BaseException] = []
+        if unscripted not in get_args(Unscripted):
+            raise ValueError(f"unscripted must be one of {', '.join(get_args(Unscripted))}; got {unscripted!r}")
         self._unscripted = unscripted
         self.batches = BatchMode(batch_seconds, self._answer_line)
         self._random: tuple[float, random.Random, list[str]] | None = None
@@ -120,7 +124,8 @@ class LocalEndpoints:
 
         Args:
             text: with `reasoning`, `tool_calls`, `finish_reason`, `usage`: what the model says, whole or as a stream.
-                Or a function that takes the request, and returns a text or a dict of the other arguments.
+                Or a function that takes the request, and returns a text or a dict of the other arguments; until it
+                returns, nothing else is answered.
             tool_calls: (name, arguments) or (name, arguments, id); arguments as a dict or as raw text.
             vectors: of the next embedding request: one for each text, or a function of a text.
             status: with `headers`, `body`: any other answer; the body as an object for JSON, as text or as bytes.
@@ -133,7 +138,7 @@ class LocalEndpoints:
             TypeError: arguments don't go together, or one has a wrong type.
             ValueError: a number is out of range.
         """
-        if times < 1:
+        if not isinstance(times, int) or times < 1:
             raise ValueError(f"times must be positive; got {times!r}")
         answer = scripted(
             text,
@@ -157,14 +162,14 @@ class LocalEndpoints:
 
         Raises:
             AssertionError: the gateway has refused requests, or scripted answers were not played.
-            Exception: what went wrong in the server itself.
+            BaseException: what went wrong in the server itself.
         """
         if self.problems:
             raise self.problems[0]
-        if self.refusals:
-            raise AssertionError("The gateway refused requests: " + "; ".join(self.refusals))
-        if self.unplayed:
-            raise AssertionError(f"{self.unplayed} scripted answers were not played")
+        found = ["the gateway refused " + "; ".join(self.refusals)] if self.refusals else []
+        found += [f"not played: {', '.join(map(str, self._replies))}"] if self._replies else []
+        if found:
+            raise AssertionError(f"After {len(self.requests)} requests: {'. Also '.join(found)}")
 
     def fail(self, fault: str, *, times: int = 1) -> None:
         """Plays a fault of `FAULTS`, by its name, to the next `times` requests that it can hit.
@@ -227,6 +232,7 @@ class LocalEndpoints:
         capacity.forget(self.base_url)
 
     def __enter__(self) -> Self:
+        self.problems.clear()
         listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -237,7 +243,9 @@ class LocalEndpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.join(END_SECONDS)
+        if self._thread.is_alive():
+            raise RuntimeError("A function given to reply() has not returned, so the local AI Endpoints can't stop")
         limits.forget(self.base_url)  # the next server may have the same port
         capacity.forget(self.base_url)
         if self.problems and kind is None:
@@ -271,15 +279,15 @@ class LocalEndpoints:
         self._open.add(writer)
         # asyncio does this only for sockets that it made; without it each answer waits 40 ms for an acknowledgement.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(self._answer, self._connections, reader, writer)
+        connection = Connection(self._answer, self._failed, self._connections, reader, writer)
         try:
             await connection.run()
         except HungUpError:
             self.hung_up += 1
-        except Exception as problem:  # noqa: BLE001 - as in _answer: from a script's `until`, or an odd step
-            self.problems.append(problem)
         except (ConnectionError, asyncio.CancelledError):
             pass  # cancelled only when the server stops, which asyncio's streams would print as an error
+        except Exception as problem:  # noqa: BLE001 - such as h11's, about an odd script
+            self.problems.append(problem)
         finally:
             self._open.discard(writer)
             connection.close()
@@ -289,10 +297,14 @@ class LocalEndpoints:
         self.requests.append(request)
         try:
             return self._answered(request)
-        except Exception as problem:  # noqa: BLE001 - a script's own, or ours: the test must see it, whatever it is
-            self.problems.append(problem)
-            body = json.dumps({"message": f"The local AI Endpoints failed: {type(problem).__name__}: {problem}"})
-            return Scripted([body.encode()], 400, headers={"Content-Type": "application/json"})  # not tried again
+        except BaseException as problem:  # noqa: BLE001 - pytest.fail's too: the test must see it, whatever it is
+            return self._failed(problem)
+
+    def _failed(self, problem: BaseException) -> Scripted:
+        """The answer if a script raises: not tried again, and without its text, which may read like a refusal."""
+        self.problems.append(problem)
+        body = json.dumps({"message": f"A script of this test raised {type(problem).__name__}; see problems"})
+        return Scripted([body.encode()], 400, headers={"Content-Type": "application/json"})
 
     def _answered(self, request: Request) -> Scripted:
         headers: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """LangChain's agents and runnables on our chat model."""
 
 import asyncio
+import pickle
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 
 from langchain_ovhcloud import ChatOVHCloud
-from ovhcloud_ai_endpoints import NotFoundError, RateLimitError
+from ovhcloud_ai_endpoints import APITimeoutError, NotFoundError, RateLimitError
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 pytestmark = pytest.mark.usefixtures("environ")
@@ -267,6 +268,17 @@ def test_result_that_only_looks_like_blocks_is_text(server: LocalEndpoints, mode
     model.invoke([HumanMessage("Find it."), AIMessage("", tool_calls=[called]), ToolMessage(text, tool_call_id="1")])
 
     assert server.requests[-1].json["messages"][-1]["content"] == text
+
+
+def test_timeout_of_a_call_can_be_pickled_and_says_what_it_is(server: LocalEndpoints) -> None:
+    server.reply(pause=30)
+    with pytest.raises(APITimeoutError) as caught:
+        ChatOVHCloud(model="gpt-oss-120b", timeout=1, max_retries=0).invoke("Hello")
+
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) != ""
+    assert again.args == caught.value.args != ()
+    assert isinstance(again, ConnectionError)
 
 
 def test_timeout_is_tried_again_by_the_graphs_own_policy(server: LocalEndpoints) -> None:

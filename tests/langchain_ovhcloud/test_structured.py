@@ -353,6 +353,8 @@ def test_loop_of_brackets_is_a_typed_error(server: LocalEndpoints, model: ChatOV
         ({"title": "Either", "anyOf": [{"type": "object", "required": ["a"]}, {"type": "object"}]}, {"a": 1}),
         ({"title": "Tags", "type": "array", "items": {"type": "string"}}, ["a", "b"]),
         ({"title": "Perhaps", "type": ["object", "null"]}, None),
+        ({"title": "Whole", "type": "integer"}, 3),
+        ({"title": "One", "enum": ["a", "b"]}, "a"),
         ({"title": "Any", "oneOf": [{"type": "array"}, {"type": "object"}]}, [1, 2]),
     ],
     ids=lambda value: value.get("title") if isinstance(value, dict) else "",
@@ -370,7 +372,12 @@ def test_schema_without_properties_is_sent_whole(
 
 
 @pytest.mark.parametrize(
-    ("schema", "answer"), [({"title": "A", "type": "array"}, {"a": 1}), ({"title": "A", "type": ["object", "null"]}, 5)]
+    ("schema", "answer"),
+    [
+        ({"title": "A", "type": "array"}, {"a": 1}),
+        ({"title": "A", "type": ["object", "null"]}, 5),
+        ({"title": "A", "type": "integer"}, True),
+    ],
 )
 def test_answer_of_another_type_is_a_parsers_error(
     server: LocalEndpoints, model: ChatOVHCloud, schema: dict[str, Any], answer: Any
@@ -379,6 +386,15 @@ def test_answer_of_another_type_is_a_parsers_error(
 
     with pytest.raises(OutputParserException, match="The answer is not a JSON"):
         model.with_structured_output(schema).invoke("Which?")
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_type_may_be_a_list_beside_properties(server: LocalEndpoints, model: ChatOVHCloud, method: Any) -> None:
+    schema = {"title": "A", "type": ["object", "null"], "properties": {"a": {"type": "integer"}}}
+    call = {"tool_calls": [("A", {"a": 1})]} if method == "function_calling" else {"text": '{"a": 1}'}
+    server.reply(**call)
+
+    assert model.with_structured_output(schema, method=method).invoke("Which?") == {"a": 1}
 
 
 def test_tool_of_a_list_is_refused(model: ChatOVHCloud) -> None:

@@ -19,13 +19,23 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
-from ovhcloud_ai_endpoints import model
+from ovhcloud_ai_endpoints import (
+    APIConnectionError,
+    AuthenticationError,
+    OVHCloudError,
+    PermissionDeniedError,
+    model,
+)
+from ovhcloud_ai_endpoints._chat import ChatRequest
+from ovhcloud_ai_endpoints._http import Client, Retry, Settings
 from ovhcloud_ai_endpoints._http.settings import BASE_URL, KEY_VARIABLES
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 TESTS = Path(__file__).parents[1]
 WITH_KEY, WITHOUT = 400, 2  # requests a minute for each model
+CHEAP = "gpt-oss-20b"
 THOUGHT = 1_000  # tokens of an answer that no max_tokens bounds, about
 LETTERS_PER_TOKEN = 4
 PRICED = frozenset({"/v1/chat/completions", "/v1/embeddings"})
@@ -100,12 +110,27 @@ def run_tests(url: str, key: str | None, *, dollars: float, report: Path | None)
 
 def bound_of(typed: str | None) -> float:
     """How many dollars may be spent; asked for on a terminal."""
-    if typed is None and not sys.stdin.isatty():
+    if typed is None and (sys.stdin is None or not sys.stdin.isatty()):
         raise SystemExit("Say how much the run may cost: make live DOLLARS=1")
-    bound = float(typed if typed is not None else input("How many dollars may it cost at most? "))
+    try:
+        bound = float(typed if typed is not None else input("How many dollars may it cost at most? "))
+    except (ValueError, EOFError):
+        bound = math.nan
     if not math.isfinite(bound):
-        raise SystemExit(f"The bound must be a number of dollars; got {bound}")
+        raise SystemExit("Give a number of dollars, such as 1. Nothing was sent.")
     return bound
+
+
+def check_key(url: str, key: str | None) -> None:
+    """Ends the program if the server can't be reached, or refuses the key; one question of one token tells."""
+    chat = ChatRequest({"model": CHEAP, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1})
+    settings = Settings(base_url=url, api_key=SecretStr(key or ""), retry=Retry(max_retries=0))
+    try:
+        Client(settings).send(chat)
+    except (AuthenticationError, PermissionDeniedError, APIConnectionError) as error:
+        raise SystemExit(f"{error} Nothing else was sent.") from error
+    except OVHCloudError:
+        pass  # the tests will say more
 
 
 def main(arguments: Iterable[str]) -> None:
@@ -116,11 +141,14 @@ def main(arguments: Iterable[str]) -> None:
     asked = parser.parse_args(list(arguments))
     key = next((value for name in KEY_VARIABLES if (value := os.environ.get(name))), None)
     print("Rehearsing on a local AI Endpoints …", flush=True)
+    bound = bound_of(asked.dollars) if asked.dollars is not None else None
     plan = rehearsed(key)
     who = "With a key." if key else "Without a key, at two requests a minute for each model."
     print(f"{asked.url}: {plan} {who}", flush=True)
-    if plan.dollars > (bound := bound_of(asked.dollars)):
+    bound = bound_of(None) if bound is None else bound
+    if plan.dollars > bound:
         raise SystemExit(f"That is more than {bound:g} $, so nothing was sent.")
+    check_key(asked.url, key)
     code = run_tests(asked.url, key, dollars=bound, report=asked.report)
     print(f"The report is {asked.report}; paste it into an issue if something differs.")
     raise SystemExit(code)

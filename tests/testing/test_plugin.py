@@ -43,7 +43,7 @@ def test_app_finds_the_server_through_the_environment(run: Run) -> None:
     ("lines", "problem"),
     [
         ([ASKING], "No answer was scripted for the chat"),
-        (["ovhcloud_endpoints.reply('Hi.', times=2)", ASKING], "1 scripted answers were not played"),
+        (["ovhcloud_endpoints.reply('Hi.', times=2)", ASKING], "not played: 'Hi.'"),
         (
             [
                 "ovhcloud_endpoints.reply(lambda request: request.headers['x-missing'])",
@@ -60,7 +60,7 @@ def test_app_finds_the_server_through_the_environment(run: Run) -> None:
                 f"    {ASKING.replace('gpt-oss-120b', 'no-such-model')}",
                 "except Exception: pass",
             ],
-            "The gateway refused requests: /v1/chat/completions 404",
+            "the gateway refused /v1/chat/completions 404",
         ),
     ],
     ids=["unscripted", "unplayed", "broken script", "refused"],
@@ -76,6 +76,21 @@ def test_failure_of_the_test_is_the_only_one(run: Run) -> None:
     printed = run(suite("ovhcloud_endpoints.reply('Hi.')", "assert 1 == 2"))
 
     assert "1 failed" in printed
+    assert "error" not in printed.splitlines()[-1]
+
+
+def test_failure_shows_what_a_function_raised(run: Run) -> None:
+    printed = run(suite("ovhcloud_endpoints.reply(lambda request: request.headers['x-missing'])", ASKING))
+
+    assert "1 failed" in printed
+    assert "raised in ovhcloud_endpoints" in printed
+    assert "request.headers['x-missing']" in printed
+
+
+def test_test_that_is_skipped_is_not_checked(run: Run) -> None:
+    printed = run("import pytest\n\n" + suite("ovhcloud_endpoints.reply('Hi.')", "pytest.skip('not today')"))
+
+    assert "1 skipped" in printed
     assert "error" not in printed.splitlines()[-1]
 
 

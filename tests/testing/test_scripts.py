@@ -1,13 +1,16 @@
 """What a script has the local AI Endpoints do."""
 
+import json
+import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+from waiting import eventually
 
-from ovhcloud_ai_endpoints.testing import CUT, LocalEndpoints
+from ovhcloud_ai_endpoints.testing import CUT, LocalEndpoints, _server
 
 
 def key(server: LocalEndpoints) -> dict[str, str]:
@@ -18,9 +21,17 @@ def post(server: LocalEndpoints, path: str, **body: Any) -> Any:
     return httpx.post(f"{server.base_url}{path}", headers=key(server), json=body).raise_for_status().json()
 
 
-def ask(server: LocalEndpoints, **more: Any) -> httpx.Response:
+def ask(server: LocalEndpoints, *, timeout: float = 10.0, **more: Any) -> httpx.Response:
     body = {"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "Hello"}], **more}
-    return httpx.post(f"{server.base_url}/chat/completions", headers=key(server), json=body)
+    return httpx.post(f"{server.base_url}/chat/completions", headers=key(server), json=body, timeout=timeout)
+
+
+def streamed(server: LocalEndpoints) -> bytes:
+    """A request for a stream, as it is sent."""
+    messages = [{"role": "user", "content": "Hello"}]
+    body = json.dumps({"model": "gpt-oss-20b", "messages": messages, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: {key(server)['Authorization']}\r\n"
+    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def chat(server: LocalEndpoints) -> str:
@@ -111,7 +122,57 @@ def test_what_goes_wrong_in_the_server_is_raised_at_its_end() -> None:
     with pytest.raises(KeyError, match="x-missing"):
         session()
     assert answers[0].status_code == 400
-    assert "KeyError: 'x-missing'" in answers[0].json()["message"]
+    assert answers[0].json()["message"] == "A script of this test raised KeyError; see problems"
+
+
+def test_failure_within_a_function_is_the_tests(server: LocalEndpoints) -> None:
+    """pytest.fail raises what is no Exception."""
+    server.reply(lambda _: pytest.fail("wrong prompt"))
+
+    assert ask(server).status_code == 400
+    with pytest.raises(pytest.fail.Exception, match="wrong prompt"):
+        server.check()
+    server.reset()
+
+
+def test_client_that_resets_is_no_problem_of_the_server(server: LocalEndpoints) -> None:
+    for _ in range(20):
+        server.reply("some words " * 200)
+        with socket.create_connection(("127.0.0.1", int(server.base_url.split(":")[2].partition("/")[0]))) as client:
+            client.sendall(streamed(server))
+            client.recv(1)  # what is left unread makes the end a reset
+    eventually(lambda: server.hung_up, seconds=1)
+
+    assert server.problems == []
+
+
+def test_function_that_does_not_return_does_not_hang_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_server, "END_SECONDS", 0.1)
+    over = threading.Event()
+
+    def session() -> None:
+        with LocalEndpoints() as server:
+            server.reply(lambda _: str(over.wait(10)))
+            with pytest.raises(httpx.ReadTimeout):
+                ask(server, timeout=0.1)
+
+    with pytest.raises(RuntimeError, match="has not returned"):
+        session()
+    over.set()
+
+
+def test_other_words_for_unscripted_are_refused() -> None:
+    with pytest.raises(ValueError, match="unscripted must be one of rules, error; got 'rule'"):
+        LocalEndpoints(unscripted="rule")  # type: ignore[arg-type]
+
+
+def test_function_may_not_answer_with_vectors(server: LocalEndpoints) -> None:
+    server.reply(lambda _: {"vectors": [[1.0]]})
+
+    assert ask(server).status_code == 400
+    with pytest.raises(TypeError, match=r"The function of reply\(\) may return"):
+        server.check()
+    server.reset()
 
 
 def test_error_of_the_test_comes_before_those_of_the_server() -> None:
@@ -129,9 +190,9 @@ def test_error_of_the_test_comes_before_those_of_the_server() -> None:
 
 def test_condition_that_fails_is_raised_at_the_end() -> None:
     def session() -> None:
-        with LocalEndpoints() as server, suppress(httpx.RemoteProtocolError):
+        with LocalEndpoints() as server:
             server.reply("Hello", until=lambda: 1 / 0 > 0)
-            ask(server)
+            assert ask(server).status_code == 400
 
     with pytest.raises(ZeroDivisionError):
         session()
@@ -160,6 +221,9 @@ def test_chat_without_a_script_is_an_error_where_that_is_asked() -> None:
         ({"tool_calls": ["look"]}, r"tool_calls are tuples: \(name, arguments\)"),
         ({"tool_calls": [{"name": "look"}]}, "tool_calls are tuples"),
         ({"status": "500"}, "status must be an int"),
+        ({"until": 3}, "until must be a function"),
+        ({"events": "abc"}, "events and raw are lists"),
+        ({"usage": 3}, "usage must be a dict"),
     ],
 )
 def test_script_that_can_not_be_played_is_refused_at_once(
@@ -169,10 +233,10 @@ def test_script_that_can_not_be_played_is_refused_at_once(
         server.reply(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"times": 0}, {"pause": -1}])
+@pytest.mark.parametrize("arguments", [{"times": 0}, {"times": "2"}, {"pause": -1}, {"status": 99}])
 def test_numbers_out_of_range_are_refused(server: LocalEndpoints, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must"):
-        server.reply("a", **arguments)
+        server.reply(**({"text": "a"} if "status" not in arguments else {}), **arguments)
 
 
 class TestCheck:
@@ -184,13 +248,13 @@ class TestCheck:
     def test_finds_what_was_not_played(self, server: LocalEndpoints) -> None:
         server.reply("a", times=2)
 
-        with pytest.raises(AssertionError, match="2 scripted answers were not played"):
+        with pytest.raises(AssertionError, match="not played: 'a', 'a'"):
             server.check()
 
     def test_finds_refusals(self, server: LocalEndpoints) -> None:
         ask(server, foo=1)
 
-        with pytest.raises(AssertionError, match=r"The gateway refused requests: .*extra arguments"):
+        with pytest.raises(AssertionError, match=r"the gateway refused .*extra arguments"):
             server.check()
 
     def test_raises_what_went_wrong_in_the_server(self, server: LocalEndpoints) -> None:
