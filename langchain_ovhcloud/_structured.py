@@ -54,10 +54,15 @@ def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]
             schema = {**schema, "title": "answer"}
         case type() if issubclass(schema, BaseModel) and not strict:
             return schema.model_json_schema()  # core's conversion would cut recursive classes
-    is_beyond_core = isinstance(schema, dict) and ("properties" not in schema or isinstance(schema.get("type"), list))
-    if is_beyond_core and schema.keys().isdisjoint(OTHER_FORMS):
-        return schema  # core's conversion would keep the title only, or fail
+    if isinstance(schema, dict) and _is_beyond_core(schema):
+        return schema
     return convert_to_json_schema(schema, strict=strict)
+
+
+def _is_beyond_core(schema: Mapping[str, Any]) -> bool:
+    """Whether core's conversion of a JSON schema would keep its title only, or fail."""
+    is_odd = "properties" not in schema or isinstance(schema.get("type"), list)
+    return is_odd and schema.keys().isdisjoint(OTHER_FORMS)
 
 
 def tool_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
