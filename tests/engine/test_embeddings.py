@@ -78,8 +78,8 @@ def test_text_that_is_too_long_may_be_cut(qwen3_embedding: Engine) -> None:
     assert [len(vector) for vector in vectors] == [256, 256]
 
 
-def test_empty_text_has_a_vector_here(qwen3_embedding: Engine) -> None:
-    """The engine adds tokens of its own; the local server refuses the text, as others do."""
+def test_empty_text_is_embedded_as_a_blank(qwen3_embedding: Engine) -> None:
+    """The engine refuses a text without tokens."""
     assert len(of_langchain(qwen3_embedding).embed_documents([""])[0]) == 256
 
 

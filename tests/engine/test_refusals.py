@@ -161,6 +161,7 @@ VECTORS_BOTH_REFUSE: dict[str, dict[str, Any]] = {
     "no input": {},
     "null": {"input": None},
     "no texts": {"input": []},
+    "an empty text": {"input": [""]},
     "texts and numbers": {"input": ["a", 1]},
     "no dimensions": {"input": ["a"], "dimensions": 0},
     "too many dimensions": {"input": ["a"], "dimensions": 100_000},
@@ -170,7 +171,6 @@ VECTORS_BOTH_REFUSE: dict[str, dict[str, Any]] = {
 }
 VECTORS_ONLY_LOCAL_REFUSES: dict[str, tuple[dict[str, Any], str]] = {
     "tokens": ({"input": [1, 2, 3]}, "not documented for the service"),
-    "an empty text": ({"input": [""]}, "other servers refuse it"),
     "26 texts": ({"input": ["a"] * 26}, "the catalogue allows 25"),
     "an unknown field": ({"input": ["a"], "foo": 1}, GATEWAY),
 }
