@@ -1,6 +1,7 @@
 """The code blocks of README and docs, and the quickstarts, run as they stand against the local AI Endpoints."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -66,7 +67,17 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in page.read_text("utf-8").split("](")[1:]:
             path = target.partition(")")[0]
-            assert path.startswith("http") or (page.parent / path).exists(), f"{page.name}: {path}"
+            file, _, anchor = path.partition("#")
+            is_there = path.startswith("http") or (page.parent / file).exists()
+            assert is_there, f"{page.name}: {path}"
+            if anchor and not path.startswith("http"):
+                assert anchor in anchors((page.parent / file).read_text("utf-8")), f"{page.name}: {path}"
+
+
+def anchors(text: str) -> set[str]:
+    """The names of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("name", ["models", "faults"])

@@ -1,106 +1,132 @@
-"""The pytest plugin, in suites as users write them, each run in a process of its own."""
+"""The pytest plugin, in a suite as users write it, which runs once in a process of its own."""
 
-import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-IMPORTS = "from langchain_ovhcloud import ChatOVHCloud\n\n"
-ASKING = "ChatOVHCloud(model='gpt-oss-120b').invoke('Hello').text"
 OTHERS = ("-p", "no:asyncio", "-p", "no:hypothesispytest")  # plugins that warn, or are slow to load
-Run = Callable[..., str]
+SUITE = """
+import pytest
 
-pytestmark = pytest.mark.timeout(60)  # each test starts a process
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs a suite, with warnings as errors; returns what pytest prints."""
-
-    def run(body: str, *options: str, head: str = IMPORTS) -> str:
-        (tmp_path / "test_app.py").write_text(head + body)
-        command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *OTHERS, "-q", *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
-        return done.stdout + done.stderr
-
-    return run
+from langchain_ovhcloud import ChatOVHCloud
 
 
-def suite(*lines: str) -> str:
-    return "\n    ".join(["def test_app(ovhcloud_endpoints):", *lines, ""])
+def ask(model="gpt-oss-120b"):
+    return ChatOVHCloud(model=model).invoke("Hello").text
 
 
-def test_app_finds_the_server_through_the_environment(run: Run) -> None:
-    printed = run(suite("ovhcloud_endpoints.reply('Hi.')", f"assert {ASKING} == 'Hi.'"))
+def ask_in_vain(**more):
+    with pytest.raises(Exception):
+        ask(**more)
 
-    assert "1 passed" in printed
+
+def test_right(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply("Hi.")
+    assert ask() == "Hi."
+
+
+def test_unscripted(ovhcloud_endpoints):
+    ask_in_vain()
+
+
+def test_unplayed(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply("Hi.", times=2)
+    ask()
+
+
+def test_broken_function(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply(lambda request: request.headers["x-missing"])
+    ask_in_vain()
+
+
+@pytest.mark.filterwarnings("ignore:.* is not in the catalogue")
+def test_refused(ovhcloud_endpoints):
+    ask_in_vain(model="no-such-model")
+
+
+def test_own_failure(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply("Hi.")
+    assert 1 == 2
+
+
+def test_failure_by_a_function(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply(lambda request: pytest.fail("wrong prompt"))
+    ask()
+
+
+def test_skipped(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply("Hi.")
+    pytest.skip("not today")
+
+
+@pytest.mark.ovhcloud_endpoints(unscripted="rules")
+def test_marked(ovhcloud_endpoints):
+    assert ask()
+
+
+@pytest.mark.ovhcloud_endpoints("rules")
+def test_marked_without_a_name(ovhcloud_endpoints):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest prints of the suite, with warnings as errors."""
+    folder = tmp_path_factory.mktemp("suite")
+    (folder / "test_app.py").write_text(SUITE)
+    options = ["-W", "error", "-p", "no:cacheprovider", "--strict-markers", "-rA", *OTHERS]
+    command = [sys.executable, "-m", "pytest", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=50)
+    return done.stdout + done.stderr
+
+
+def outcomes(printed: str, test: str) -> list[str]:
+    """What the summary says of a test, without its name."""
+    return re.findall(rf"^(\w+ )test_app\.py::{test}( - .*|)$", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    ("lines", "problem"),
+    ("test", "found"),
     [
-        ([ASKING], "No answer was scripted for the chat"),
-        (["ovhcloud_endpoints.reply('Hi.', times=2)", ASKING], "not played: 'Hi.'"),
-        (
-            [
-                "ovhcloud_endpoints.reply(lambda request: request.headers['x-missing'])",
-                "try:",
-                f"    {ASKING}",
-                "except Exception: pass",
-            ],
-            "KeyError: 'x-missing'",
-        ),
-        (
-            [
-                "ovhcloud_endpoints.reply('Hi.')",
-                "try:",
-                f"    {ASKING.replace('gpt-oss-120b', 'no-such-model')}",
-                "except Exception: pass",
-            ],
-            "the gateway refused /v1/chat/completions 404",
-        ),
+        ("test_right", [("PASSED ", "")]),
+        ("test_marked", [("PASSED ", "")]),
+        ("test_own_failure", [("FAILED ", " - assert 1 == 2")]),
     ],
-    ids=["unscripted", "unplayed", "broken script", "refused"],
 )
-def test_wrong_script_is_noticed(run: Run, lines: list[str], problem: str) -> None:
-    printed = run(suite(*lines), "-W", "ignore::UserWarning")
-
-    assert problem in printed
-    assert "1 error" in printed or "1 failed" in printed
+def test_ends_as_the_test_itself_does(printed: str, test: str, found: list[tuple[str, str]]) -> None:
+    assert outcomes(printed, test) == found
 
 
-def test_failure_of_the_test_is_the_only_one(run: Run) -> None:
-    printed = run(suite("ovhcloud_endpoints.reply('Hi.')", "assert 1 == 2"))
+@pytest.mark.parametrize(
+    ("test", "problem"),
+    [
+        ("test_unscripted", "No answer was scripted for the chat"),
+        ("test_unplayed", "not played: 'Hi.'"),
+        ("test_broken_function", "KeyError: 'x-missing'"),
+        ("test_refused", "the gateway refused /v1/chat/completions 404"),
+        ("test_marked_without_a_name", "takes arguments by their names"),
+    ],
+)
+def test_wrong_script_is_an_error(printed: str, test: str, problem: str) -> None:
+    errors = [words for kind, words in outcomes(printed, test) if kind == "ERROR "]
 
-    assert "1 failed" in printed
-    assert "error" not in printed.splitlines()[-1]
+    assert len(errors) == 1
+    assert re.search(rf"^E .*{re.escape(problem)}", printed, re.MULTILINE)
 
 
-def test_failure_shows_what_a_function_raised(run: Run) -> None:
-    printed = run(suite("ovhcloud_endpoints.reply(lambda request: request.headers['x-missing'])", ASKING))
-
-    assert "1 failed" in printed
+def test_failure_shows_what_a_function_raised(printed: str) -> None:
+    assert [kind for kind, _ in outcomes(printed, "test_failure_by_a_function")] == ["FAILED "]
     assert "raised in ovhcloud_endpoints" in printed
-    assert "request.headers['x-missing']" in printed
+    assert 'pytest.fail("wrong prompt")' in printed
 
 
-def test_test_that_is_skipped_is_not_checked(run: Run) -> None:
-    printed = run("import pytest\n\n" + suite("ovhcloud_endpoints.reply('Hi.')", "pytest.skip('not today')"))
-
+def test_test_that_is_skipped_is_not_checked(printed: str) -> None:
     assert "1 skipped" in printed
-    assert "error" not in printed.splitlines()[-1]
-
-
-def test_mark_changes_the_server(run: Run) -> None:
-    printed = run(
-        "import pytest\n\n@pytest.mark.ovhcloud_endpoints(unscripted='rules')\n" + suite(f"assert {ASKING}"),
-        "--strict-markers",
-    )
-
-    assert "1 passed" in printed
+    assert outcomes(printed, "test_skipped") == []
 
 
 def test_pytest_itself_loads_none_of_our_modules(tmp_path: Path) -> None:
@@ -115,6 +141,6 @@ def test_pytest_itself_loads_none_of_our_modules(tmp_path: Path) -> None:
 
 def test_plugin_imports_pytest_only() -> None:
     code = "import sys, pytest; old = set(sys.modules); import pytest_ovhcloud; print(sorted(set(sys.modules) - old))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "['pytest_ovhcloud']"
