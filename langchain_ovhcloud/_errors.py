@@ -77,11 +77,11 @@ class InternalServerError(_ModelError, service.InternalServerError, core.ModelAP
     __doc__ = service.InternalServerError.__doc__
 
 
+# LangGraph's default policy retries no OSError but ConnectionError; a timeout's TimeoutError is an OSError.
 class APIConnectionError(_ModelError, service.APIConnectionError, core.ModelConnectionError, ConnectionError):
     __doc__ = service.APIConnectionError.__doc__
 
 
-# LangGraph's default policy retries no OSError but ConnectionError; TimeoutError is an OSError.
 class APITimeoutError(_ModelError, service.APITimeoutError, core.ModelTimeoutError, ConnectionError):
     __doc__ = service.APITimeoutError.__doc__
 

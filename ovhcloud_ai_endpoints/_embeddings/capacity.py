@@ -117,8 +117,8 @@ def share(error: OVHCloudError) -> float:
 def longest(error: OVHCloudError) -> int:
     """The most letters that a text may have if a refusal names the window only; no limit otherwise."""
     words = _words(error)
-    named = [int(number) for number in re.findall(r"\b\d{2,7}\b", words)]
-    return LETTERS_PER_TOKEN * min(named) if "at least" in words and named else sys.maxsize
+    window = re.search(r"context length is (\d[\d,]*)", words)
+    return LETTERS_PER_TOKEN * int(window[1].replace(",", "")) if "at least" in words and window else sys.maxsize
 
 
 def _words(error: OVHCloudError) -> str:

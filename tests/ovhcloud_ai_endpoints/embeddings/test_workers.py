@@ -1,6 +1,7 @@
 """Runs of several requests: once with threads, once with tasks."""
 
 import asyncio
+import sys
 import threading
 import time
 import tracemalloc
@@ -18,8 +19,10 @@ from ovhcloud_ai_endpoints import (
     OVHCloudError,
     PayloadTooLargeError,
 )
+from ovhcloud_ai_endpoints._embeddings.capacity import longest
 from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 from ovhcloud_ai_endpoints._embeddings.workers import aembed, aembed_iter, embed, embed_iter
+from ovhcloud_ai_endpoints._http.refusals import status_error
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 MODEL = "bge-m3"
@@ -168,6 +171,18 @@ class TestLongTexts:
         cut = min((text for text in sent if text.startswith("word word")), key=len)
         assert vectors[17] == right([cut])[0]
         assert len(cut) > 20_000
+
+    @pytest.mark.parametrize(
+        ("said", "most"),
+        [
+            ("maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens", 4096),
+            ("2026-11-23: maximum context length is 8,192 tokens; there are at least 8,193", 65_536),
+            ("at least 10 texts are too long", sys.maxsize),
+            ("maximum context length is 8192 tokens, however you requested 9102 tokens", sys.maxsize),
+        ],
+    )
+    def test_are_cut_at_once_to_what_a_window_can_hold(self, said: str, most: int) -> None:
+        assert longest(status_error(400, {}, said.encode())) == most
 
     @pytest.mark.parametrize(
         ("said", "kept"),
