@@ -8,28 +8,26 @@ import sys
 from pathlib import Path
 
 import pytest
+from examples import PAGES, ROOT, examples, name, run
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-EXAMPLES = [example for example in find_examples(*map(str, PAGES)) if example.prefix.startswith("python")]
 
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.path.name) + f":{example.start_line}")
+@pytest.mark.parametrize("example", examples("python"), ids=name)
 @pytest.mark.usefixtures("environ")
 def test_example_runs_and_prints_what_it_says(
     example: CodeExample, eval_example: EvalExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # some write files
-    eval_example.set_config(line_length=120)
-    if "#>" in example.source:
-        eval_example.run_print_check(example)
-    else:
-        eval_example.run(example)
+    run(example, eval_example, monkeypatch, tmp_path)
+
+
+def test_each_block_of_python_is_run_somewhere() -> None:
+    known = {name(example) for opening in ("python", 'python {requires="apps"}') for example in examples(opening)}
+
+    assert {name(example) for example in find_examples(*map(str, PAGES)) if "py" in example.prefix} == known
 
 
 @pytest.mark.timeout(60)  # it imports all of a framework
