@@ -11,7 +11,7 @@ else
 RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
 endif
 
-.PHONY: help demo test golden matrix engine proxies apps soak bench bench-quick pythons live models floors peers lint format
+.PHONY: help demo test arguments golden matrix engine proxies apps soak bench bench-quick pythons live models floors peers lint format
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ endif
 
 test: .venv/installed  ## every test that needs no network
 	$(BIN)/python -m pytest --numprocesses auto
+
+arguments: .venv/installed  ## the constructors' arguments, for the docs and for editors
+	$(BIN)/python docs/arguments.py
 
 golden: .venv/installed  ## rewrite tests/golden/; then read the difference
 	GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_architecture.py
@@ -98,6 +101,7 @@ lint: .venv/installed  ## style, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/*.py
 
 format: .venv/installed  ## mends style
 	$(BIN)/ruff check --fix

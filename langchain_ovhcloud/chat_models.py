@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from inspect import signature
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, get_args, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from langchain_ovhcloud import _configurable, _errors, _messages, _results, _structured
+    from langchain_ovhcloud._arguments import ChatArguments, ChatModelName
 else:
     _configurable, _errors, _messages, _results, _structured = (
         _lazy.Module(f"langchain_ovhcloud.{name}")
         for name in ("_configurable", "_errors", "_messages", "_results", "_structured")
     )
 
+Object = TypeVar("Object")
 StructuredOutputMethod = Literal["json_schema", "function_calling", "json_mode"]
 
 
@@ -58,8 +60,12 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     `langchain_core.exceptions`.
     """
 
-    streaming: bool = False
-    n: int | None = Field(default=None, ge=1)
+    streaming: bool = Field(default=False, description="Whether `invoke` streams, too.")
+    n: int | None = Field(default=None, ge=1, description="Number of answers to a prompt; not in streams.")
+
+    if TYPE_CHECKING:
+
+        def __init__(self, model: ChatModelName | str | None = None, **arguments: Unpack[ChatArguments]) -> None: ...
 
     @model_validator(mode="after")
     def _set_ovhcloud_version(self) -> "ChatOVHCloud":
@@ -315,6 +321,28 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         """Returns the model, or another one that the config of each call may choose by its name here."""
         found = super().configurable_alternatives(which, default_key=default_key, prefix_keys=prefix_keys, **kwargs)
         return _configurable.ConfigurableAlternatives(**found.__dict__)
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[Object],
+        *,
+        method: StructuredOutputMethod | None = None,
+        include_raw: Literal[False] = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Object]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None,
+        *,
+        method: StructuredOutputMethod | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
 
     def with_structured_output(
         self,

@@ -1,16 +1,17 @@
 """`OVHCloudEmbeddings`: embedding models of OVHcloud AI Endpoints for LangChain."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from ovhcloud_ai_endpoints import _embeddings, _lazy
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, BATCH_SIZE_DESCRIPTION, MODEL_DESCRIPTION, EmbeddingOptions
 
 if TYPE_CHECKING:
     from langchain_ovhcloud import _errors
+    from langchain_ovhcloud._arguments import EmbeddingArguments, EmbeddingModelName
 else:
     _errors = _lazy.Module("langchain_ovhcloud._errors")
 
@@ -32,8 +33,14 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
         "embed_batch_size": "batch_size",
     }
 
-    model: str = "bge-m3"
-    batch_size: int = Field(default=BATCH_SIZE, ge=1)
+    model: str = Field(default="bge-m3", description=MODEL_DESCRIPTION)
+    batch_size: int = Field(default=BATCH_SIZE, ge=1, description=BATCH_SIZE_DESCRIPTION)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, model: EmbeddingModelName | str | None = None, **arguments: Unpack[EmbeddingArguments]
+        ) -> None: ...
 
     def embed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
         """A vector for each text, in order.

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CBEventType, EventPayload
@@ -15,7 +15,10 @@ from pydantic import Field
 from llama_index_ovhcloud._cache import VectorCache
 from llama_index_ovhcloud._saved import Saved
 from ovhcloud_ai_endpoints import _embeddings
-from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, EmbeddingOptions
+from ovhcloud_ai_endpoints._embeddings import BATCH_SIZE, BATCH_SIZE_DESCRIPTION, MODEL_DESCRIPTION, EmbeddingOptions
+
+if TYPE_CHECKING:
+    from llama_index_ovhcloud._arguments import EmbeddingArguments, EmbeddingModelName
 
 LARGEST_BATCH = 2048  # LlamaIndex's own bound
 # Options that don't change a vector, and so must not change its key in an ingestion cache.
@@ -65,8 +68,14 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
         "mode": "query_instruction and text_instruction tell questions from documents",
     }
 
-    model_name: str = "bge-m3"
-    embed_batch_size: int = Field(default=BATCH_SIZE, gt=0, le=LARGEST_BATCH)
+    model_name: str = Field(default="bge-m3", description=MODEL_DESCRIPTION)
+    embed_batch_size: int = Field(default=BATCH_SIZE, gt=0, le=LARGEST_BATCH, description=BATCH_SIZE_DESCRIPTION)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, model: EmbeddingModelName | str | None = None, **arguments: Unpack[EmbeddingArguments]
+        ) -> None: ...
 
     @classmethod
     def class_name(cls) -> str:

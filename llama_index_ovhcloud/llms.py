@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Unpack, cast
 
 from llama_index.core.base.llms.generic_utils import prompt_to_messages
 from llama_index.core.base.llms.types import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
     from llama_index_ovhcloud import _messages, _results, _structured
+    from llama_index_ovhcloud._arguments import ChatArguments, ChatModelName
 else:
     _messages, _results, _structured = (
         _lazy.Module(f"llama_index_ovhcloud.{name}") for name in ("_messages", "_results", "_structured")
@@ -42,6 +43,16 @@ else:
 PROMPT_SHARE = 1 / 8  # of the window, at least
 
 dispatcher = get_dispatcher(__name__)
+Method = TypeVar("Method")
+
+
+class _Decorator(Protocol):
+    def __call__(self, method: Method, /) -> Method: ...
+
+
+# Core's decorators, whose own types would make Any of each method.
+_reported_chat: _Decorator = llm_chat_callback()
+_reported_completion: _Decorator = llm_completion_callback()
 
 
 class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
@@ -64,6 +75,10 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         "streaming": "stream_chat and stream_complete stream",
         "profile": "to describe the model, set context_window and is_function_calling_model",
     }
+
+    if TYPE_CHECKING:
+
+        def __init__(self, model: ChatModelName | str | None = None, **arguments: Unpack[ChatArguments]) -> None: ...
 
     @classmethod
     def class_name(cls) -> str:
@@ -93,17 +108,17 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         metadata = self.metadata.model_dump()
         return {"class_name": self.class_name(), **metadata, "model": self.model, "temperature": self.temperature}
 
-    @llm_chat_callback()
+    @_reported_chat
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The model's answer to a conversation."""
         return self._chat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @_reported_chat
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The same as `chat`, to be awaited."""
         return await self._achat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @_reported_chat
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Streams the answer: each response holds all of it so far, and the new text in `delta`.
 
@@ -112,22 +127,22 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         """
         return self._stream_chat(messages, **kwargs)
 
-    @llm_chat_callback()
+    @_reported_chat
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """The same as `stream_chat`, to be awaited."""
         return self._astream_chat(messages, **kwargs)
 
-    @llm_completion_callback()
+    @_reported_completion
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The answer to a prompt, sent as a user message; `completion_to_prompt`, if set, formats it first."""
         return _results.completion_response(self._chat(self._asked(prompt, formatted=formatted), **kwargs))
 
-    @llm_completion_callback()
+    @_reported_completion
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The same as `complete`, to be awaited."""
         return _results.completion_response(await self._achat(self._asked(prompt, formatted=formatted), **kwargs))
 
-    @llm_completion_callback()
+    @_reported_completion
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Streams the answer to a prompt."""
 
@@ -138,7 +153,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
         return responses()
 
-    @llm_completion_callback()
+    @_reported_completion
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """The same as `stream_complete`, to be awaited."""
 

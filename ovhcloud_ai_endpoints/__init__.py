@@ -26,6 +26,7 @@ from ovhcloud_ai_endpoints._errors import (
 )
 from ovhcloud_ai_endpoints._http import Timeouts
 from ovhcloud_ai_endpoints._notices import EmptyAnswerWarning, ModelDeprecationWarning
+from ovhcloud_ai_endpoints._values import EmbeddingUsage, Message, ToolCall
 from ovhcloud_ai_endpoints._version import __version__
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ for _public in (
     Timeouts,
     EmptyAnswerWarning,
     ModelDeprecationWarning,
+    EmbeddingUsage,
+    Message,
+    ToolCall,
     *OVHCloudError.__subclasses__(),
     OVHCloudError,
     ContextOverflowError,
@@ -58,10 +62,12 @@ __all__ = [
     "BadRequestError",
     "Batch",
     "ContextOverflowError",
+    "EmbeddingUsage",
     "EmbeddingsInterruptedError",
     "EmptyAnswerWarning",
     "InternalServerError",
     "InvalidResponseError",
+    "Message",
     "Model",
     "ModelDeprecationWarning",
     "NotFoundError",
@@ -71,6 +77,7 @@ __all__ = [
     "RateLimitError",
     "StreamInterruptedError",
     "Timeouts",
+    "ToolCall",
     "Waiting",
     "__version__",
     "alist_models",

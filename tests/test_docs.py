@@ -1,5 +1,6 @@
 """The code blocks of README and docs, and the quickstarts, run as they stand against the local AI Endpoints."""
 
+import importlib
 import os
 import re
 import runpy
@@ -78,11 +79,18 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", ["models", "faults"])
+@pytest.mark.parametrize("name", ["arguments", "models", "faults"])
 def test_table_on_its_page_is_that_of_the_code(name: str) -> None:
-    page = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))["page"]
+    written = runpy.run_path(str(ROOT / "docs" / f"{name}.py"))
 
-    assert page() == (ROOT / "docs" / "guides" / f"{name}.md").read_text("utf-8")
+    assert written["page"]() == written["PAGE"].read_text("utf-8")
+
+
+@pytest.mark.parametrize("package", ["langchain_ovhcloud", "llama_index_ovhcloud"])
+def test_editors_see_the_arguments_that_there_are(package: str) -> None:
+    written = runpy.run_path(str(ROOT / "docs" / "arguments.py"))["module"]
+
+    assert written(importlib.import_module(package)) == (ROOT / package / "_arguments.py").read_text("utf-8")
 
 
 def test_every_argument_is_documented() -> None:

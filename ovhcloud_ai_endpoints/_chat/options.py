@@ -46,24 +46,67 @@ class ChatOptions(ConnectionOptions):
         "verbosity": "the service has no such field",
     }
 
-    model: str = Field(min_length=1)
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: list[str] | str | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    reasoning_effort: str | None = None
-    max_tokens: int | None = None
-    stream_usage: bool = True
-    extra_body: dict[str, Any] | None = None
-    reasoning_passback: Passback = "auto"
-    neutralize_control_tokens: bool = True
-    merge_deltas: bool = True
-    context_window: int | None = None
-    is_function_calling_model: bool | None = None
+    model: str = Field(
+        min_length=1,
+        description="Name of the model, such as `gpt-oss-120b`; names that the catalogue doesn't know are sent too. "
+        "A leading `ovhcloud/` is dropped, unless the server knows the model only with it.",
+    )
+    temperature: float | None = Field(
+        default=None, description="How random the answer is: with 0, the likeliest token comes next; 2 is the most."
+    )
+    top_p: float | None = Field(
+        default=None, description="Tokens are drawn from the likeliest ones that together have this probability."
+    )
+    seed: int | None = Field(
+        default=None, description="Equal requests with equal seeds get the same answer, as far as the engine can."
+    )
+    stop: list[str] | str | None = Field(
+        default=None, description="The answer ends before any of these texts; an empty list is unset."
+    )
+    presence_penalty: float | None = Field(
+        default=None, description="Above 0, tokens that the text holds already become less likely; from -2 to 2."
+    )
+    frequency_penalty: float | None = Field(
+        default=None, description="Above 0, tokens become less likely with each time they occurred; from -2 to 2."
+    )
+    logprobs: bool | None = Field(default=None, description="Whether the answer has the log probability of each token.")
+    top_logprobs: int | None = Field(
+        default=None, description="For how many of the likeliest tokens at each place; asks for `logprobs`, too."
+    )
+    reasoning_effort: str | None = Field(
+        default=None,
+        description='How long a reasoning model thinks, such as "low", "medium" or "high"; the catalogue knows the '
+        "levels of each model.",
+    )
+    max_tokens: int | None = Field(
+        default=None, description="Tokens that the answer may have, reasoning included; at the bound it breaks off."
+    )
+    stream_usage: bool = Field(default=True, description="Whether a stream ends with its usage.")
+    extra_body: dict[str, Any] | None = Field(
+        default=None,
+        description="Fields to merge into the request unchanged, for other servers; the service refuses unknown ones.",
+    )
+    reasoning_passback: Passback = Field(
+        default="auto",
+        description='Which reasoning goes back to the model: with "auto", that of messages after the last one of the '
+        'user, as in a loop of tool calls; "always" or "never".',
+    )
+    neutralize_control_tokens: bool = Field(
+        default=True,
+        description="Whether control tokens of chat templates in contents, such as `<|im_end|>`, are broken up for "
+        "models that they may fool.",
+    )
+    merge_deltas: bool = Field(
+        default=True,
+        description="Whether events of a stream that come together are one chunk; with False, each is a chunk of its "
+        "own.",
+    )
+    context_window: int | None = Field(
+        default=None, description="Tokens of the model's context window, instead of what the catalogue knows."
+    )
+    is_function_calling_model: bool | None = Field(
+        default=None, description="Whether the model can call tools, instead of what the catalogue knows."
+    )
 
     @model_validator(mode="after")
     def _ovhcloud_unknown_model(self) -> Self:

@@ -18,6 +18,9 @@ else:
     _run = _lazy.Module("ovhcloud_ai_endpoints._embeddings.run")
 
 BATCH_SIZE = 25  # the limit of all three models in the catalogue
+# Of two fields that have other names in each framework.
+MODEL_DESCRIPTION = "Name of the embedding model; a leading `ovhcloud/` is dropped."
+BATCH_SIZE_DESCRIPTION = "Number of texts in a request; 25 is the service's limit."
 REGION = "kepler"  # of the service's host
 EncodingFormat = Literal["auto", "base64", "float"]
 
@@ -44,17 +47,38 @@ class EmbeddingOptions(ConnectionOptions):
         "wait_time": "the service says how long to wait",
     }
 
-    max_concurrency: int = Field(default=EMBEDDING_CONCURRENCY, ge=1)
-    dimensions: int | None = Field(default=None, ge=1)
-    encoding_format: EncodingFormat = "auto"
-    query_instruction: str | None = None
-    document_instruction: str | None = None
-    truncate: bool = False
-    show_progress: bool = False
-    on_usage: Annotated[Callable[[EmbeddingUsage], object] | None, WithJsonSchema({})] = Field(
-        default=None, exclude=True, repr=False
+    max_concurrency: int = Field(
+        default=EMBEDDING_CONCURRENCY,
+        ge=1,
+        description="How many requests run at once. Objects with the same number and server share these slots: in a "
+        "process for blocking calls, in an event loop for awaited ones.",
     )
-    extra_body: dict[str, Any] | None = None
+    dimensions: int | None = Field(
+        default=None, ge=1, description="Width of the vectors, if the model has several: only Qwen3-Embedding-8B does."
+    )
+    encoding_format: EncodingFormat = Field(
+        default="auto",
+        description='How vectors travel: with "auto" as base64, which is short and quick to read, or as lists of '
+        'numbers where a server refuses that; "base64" and "float" ask for one of them.',
+    )
+    query_instruction: str | None = Field(default=None, description="Put before each question, unchanged.")
+    document_instruction: str | None = Field(default=None, description="Put before each text, unchanged.")
+    truncate: bool = Field(
+        default=False,
+        description="Whether to embed only the beginning of a text that is too long for the model, and log a warning; "
+        "otherwise an error names the text.",
+    )
+    show_progress: bool = Field(default=False, description="Whether to show a progress bar, which needs `tqdm`.")
+    on_usage: Annotated[Callable[[EmbeddingUsage], object] | None, WithJsonSchema({})] = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Called with an `EmbeddingUsage` after each successful call, or each part of an `embed_iter`.",
+    )
+    extra_body: dict[str, Any] | None = Field(
+        default=None,
+        description="Fields to merge into each request unchanged, for other servers; the service refuses unknown ones.",
+    )
 
     @model_validator(mode="before")
     @classmethod

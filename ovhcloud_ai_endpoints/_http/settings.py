@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from platform import python_version
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -37,6 +37,13 @@ HTTPBackend = Literal["httpx", "aiohttp"]
 Key = str | SecretStr | Callable[[], str | SecretStr]
 
 
+class ClientTimeout(Protocol):
+    """The timeouts of an HTTP client, such as an `httpx.Timeout`, of which only these are read."""
+
+    connect: float | None
+    read: float | None
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """The clocks of a call, in seconds; None means no limit.
@@ -61,7 +68,7 @@ class Timeouts:
                 raise ValueError(f"Timeouts.{name} must be positive, or None for no limit; got {seconds!r}")
 
     @classmethod
-    def of(cls, timeout: Any) -> "Timeouts":
+    def of(cls, timeout: "float | Timeouts | Mapping[str, Any] | ClientTimeout | None") -> "Timeouts":
         """Timeouts from what users pass: nothing, seconds, Timeouts (also as a dict), or a client's own Timeout."""
         match timeout:
             case None:

@@ -5,8 +5,9 @@ unknown ones an error that names the nearest argument.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.util import find_spec
+from inspect import cleandoc
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -41,6 +42,8 @@ AS_IT_IS: Mapping[str, Any] = {
     "strict": False,
     "use_responses_api": False,
 }
+MODEL = frozenset({"model", "model_name"})  # the names of one field
+SET_BY_FRAMEWORKS = frozenset({"completion_to_prompt", "messages_to_prompt", "metadata", "profile"})
 OF_EACH_REQUEST = frozenset({"content-length", "transfer-encoding"})  # headers
 
 
@@ -81,27 +84,101 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     _ovhcloud_without_meaning: ClassVar[Mapping[str, str]] = _WITHOUT_MEANING
 
     api_key: SecretStr | str | Callable[[], str | SecretStr] | None = Field(
-        default=None, validate_default=True, exclude=True, repr=False
+        default=None,
+        validate_default=True,
+        exclude=True,
+        repr=False,
+        description="The key, or a function that is called for each request. By default `OVHCLOUD_API_KEY` of the "
+        "environment, else `OVH_AI_ENDPOINTS_ACCESS_TOKEN`, else none, and calls are anonymous. An empty text is "
+        "anonymous in any environment.",
     )
-    base_url: str = Field(default_factory=environment_base_url)
-    timeout: float | Timeouts | None = None
-    max_retries: int = Field(default=Retry.max_retries, ge=0)
-    max_wait: float = Field(default=Retry.max_wait, ge=0)
-    max_concurrency: int = Field(default=CHAT_CONCURRENCY, ge=1)
-    share_limits: bool = True
-    default_headers: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
-    verify: Verify = Field(default=True, exclude=True, repr=False)
-    proxy: str | None = Field(default=None, exclude=True, repr=False)
-    trust_env: bool = Field(default=True, exclude=True, repr=False)
-    http_backend: HTTPBackend = "httpx"
-    http_client: Any = Field(default=None, exclude=True, repr=False)
-    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    base_url: str = Field(
+        default_factory=environment_base_url,
+        description="URL of the server, up to `/v1`. By default `OVHCLOUD_API_BASE` of the environment, else the "
+        "service's.",
+    )
+    timeout: float | Timeouts | None = Field(
+        default=None,
+        description="Seconds to wait for the answer or for a stream's first event, retries included, and then for "
+        "each next one; or `Timeouts`, which bound each of these by itself.",
+    )
+    max_retries: int = Field(
+        default=Retry.max_retries,
+        ge=0,
+        description="How often a failed request is sent again. With 0, a request is sent once and never waits for the "
+        "rate limit.",
+    )
+    max_wait: float = Field(
+        default=Retry.max_wait,
+        ge=0,
+        description="Seconds that the service may ask to wait; if it asks for more, the error is raised at once.",
+    )
+    max_concurrency: int = Field(
+        default=CHAT_CONCURRENCY,
+        ge=1,
+        description="How many requests run at once. Objects with the same number, server and kind of request share "
+        "these slots: in a process for blocking calls, in an event loop for awaited ones. An open stream holds one.",
+    )
+    share_limits: bool = Field(
+        default=True,
+        description="Whether all calls of this process with the same key and model wait for the reset, once the "
+        "service reports that the rate limit is reached.",
+    )
+    default_headers: dict[str, str] = Field(
+        default_factory=dict, exclude=True, repr=False, description="Headers for each request."
+    )
+    verify: Verify = Field(
+        default=True,
+        exclude=True,
+        repr=False,
+        description="Whether to check the server's certificate; or a file or folder of certificates to trust, or an "
+        "`ssl.SSLContext`.",
+    )
+    proxy: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="URL of a proxy. By default that of the environment (`HTTPS_PROXY`, `NO_PROXY`), which is read "
+        "when the first connection is opened.",
+    )
+    trust_env: bool = Field(
+        default=True,
+        exclude=True,
+        repr=False,
+        description="Whether to use the proxies and certificates that the environment names.",
+    )
+    http_backend: HTTPBackend = Field(
+        default="httpx",
+        description='With "aiohttp", awaited calls go through aiohttp, for apps that use its tooling; it comes with '
+        '`pip install "ovhcloud-ai-endpoints[aiohttp]"`.',
+    )
+    http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Your own `httpx.Client` for blocking calls. It is never closed here; `timeout` and headers "
+        "replace its own, and its `auth` replaces the key.",
+    )
+    http_async_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Your own `httpx.AsyncClient` for awaited calls, as `http_client` is for blocking ones.",
+    )
+
+    def __init__(self, model: str | None = None, **arguments: Any) -> None:
+        """The first argument may be the model's name."""
+        super().__init__(**(arguments if model is None else {"model": model, **arguments}))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls._ovhcloud_aliases = {**cls._ovhcloud_aliases, **vars(cls).get("_ALIASES", {})}
         cls._ovhcloud_without_meaning = {**cls._ovhcloud_without_meaning, **vars(cls).get("_WITHOUT_MEANING", {})}
+        if cls.__doc__ and "\nArgs:\n" not in cls.__doc__:
+            described = ((name, field.description) for name, field in cls.model_fields.items())
+            arguments = "\n".join(f"    {name}: {text}" for name, text in described if text)
+            cls.__doc__ = f"{cleandoc(cls.__doc__)}\n\nArgs:\n{arguments}\n"  # for help()
 
     @model_validator(mode="before")
     @classmethod
@@ -210,6 +287,15 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         if self.api_key and is_in_the_clear(self.base_url):
             warn_of_plain_http(self.base_url)
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The model, and what was set and differs from the default; no secret and no client."""
+        fields = type(self).model_fields
+        for name in sorted(fields, key=lambda name: name not in MODEL):  # which comes first
+            value = getattr(self, name, None)
+            is_set = name in self.model_fields_set - SET_BY_FRAMEWORKS and value != fields[name].default
+            if fields[name].repr and (is_set or name in MODEL):
+                yield name, value
 
     def __getstate__(self) -> dict[str, Any]:
         return picklable(self, has_key=bool(self.api_key))

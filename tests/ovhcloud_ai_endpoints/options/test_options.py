@@ -4,6 +4,8 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
+import langchain_ovhcloud as lc
+import llama_index_ovhcloud as li
 from ovhcloud_ai_endpoints import Timeouts
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
@@ -33,6 +35,42 @@ def test_other_names_mean_the_same(alias: str, name: str, value: Any) -> None:
     arguments = {"model": "m", alias: value} if name != "model" else {alias: value}
 
     assert getattr(ChatOptions(**arguments), name) == value
+
+
+@pytest.mark.parametrize("cls", [ChatOptions, lc.OVHCloudEmbeddings, li.OVHCloudEmbeddings, lc.ChatOVHCloud])
+def test_the_first_argument_is_the_model(cls: Any) -> None:
+    assert repr(cls("bge-m3")) == repr(cls(model="bge-m3"))
+
+
+def test_a_model_that_is_named_twice_is_an_error() -> None:
+    with pytest.raises(TypeError, match="both 'model' and 'model_name'"):
+        ChatOptions("m", model_name="other")
+
+
+@pytest.mark.parametrize("cls", [lc.ChatOVHCloud, lc.OVHCloudEmbeddings, li.ChatOVHCloud, li.OVHCloudEmbeddings])
+def test_help_describes_each_argument(cls: Any) -> None:
+    own = {
+        *ChatOptions.model_fields,
+        *EmbeddingOptions.model_fields,
+        "n",
+        "streaming",
+        "batch_size",
+        "embed_batch_size",
+    }
+
+    described = cls.__doc__.partition("Args:")[2]
+
+    assert {name for name in cls.model_fields if name in own and f"\n    {name}: " not in described} == set()
+
+
+def test_representation_shows_what_was_set_and_no_secret() -> None:
+    model = lc.ChatOVHCloud(
+        "gpt-oss-120b", temperature=0, timeout=None, api_key="se-cret", default_headers={"X": "se-cret"}
+    )
+
+    assert repr(model) == "ChatOVHCloud(model='gpt-oss-120b', temperature=0.0)"
+    assert repr(li.OVHCloudEmbeddings()) == "OVHCloudEmbeddings(model_name='bge-m3')"
+    assert repr(li.ChatOVHCloud("gpt-oss-120b")) == "ChatOVHCloud(model='gpt-oss-120b')"
 
 
 def test_two_names_with_two_values_are_an_error() -> None:
