@@ -5,23 +5,18 @@ FOLDER ?= .
 override ENGINE := $(filter-out 0 no,$(ENGINE))
 override LIVE := $(filter-out 0 no,$(LIVE))
 
-ifneq ($(LIVE),)
-RUN := $(BIN)/python
-else
-RUN := $(BIN)/python -m ovhcloud_ai_endpoints.testing -- $(BIN)/python
-endif
-
 .PHONY: help demo test arguments golden matrix engine proxies apps soak bench bench-quick pythons live models floors peers lint format
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/installed $(if $(ENGINE),.venv-engine/models)  ## the quickstarts, on a local AI Endpoints; LIVE=1: on the real one, ENGINE=1: on small real models here; FOLDER=: your Markdown
+demo: export FOLDER := $(FOLDER)
+demo: export QUESTION := $(QUESTION)
+demo: .venv-demo/installed $(if $(ENGINE),.venv-engine/models)  ## the quickstarts, on a local stand-in; LIVE=1: on the service, ENGINE=1: on small real models here; FOLDER=: your Markdown, QUESTION=: yours
 ifneq ($(ENGINE),)
-	$(BIN)/python tests/engine/demo.py "$(FOLDER)"
+	.venv-engine/bin/python tests/engine/demo.py .venv-demo/bin/python "$$FOLDER" "$$QUESTION"
 else
-	$(RUN) docs/examples/langchain_quickstart.py "$(FOLDER)"
-	$(RUN) docs/examples/llama_index_quickstart.py "$(FOLDER)"
+	@.venv-demo/bin/python docs/examples/demo.py $(if $(LIVE),--live) "$$FOLDER" "$$QUESTION"
 endif
 
 test: .venv/installed  ## every test that needs no network
@@ -115,6 +110,14 @@ format: .venv/installed  ## mends style
 	$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(@D)/bin/python -m pip install --quiet --group litellm
 	touch $@
+
+.venv-demo/installed: pyproject.toml
+	@echo "Installing LangChain, LlamaIndex and this package into .venv-demo, which takes a minute or two and 150 MB:"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	@bash -o pipefail -c '$(@D)/bin/python -m pip install --progress-bar off --editable ".[langchain,llama-index]" --group demo \
+		| sed -n "s/^ *Downloading \(.*\)/  \1/p"'
+	@touch $@
 
 .venv-%/installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)

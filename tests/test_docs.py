@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 
 from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
-from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 
 @pytest.mark.parametrize("example", examples("python"), ids=name)
@@ -31,26 +31,68 @@ def test_each_block_of_python_is_run_somewhere() -> None:
     assert {name(example) for example in find_examples(*map(str, PAGES)) if "py" in example.prefix} == known
 
 
-@pytest.mark.timeout(60)  # it imports all of a framework
-@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
-def test_quickstart_answers_with_sources(environ: LocalEndpoints, framework: str) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "examples" / f"{framework}_quickstart.py", ROOT],
-        env=os.environ | environ.environ,
+@pytest.mark.timeout(90)  # it imports all of both frameworks
+def test_demo_answers_with_sources_tokens_and_cost() -> None:
+    done = demo()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("A local stand-in for the service answers.")
+    assert "Next: " in done.stdout.splitlines()[-3]
+    for shown in (
+        "A stream that breaks off raises",
+        "docs/guides/streaming.md",
+        "The model calls count_words({'text': 'to be or not to be'})",
+        "Ticket(subject='streams', priority=2)",
+        "tokens of bge-m3: on the service, $0.00",
+    ):
+        assert done.stdout.count(shown) >= 2, shown  # once in each framework
+    assert "\033[" not in done.stdout  # no colours, as this is no terminal
+
+
+def test_demo_without_a_network_ends_in_one_sentence() -> None:
+    done = demo("--live", OVHCLOUD_API_BASE="http://127.0.0.1:9/v1")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("The service can't be asked: No answer from http://127.0.0.1:9/v1")
+    assert done.stderr.count("\n") == 1
+
+
+def demo(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "docs" / "examples" / "demo.py", *arguments]
+    return subprocess.run(
+        command,
+        env=os.environ | environ,
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=80,
+        stdin=subprocess.DEVNULL,
     )
 
-    assert done.returncode == 0, done.stderr
-    assert environ.base_url in done.stdout
-    assert "A stream that breaks off raises" in done.stdout.replace("**", "")
-    assert "Sources: README.md" in done.stdout or "docs/guides/streaming.md" in done.stdout
-    assert "calls count_words({'text': 'to be or not to be'})" in done.stdout
-    assert "Ticket(subject='streams', priority=2)" in done.stdout
-    assert done.stdout.count("tokens") >= 4
-    assert done.stderr == ""
+
+@pytest.fixture(scope="module")
+def documents() -> Callable[[Path], dict[str, str]]:
+    """The function by which the quickstarts read a folder."""
+    return runpy.run_path(str(ROOT / "docs" / "examples" / "console.py"))["documents"]
+
+
+def test_quickstarts_read_a_folder_in_any_encoding(documents: Callable[[Path], dict[str, str]], tmp_path: Path) -> None:
+    folder = tmp_path / "my notes"
+    folder.mkdir()
+    (folder / "empty.md").touch()
+    encodings = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
+    for encoding in encodings:
+        (folder / f"{encoding}.md").write_text("Das Café öffnet um neun.", encoding)
+
+    assert documents(folder) == {f"{encoding}.md": "Das Café öffnet um neun." for encoding in sorted(encodings)}
+
+
+@pytest.mark.parametrize(("name", "problem"), [("nowhere", "there is none at"), (".", "has none")])
+def test_quickstarts_say_what_is_wrong_with_a_folder(
+    documents: Callable[[Path], dict[str, str]], tmp_path: Path, name: str, problem: str
+) -> None:
+    with pytest.raises(SystemExit, match=f"FOLDER must .*{problem}"):
+        documents(tmp_path / name)
 
 
 def test_output_that_is_shown_is_checked() -> None:

@@ -167,7 +167,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     )
 
     def __init__(self, model: str | None = None, **arguments: Any) -> None:
-        """The first argument may be the model's name."""
+        """Sets the arguments, of which the first may be the model's name; no connection is opened yet."""
         super().__init__(**(arguments if model is None else {"model": model, **arguments}))
 
     @classmethod

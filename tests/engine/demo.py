@@ -1,5 +1,8 @@
-"""Runs the quickstarts on real models, on this machine and without a key: python tests/engine/demo.py FOLDER
+"""Runs the quickstarts on real models, on this machine and without a key.
 
+    python tests/engine/demo.py PYTHON FOLDER QUESTION
+
+PYTHON is that of an environment with the packages that the quickstarts need.
 An engine serves one model, so two of them stand behind one URL here, as the service's models do.
 """
 
@@ -47,8 +50,10 @@ async def front(chat: Engine, vectors: Engine) -> AsyncIterator[str]:
             await runner.cleanup()
 
 
-async def main(folder: str) -> int:
-    print("Starting SmolLM2-135M-Instruct and all-MiniLM-L6-v2 on this machine, which takes some minutes …", flush=True)
+async def main(python: str, *arguments: str) -> int:
+    print(
+        "SmolLM2-135M-Instruct and all-MiniLM-L6-v2 answer, on this machine. They start, which takes a minute or two."
+    )
     code = 0
     with (
         engine("smollm2", *TOOL_CALLS, *SHORT, length=8192) as chat,
@@ -62,10 +67,10 @@ async def main(folder: str) -> int:
                 "DEMO_EMBEDDINGS": vectors.model,
             }
             for name in ("langchain_quickstart.py", "llama_index_quickstart.py"):
-                example = await asyncio.create_subprocess_exec(sys.executable, EXAMPLES / name, folder, env=environ)
+                example = await asyncio.create_subprocess_exec(python, EXAMPLES / name, *arguments, env=environ)
                 code = await example.wait() or code
     return code
 
 
 if __name__ == "__main__":
-    raise SystemExit(asyncio.run(main(sys.argv[1])))
+    raise SystemExit(asyncio.run(main(*sys.argv[1:])))
