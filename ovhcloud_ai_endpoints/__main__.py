@@ -10,13 +10,14 @@ python -m ovhcloud_ai_endpoints batches show|cancel|results ID
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from ovhcloud_ai_endpoints._batches import add_command, run_command
 from ovhcloud_ai_endpoints._catalogue import Model, catalogue_date, retired_models
 from ovhcloud_ai_endpoints._errors import OVHCloudError
-from ovhcloud_ai_endpoints._model_list import document, list_models, table
+from ovhcloud_ai_endpoints._model_list import aligned, document, list_models
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         retired = retired_models(served={model.id for model in found})
         print(json.dumps(document(found, retired, date=_date(found)), indent=1, ensure_ascii=False))
     else:
-        print(table(found))
+        print(aligned(found))
     return 0
 
 
@@ -59,5 +60,16 @@ def _date(models: Sequence[Model]) -> str:
     return max((model.prices_as_of or "" for model in models), default="") or catalogue_date()
 
 
+def run() -> int:
+    """Like `main`, but a reader that has seen enough, such as `head`, ends the program without a traceback."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # since Python flushes once more at its end
+        return 1
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -34,7 +34,7 @@ class Progress:
                 from tqdm.auto import tqdm  # noqa: PLC0415 - only a progress bar needs it
             except ModuleNotFoundError as error:
                 raise ImportError("show_progress=True needs tqdm: pip install tqdm") from error
-            self._bar = tqdm(total=total, unit="input")
+            self._bar = tqdm(total=total, unit="input", desc="Batch")
 
     def add(self) -> None:
         """One more input is answered."""

@@ -259,6 +259,6 @@ def _progress(run: EmbeddingRun, *, shown: bool) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise ImportError("show_progress=True needs tqdm: pip install tqdm") from error
 
-    with tqdm(total=run.total, initial=run.known, unit="text") as bar:
+    with tqdm(total=run.total, initial=run.known, unit="text", desc="Embedding") as bar:
         run.on_progress = bar.update
         yield

@@ -1,4 +1,4 @@
-"""Models as a new models.json, and as a table.
+"""Models as a new models.json, and as tables.
 
 Pure.
 """
@@ -38,14 +38,26 @@ def document(models: Iterable[Model], retired: Mapping[str, Mapping[str, str]], 
 
 def table(models: Iterable[Model]) -> str:
     """The models as a table in Markdown."""
-    lines = [
-        f"| {' | '.join(COLUMNS)} | |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-    ]
+    header, *rows = _rows(models)
+    rows = [[f"`{name}`", *cells] for name, *cells in rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+
+
+def aligned(models: Iterable[Model]) -> str:
+    """The models as a table in plain text, for a terminal."""
+    rows = _rows(models)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _rows(models: Iterable[Model]) -> list[list[str]]:
+    rows = [[*COLUMNS, ""]]
     for model in models:
-        prices = [model.usd_per_million_tokens.get(direction) for direction in ("input", "output")]
         cells = [
-            f"`{model.id}`",
+            model.id,
             model.kind,
             _number(model.context_length),
             _number(model.max_completion_tokens),
@@ -54,11 +66,11 @@ def table(models: Iterable[Model]) -> str:
             f"up to {model.max_images_per_request or 'any number'}" if model.image_inputs else "",
             ", ".join(model.reasoning_efforts),
             _number(model.dimensions),
-            ", ".join("?" if price is None else f"{price:g}" for price in prices) if any(prices) else "",
+            _prices(model),
             _remark(model),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return rows
 
 
 def _number(value: int | None) -> str:
@@ -67,6 +79,12 @@ def _number(value: int | None) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else ""
+
+
+def _prices(model: Model) -> str:
+    directions = ["input"] if model.dimensions else ["input", "output"]  # a vector has no tokens
+    prices = [model.usd_per_million_tokens.get(direction) for direction in directions]
+    return ", ".join("?" if price is None else f"{price:g}" for price in prices) if any(prices) else ""
 
 
 def _remark(model: Model) -> str:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -25,7 +26,11 @@ def main() -> int:
     parser.add_argument("--anonymous", action="store_true", help="set an empty API key")
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="command to run with the server")
     options = parser.parse_args()
-    with LocalEndpoints(port=options.port) as server:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(LocalEndpoints(port=options.port))
+        except OSError as error:
+            parser.error(str(error.strerror))
         environ = server.environ | ({"OVHCLOUD_API_KEY": ""} if options.anonymous else {})
         if options.command:
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import socket
 import threading
@@ -207,8 +208,7 @@ class LocalEndpoints:
         try:
             yield
         finally:
-            listener = socket.create_server(("127.0.0.1", self._port))
-            asyncio.run_coroutine_threadsafe(self._listen(listener), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._listen(self._listener()), self._loop).result()
 
     @property
     def unplayed(self) -> int:
@@ -233,13 +233,20 @@ class LocalEndpoints:
 
     def __enter__(self) -> Self:
         self.problems.clear()
-        listener = socket.create_server(("127.0.0.1", self._port))
+        listener = self._listener()
         self._port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="local-ai-endpoints", daemon=True)
         self._thread.start()
         self._ready.wait()
         return self
+
+    def _listener(self) -> socket.socket:
+        try:
+            return socket.create_server(("127.0.0.1", self._port))
+        except OSError as error:
+            problem = f"port {self._port} of 127.0.0.1 can't be used: {os.strerror(error.errno or 0)}; leave it out for any free one"
+            raise OSError(error.errno, problem) from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -264,3 +266,20 @@ class TestCheck:
         with pytest.raises(KeyError, match="x-missing"):
             server.check()
         server.reset()
+
+
+def test_port_in_use_is_named(server: LocalEndpoints) -> None:
+    port = server.base_url.split(":")[2].removesuffix("/v1")
+
+    with pytest.raises(OSError, match=f"port {port} of 127.0.0.1 can't be used: Address already in use; leave it out"):
+        LocalEndpoints(port=int(port)).__enter__()
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "ovhcloud_ai_endpoints.testing", "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert f"port {port} of 127.0.0.1 can't be used" in ran.stderr
+    assert "Traceback" not in ran.stderr

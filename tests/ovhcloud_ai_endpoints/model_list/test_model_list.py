@@ -17,7 +17,7 @@ import ovhcloud_ai_endpoints as service
 from ovhcloud_ai_endpoints._catalogue.models import Model, bundled_models, model, read_models
 from ovhcloud_ai_endpoints._model_list import asking
 from ovhcloud_ai_endpoints._model_list.reading import described, merged
-from ovhcloud_ai_endpoints._model_list.report import document, table
+from ovhcloud_ai_endpoints._model_list.report import aligned, document, table
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
 LISTED = {
@@ -298,6 +298,15 @@ def test_document_holds_what_is_known_and_nothing_else() -> None:
     }
 
 
+def test_columns_of_a_terminal_are_aligned() -> None:
+    models = [Model(id="a", kind="chat", context_length=1024), Model(id="longer", kind="embedding", dimensions=8)]
+
+    header, first, second = aligned(models).splitlines()
+
+    assert (header.index("kind"), first.index("chat"), second.index("embedding")) == (8, 8, 8)
+    assert not any(line.endswith(" ") for line in (header, first, second))
+
+
 def test_table_has_a_row_for_each_model() -> None:
     models = [
         Model(
@@ -379,7 +388,7 @@ class TestListModels:
             listing()
 
     def test_is_printed_by_the_command(self, environ: LocalEndpoints) -> None:
-        for options, said in (([], "`bge-m3`"), (["--offline"], "`bge-m3`"), (["--json"], '"id": "bge-m3"')):
+        for options, said in (([], "\nbge-m3  "), (["--offline"], "\nbge-m3  "), (["--json"], '"id": "bge-m3"')):
             ran = subprocess.run(
                 [sys.executable, "-m", "ovhcloud_ai_endpoints", "models", *options],
                 capture_output=True,
@@ -388,6 +397,14 @@ class TestListModels:
             )
             assert said in ran.stdout
         assert len(environ.requests) == 2
+
+    def test_command_ends_quietly_with_its_reader(self) -> None:
+        command = f"{sys.executable} -m ovhcloud_ai_endpoints models --offline | head -1"
+
+        ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+
+        assert ran.stdout.startswith("model ")
+        assert ran.stderr == ""
 
     def test_command_says_what_to_do_without_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OVHCLOUD_API_BASE", "http://127.0.0.1:9/v1")
