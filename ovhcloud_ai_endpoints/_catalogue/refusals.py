@@ -51,6 +51,11 @@ def advice(kind: type[OVHCloudError], words: str, *, model: str | None, url: str
     if kind is PayloadTooLargeError:
         size = f" {sent / 2**20:.2f} MB were sent." if sent else ""
         most = model_facts(model or "").largest_request or LARGEST_REQUEST
+        if 0 < sent < most:
+            return (
+                f"{sent / 2**20:.2f} MB were sent, and the service takes {most / 2**20:.0f} MB: perhaps a gateway on "
+                "the way takes less. Raise its limit, or send smaller or fewer images, texts or messages."
+            )
         return (
             f"One request takes {most / 2**20:.0f} MB at most.{size} Send smaller or fewer images, texts or messages."
         )
@@ -83,7 +88,8 @@ def _against_refusal(words: str, facts: Model) -> str:
     if says(words, "reasoning effort"):
         efforts = ", ".join(facts.reasoning_efforts)
         if efforts:
-            return f"{facts.id} takes reasoning_effort {efforts}. {facts.note}".rstrip()
+            note = f" {facts.note[0].upper()}{facts.note[1:]}." if facts.note else ""
+            return f"{facts.id} takes reasoning_effort {efforts}.{note}"
         return f"{facts.id} takes no reasoning_effort." if facts.is_known else ""
     if says(words, "no images") and facts.is_known and not facts.image_inputs:
         return f"Models that see images: {', '.join(names_of('image_inputs'))}."

@@ -238,9 +238,9 @@ class EmbeddingRun:
             width = len(next(iter(self.vectors.values()), found[0]))
             if self._dimensions is not None and len(found[0]) != self._dimensions:
                 asked = f"{self._dimensions} were asked for"
-                raise InvalidResponseError(f"The vectors have {len(found[0])} dimensions, though {asked}")
+                raise InvalidResponseError(f"The vectors have {len(found[0])} dimensions, though {asked}.")
             if len(found[0]) != width:
-                raise InvalidResponseError(f"The vectors have {len(found[0])} dimensions; those before had {width}")
+                raise InvalidResponseError(f"The vectors have {len(found[0])} dimensions; those before had {width}.")
             new = dict(zip(batch.positions, found, strict=True))
             self.vectors |= new
             self._tokens += answer.tokens

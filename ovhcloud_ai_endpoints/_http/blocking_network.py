@@ -74,17 +74,17 @@ class BlockingNetwork:
         return BlockingStream(connected, self._deadline, self._failures)
 
     def _connected(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        """A socket to the first address of a host that answers; `timeout` bounds all addresses together."""
+        """A socket to the first address of a host that answers; all addresses share the `timeout`."""
         until = math.inf if timeout is None else self._deadline.now() + timeout
         problem: OSError | None = None
-        for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        addresses = [address for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        for tried, address in enumerate(addresses):
             left = until - self._deadline.now()
             if left <= 0:
                 raise TimeoutError("timed out")
+            share = None if left == math.inf else left / (len(addresses) - tried)
             try:
-                return socket.create_connection(
-                    (str(address[0]), int(address[1])), self._deadline.within(None if left == math.inf else left)
-                )
+                return socket.create_connection((str(address[0]), int(address[1])), self._deadline.within(share))
             except OSError as error:
                 problem = error
         raise problem or OSError(f"{host} has no address")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, Self, get_args
+from urllib.request import getproxies
 
 from ovhcloud_ai_endpoints._embeddings import capacity
 from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
@@ -97,8 +98,15 @@ class LocalEndpoints:
 
     @property
     def environ(self) -> dict[str, str]:
-        """Environment variables that make an app use this server if it sets neither key nor base URL."""
-        return {BASE_URL_VARIABLE: self.base_url, KEY_VARIABLES[0]: self.api_key}
+        """Environment variables that make an app use this server if it sets neither key nor base URL.
+
+        Where the environment names a proxy, they exempt this machine from it.
+        """
+        found = {BASE_URL_VARIABLE: self.base_url, KEY_VARIABLES[0]: self.api_key}
+        proxies = getproxies()
+        if proxies.keys() & {"http", "all"}:
+            found["no_proxy"] = ",".join(filter(None, (proxies.get("no"), "127.0.0.1")))
+        return found
 
     def reply(
         self,
@@ -245,7 +253,8 @@ class LocalEndpoints:
         try:
             return socket.create_server(("127.0.0.1", self._port))
         except OSError as error:
-            problem = f"port {self._port} of 127.0.0.1 can't be used: {os.strerror(error.errno or 0)}; leave it out for any free one"
+            why = os.strerror(error.errno or 0)
+            problem = f"port {self._port} of 127.0.0.1 can't be used: {why}; leave it out for any free one"
             raise OSError(error.errno, problem) from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -283,3 +283,14 @@ def test_port_in_use_is_named(server: LocalEndpoints) -> None:
     assert ran.returncode == 2
     assert f"port {port} of 127.0.0.1 can't be used" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_proxy_of_the_environment_is_not_asked(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "own.example")
+    environ = server.environ
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    assert environ["no_proxy"] == "own.example,127.0.0.1"
+    assert chat(server)  # httpx.post, too, reads the environment

@@ -153,7 +153,9 @@ def test_refusal_is_what_the_status_means() -> None:
 
     error = call.refusal(40)
 
-    assert error.message.startswith("big. One request takes 2 MB at most. 0.00 MB were sent.")
+    assert error.message.startswith(
+        "big. 0.00 MB were sent, and the service takes 2 MB: perhaps a gateway on the way takes less."
+    )
     assert (error.status, error.body, error.request_id, error.retry_after) == (413, "big", "r", 60)
 
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from unreachable import unreachable
 from waiting import eventually
 
 from ovhcloud_ai_endpoints import APITimeoutError, OVHCloudError, StreamInterruptedError, Timeouts
@@ -198,19 +198,6 @@ class TestNoConnection:
                 asker(kind)
 
         assert caught.value.attempts == ATTEMPTS
-
-
-@contextmanager
-def unreachable() -> Iterator[int]:
-    """A port at which attempts to connect are not answered: its queue is full, and nobody takes from it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        waiting = []
-        with suppress(TimeoutError):
-            while len(waiting) < 10:
-                waiting.append(socket.create_connection(listener.getsockname(), timeout=0.1))
-        yield listener.getsockname()[1]
-        for connection in waiting:
-            connection.close()
 
 
 class TestReaders:
