@@ -225,7 +225,7 @@ def test_vectors_that_are_not_as_wide_as_was_asked_are_an_error() -> None:
     assert first is not None
     assert first[1].body["dimensions"] == 3
 
-    with pytest.raises(InvalidResponseError, match=r"^The vectors have 2 dimensions, though 3 were asked for$"):
+    with pytest.raises(InvalidResponseError, match=r"^The vectors have 2 dimensions, though 3 were asked for\.$"):
         embedding.take(first[0], Vectors([[1.0, 2.0]] * 2, 3))
 
     embedding.take(first[0], Vectors([[1.0, 2.0, 3.0]] * 2, 3))
