@@ -5,7 +5,7 @@ FOLDER ?= .
 override ENGINE := $(filter-out 0 no,$(ENGINE))
 override LIVE := $(filter-out 0 no,$(LIVE))
 
-.PHONY: help demo test arguments golden matrix engine proxies apps soak bench bench-quick pythons live models floors peers lint format
+.PHONY: help demo test arguments docs golden matrix engine proxies apps package soak bench bench-quick pythons live models floors peers lint format
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: .venv/installed  ## every test that needs no network
 arguments: .venv/installed  ## the constructors' arguments, for the docs and for editors
 	$(BIN)/python docs/arguments.py
 
+docs: .venv-docs/installed  ## these pages as a site, in build/site; ONLINE=1: with links to the docs of Python and pydantic
+	.venv-docs/bin/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
+	@echo "Open build/site/index.html"
+
 golden: .venv/installed  ## rewrite tests/golden/; then read the difference
 	GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py tests/test_architecture.py
 
@@ -43,6 +47,9 @@ apps: .venv-apps/installed .venv-apps-mcp/installed .venv-swaps/installed  ## ap
 	.venv-apps/bin/python -m pytest tests/apps --ignore tests/apps/test_mcp.py
 	.venv-apps-mcp/bin/python -m pytest tests/apps/test_mcp.py
 	.venv-swaps/bin/python -m pytest tests/swaps
+
+package: .venv-package/installed  ## the wheel as users install it, with each extra alone, and the tests on it; DIST=: these files
+	.venv-package/bin/python -m pytest tests/package $(if $(DIST),--dist "$(DIST)")
 
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120
@@ -112,7 +119,7 @@ format: .venv/installed  ## mends style
 	touch $@
 
 .venv-demo/installed: pyproject.toml
-	@echo "Installing LangChain, LlamaIndex and this package into .venv-demo, which takes a minute or two and 150 MB:"
+	@echo "Installing LangChain, LlamaIndex and this package into .venv-demo, which takes a minute and 70 MB (325 MB unpacked):"
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	@bash -o pipefail -c '$(@D)/bin/python -m pip install --progress-bar off --editable ".[langchain,llama-index]" --group demo \

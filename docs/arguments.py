@@ -134,13 +134,13 @@ def described(cls: Any, name: str) -> str:
 
 def table(*classes: Any, names: Iterable[str]) -> str:
     """A table of arguments, those of several classes in one."""
-    rows = ["| argument | other names | default | |", "|---|---|---|---|"]
+    rows = ["| argument | | default | other names |", "|---|---|---|---|"]
     for name in names:
         cls = next(cls for cls in classes if name in cls.model_fields)
         aliases = sorted({alias for cls in classes for alias, meant in cls._ovhcloud_aliases.items() if meant == name})
         others = ", ".join(f"`{alias}`" for alias in aliases if alias not in cls.model_fields)
         description = described(cls, name).replace("|", "\\|")
-        rows.append(f"| `{name}` | {others} | {_default(cls, name)} | {description} |")
+        rows.append(f"| `{name}` | {description} | {_default(cls, name)} | {others} |")
     return "\n".join(rows)
 
 

@@ -263,11 +263,13 @@ def _parts(block: dict[str, Any], role: Role) -> list[Part]:
 
 
 def _titled(text: str, block: Mapping[str, Any]) -> str:
-    """A text under its title, source and context, if it has them."""
+    """A text under its title (or a file's name), source and context, if it has them."""
     facts = {**(block.get("extras") or {}), **block}
-    title, source, context = (
-        value if isinstance(value := facts.get(name), str) else "" for name in ("title", "source", "context")
+    title, filename, source, context = (
+        value if isinstance(value := facts.get(name), str) else ""
+        for name in ("title", "filename", "source", "context")
     )
+    title = title or filename
     head = f"{title} ({source})" if title and source else title or source
     return "\n".join(filter(None, (head, context, text)))
 

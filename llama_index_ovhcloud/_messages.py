@@ -154,7 +154,7 @@ def _readable_parts(block: Any, role: Role) -> list[Part]:
 
 
 def _document(block: DocumentBlock) -> str:
-    """The text of a document, under its title if it has one."""
+    """The text of a document, under its title or its file's name, if it has one."""
     raw = _raw(block.data, block.path, block.url, ", a document,")
     kind = block.document_mimetype or mimetypes.guess_type(str(block.path or block.url or ""))[0]
     problem = f"is of {kind or 'an unknown type'}, which no model here reads"
@@ -164,7 +164,8 @@ def _document(block: DocumentBlock) -> str:
         except ValueError as error:
             problem = str(error) if kind else problem
         else:
-            return text if block.title in {None, UNTITLED} else f"{block.title}\n{text}"
+            title = Path(block.path or "").name if block.title in {None, UNTITLED} else block.title
+            return f"{title}\n{text}" if title else text
     raise ValueError(f", a document, {problem}. Extract its text, or give its pages as images.")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, Unpack, cast
 
 from llama_index.core.base.llms.generic_utils import prompt_to_messages
@@ -52,7 +53,13 @@ class _Decorator(Protocol):
 
 # Core's decorators, whose own types would make Any of each method.
 _reported_chat: _Decorator = llm_chat_callback()
-_reported_completion: _Decorator = llm_completion_callback()
+
+
+def _reported_completion(method: Method) -> Method:
+    arguments = signature(cast("Any", method))
+    reported: Any = llm_completion_callback()(method)
+    reported.__signature__ = arguments  # for help(); core's decorator hides it
+    return cast("Method", reported)
 
 
 class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):

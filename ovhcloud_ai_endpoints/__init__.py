@@ -30,13 +30,13 @@ from ovhcloud_ai_endpoints._values import EmbeddingUsage, Message, ToolCall
 from ovhcloud_ai_endpoints._version import __version__
 
 if TYPE_CHECKING:
-    from ovhcloud_ai_endpoints._batches import Batch
+    from ovhcloud_ai_endpoints._batches import Batch, Counts
     from ovhcloud_ai_endpoints._http import Waiting
     from ovhcloud_ai_endpoints._model_list import alist_models, list_models
 else:
     __getattr__, __dir__ = _lazy.names(
         __name__,
-        {"_batches": ("Batch",), "_http": ("Waiting",), "_model_list": ("alist_models", "list_models")},
+        {"_batches": ("Batch", "Counts"), "_http": ("Waiting",), "_model_list": ("alist_models", "list_models")},
         keeps=False,
     )
 
@@ -62,6 +62,7 @@ __all__ = [
     "BadRequestError",
     "Batch",
     "ContextOverflowError",
+    "Counts",
     "EmbeddingUsage",
     "EmbeddingsInterruptedError",
     "EmptyAnswerWarning",

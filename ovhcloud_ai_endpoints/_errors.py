@@ -79,7 +79,7 @@ class OVHCloudError(Exception):
 
 
 class BadRequestError(OVHCloudError):
-    """The service refused the request as it is."""
+    """The service refused the request as it is (400, 422 and other 4xx)."""
 
 
 class ContextOverflowError(BadRequestError):
@@ -87,27 +87,27 @@ class ContextOverflowError(BadRequestError):
 
 
 class AuthenticationError(OVHCloudError):
-    """The key is wrong, expired or revoked."""
+    """The key is wrong, expired or revoked (401, or a 403 about authentication)."""
 
 
 class PermissionDeniedError(OVHCloudError):
-    """The key is valid, but its project may not do this."""
+    """The key is valid, but its project may not do this (403)."""
 
 
 class NotFoundError(OVHCloudError):
-    """There is no such model or no such path."""
+    """There is no such model or no such path (404)."""
 
 
 class PayloadTooLargeError(OVHCloudError):
-    """The request was larger than the service takes: 2 MB, or 10 MB for models that see images."""
+    """The request was larger than the service takes: 2 MB, or 10 MB for models that see images (413)."""
 
 
 class RateLimitError(OVHCloudError):
-    """Too many requests in this minute for this key and model."""
+    """Too many requests in this minute for this key and model (429); `status` is None if nothing was sent."""
 
 
 class InternalServerError(OVHCloudError):
-    """The service failed."""
+    """The service failed (5xx)."""
 
 
 class APIConnectionError(OVHCloudError):
@@ -129,7 +129,7 @@ class StreamInterruptedError(OVHCloudError):
 
 
 class InvalidResponseError(OVHCloudError):
-    """The answer can't be read; its first bytes are in the message."""
+    """The answer can't be read; a proxy's page, say."""
 
 
 class EmbeddingsInterruptedError(OVHCloudError):

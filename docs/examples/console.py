@@ -12,7 +12,7 @@ from pathlib import Path
 from ovhcloud_ai_endpoints import OVHCloudError, model
 
 REPOSITORY = Path(__file__).parents[2]
-QUESTION = "What does a stream that breaks off raise?"
+QUESTION = "How many requests a minute does the service take without a key?"
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 HAS_COLOURS = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 

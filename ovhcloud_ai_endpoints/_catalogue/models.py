@@ -132,7 +132,7 @@ def model(name: str) -> Model:
     """Looks up a model in the bundled catalogue, by id or alias in any casing; sends no request.
 
     A name that isn't in the catalogue gives a `Model` with that id, `is_known` False and no capabilities. So does a
-    virtual name such as "mistral@latest?context_size>100000", since the service decides what it means.
+    virtual name such as `mistral@latest?context_size>100000`, since the service decides what it means.
     """
     return _index().get(name.removeprefix(PREFIX).lower()) or Model(id=name)
 

@@ -251,7 +251,8 @@ def _how_to_shrink(body: Mapping[str, Any]) -> str:
     contents = [message["content"] for message in body["messages"]]
     parts = [part for content in contents if isinstance(content, list) for part in content]
     if images := [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]:
-        return f"Its {len(images)} images take {sum(map(len, images)):,} of them: send fewer or smaller ones."
+        images_take = "image takes" if len(images) == 1 else f"{len(images)} images take"
+        return f"Its {images_take} {sum(map(len, images)):,} of them: send fewer or smaller ones."
     return f"Send fewer or shorter messages; this request has {len(contents)}."
 
 

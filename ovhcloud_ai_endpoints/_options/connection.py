@@ -176,9 +176,14 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         cls._ovhcloud_aliases = {**cls._ovhcloud_aliases, **vars(cls).get("_ALIASES", {})}
         cls._ovhcloud_without_meaning = {**cls._ovhcloud_without_meaning, **vars(cls).get("_WITHOUT_MEANING", {})}
         if cls.__doc__ and "\nArgs:\n" not in cls.__doc__:
-            described = ((name, field.description) for name, field in cls.model_fields.items())
+            described = ((name, cls.model_fields[name].description) for name in cls._ovhcloud_names())
             arguments = "\n".join(f"    {name}: {text}" for name, text in described if text)
             cls.__doc__ = f"{cleandoc(cls.__doc__)}\n\nArgs:\n{arguments}\n"  # for help()
+
+    @classmethod
+    def _ovhcloud_names(cls) -> list[str]:
+        """The arguments, that of the model first."""
+        return sorted(cls.model_fields, key=lambda name: name not in MODEL)
 
     @model_validator(mode="before")
     @classmethod
@@ -291,7 +296,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """The model, and what was set and differs from the default; no secret and no client."""
         fields = type(self).model_fields
-        for name in sorted(fields, key=lambda name: name not in MODEL):  # which comes first
+        for name in self._ovhcloud_names():
             value = getattr(self, name, None)
             is_set = name in self.model_fields_set - SET_BY_FRAMEWORKS and value != fields[name].default
             if fields[name].repr and (is_set or name in MODEL):

@@ -215,7 +215,14 @@ def test_text_file_in_every_encoding_is_text(encoding: str, mime_type: str, kind
 def test_text_file_in_every_form_is_text(block: dict[str, Any], kind: Any) -> None:
     rest = {"tool_call_id": "1"} if kind is ToolMessage else {}
 
-    assert content(block, kind=kind, **rest) == CSV
+    assert str(content(block, kind=kind, **rest)).removeprefix("a.csv\n") == CSV
+
+
+def test_text_file_has_its_name() -> None:
+    data = base64.b64encode(b"a,b").decode()
+
+    for named in ({"filename": "a.csv"}, {"extras": {"filename": "a.csv"}}, {"filename": "b.csv", "title": "a.csv"}):
+        assert content({"type": "file", "base64": data, "mime_type": "text/csv", **named}) == "a.csv\na,b"
 
 
 @pytest.mark.parametrize("raw", [b"a\x81", b"\xff\xfe\x00", b"a\x00b"])

@@ -132,7 +132,8 @@ def test_document_of_a_file_is_its_text(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("Le café", "utf-8")
 
-    assert content(DocumentBlock(path=path)) == "Le café"
+    assert content(DocumentBlock(path=path)) == f"{name}\nLe café"
+    assert content(DocumentBlock(path=path, title="Menu")) == "Menu\nLe café"
 
 
 @pytest.mark.parametrize("kind", [AudioBlock, DocumentBlock])

@@ -230,7 +230,7 @@ def test_the_drawn_tree_holds_every_error() -> None:
         (
             "Qwen3.8-27B",
             "Unexpected reasoning effort high. Supported types are xhigh (default), medium, and low.",
-            "Qwen3.8-27B takes reasoning_effort none, low, medium. effort left out means xhigh, the dearest",
+            "Qwen3.8-27B takes reasoning_effort none, low, medium. Effort left out means xhigh, the dearest",
         ),
         (
             "gpt-oss-20b",

@@ -330,11 +330,11 @@ def test_table_has_a_row_for_each_model() -> None:
     assert table(models).splitlines() == [
         (
             "| model | kind | context | longest answer | tools | objects | images | reasoning effort | vectors | "
-            "$ per million tokens in, out | |"
+            "$ per million tokens in, out |  |"
         ),
         "|---|---|---|---|---|---|---|---|---|---|---|",
         "| `a` | chat | 131,072 | 8,192 | yes |  | up to any number | low, high |  | 0.5, 1.25 | Fine. |",
-        "| `b` | embedding |  |  |  |  |  |  | 1,024 | 0.01, ? | about to be retired |",
+        "| `b` | embedding |  |  |  |  |  |  | 1,024 | 0.01 | about to be retired |",
         "| `c` | unknown |  |  |  | yes | up to 5 |  |  |  | about to be retired; use `a` |",
     ]
 
