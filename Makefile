@@ -49,7 +49,7 @@ apps: .venv-apps/installed .venv-apps-mcp/installed .venv-swaps/installed  ## ap
 	.venv-swaps/bin/python -m pytest tests/swaps
 
 package: .venv-package/installed  ## the wheel as users install it, with each extra alone, and the tests on it; DIST=: these files
-	.venv-package/bin/python -m pytest tests/package $(if $(DIST),--dist "$(DIST)")
+	.venv-package/bin/python -m pytest tests/package $(if $(DIST),--files "$(DIST)")
 
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120

@@ -30,7 +30,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and call.when == "call" and server is not None:
         for problem in server.problems:
             report.sections.append((f"raised in {MARK}", "".join(traceback.format_exception(problem))))
+        try:
+            server.check()
+        except AssertionError as error:
+            if error not in server.problems:
+                report.sections.append((MARK, f"{error}\n"))
+        except BaseException:  # noqa: BLE001, S110 - one of the problems, which are shown already
+            pass
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuses a mark on a test without the fixture, which would ask the service itself."""
+    if any(mark.name == MARK for mark in item.own_markers) and MARK not in getattr(item, "fixturenames", ()):
+        raise pytest.UsageError(f"@pytest.mark.{MARK} starts no server; the test must ask for the fixture {MARK}")
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""OVHcloud AI Endpoints for LlamaIndex."""
+"""OVHcloud AI Endpoints for LlamaIndex.
+
+PYTEST_DONT_REWRITE: the plugin in this distribution would have pytest rewrite all of it.
+"""
 
 from typing import TYPE_CHECKING
 

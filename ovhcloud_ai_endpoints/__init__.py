@@ -2,6 +2,8 @@
 
 The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhcloud`; a local service for tests and
 demos is in `ovhcloud_ai_endpoints.testing`.
+
+PYTEST_DONT_REWRITE: the plugin in this distribution would have pytest rewrite all of it.
 """
 
 from typing import TYPE_CHECKING

@@ -29,8 +29,8 @@ def main() -> int:
     with ExitStack() as stack:
         try:
             server = stack.enter_context(LocalEndpoints(port=options.port))
-        except OSError as error:
-            parser.error(str(error.strerror))
+        except (OSError, ValueError) as error:
+            parser.error(str(getattr(error, "strerror", error)))
         environ = server.environ | ({"OVHCLOUD_API_KEY": ""} if options.anonymous else {})
         if options.command:
             try:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ovhcloud_ai_endpoints.testing import _script_arguments as _checks
 from ovhcloud_ai_endpoints.testing._requests import Request
 
 
@@ -13,6 +14,10 @@ class Pause:
     """Silence for this many seconds."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seconds, int | float):
+            raise TypeError(f"Pause takes a number of seconds; got {self.seconds!r}")
 
 
 class _End:
@@ -27,6 +32,7 @@ RESET: Final = _End("RESET")  # the connection is reset (TCP RST)
 CUT: Final = _End("CUT")  # the connection is closed before the answer has ended
 
 Step = bytes | Pause | _End
+STEPS = (bytes, Pause, _End)
 Vectors = Sequence[Sequence[float]] | Callable[[str], Sequence[float]]  # of the texts, in their order or by a function
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 
@@ -63,6 +69,7 @@ class Said:
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)
     fault: str | None = None
+    place: str = ""
 
     @property
     def is_scripted(self) -> bool:
@@ -79,7 +86,7 @@ class Said:
 
     def __str__(self) -> str:
         said = self.text if self.text is not None else [call[1] for call in self.tool_calls] or self.vectors
-        return f"{self.fault or said!r:.60}"
+        return f"{self.fault or said!r:.60}{self.place}"
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ class Scripted:
     is_stream: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     hold: Hold = field(default_factory=Hold)
+    place: str = ""
 
     @property
     def endpoint(self) -> str | None:
@@ -99,7 +107,7 @@ class Scripted:
         return CHAT if self.is_stream else None
 
     def __str__(self) -> str:
-        return self.fault or ("a stream" if self.is_stream else f"status {self.status}")
+        return f"{self.fault or ('a stream' if self.is_stream else f'status {self.status}')}{self.place}"
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ class Asked:
     hold: Hold
     fault: str | None = None
     endpoint: str | None = CHAT
+    place: str = ""
 
     def answer(self, request: Request) -> Said | Scripted:
         """What the function has answered, in the form of a script.
@@ -129,7 +138,7 @@ class Asked:
         return replace(answer, hold=self.hold)
 
     def __str__(self) -> str:
-        return f"a function, {getattr(self.function, '__name__', self.function)}"
+        return f"a function, {getattr(self.function, '__name__', self.function)}{self.place}"
 
 
 def scripted(
@@ -163,6 +172,11 @@ def scripted(
     values |= {"usage": usage, "vectors": vectors, "body": body, "events": events, "raw": raw}
     given = [name for name, value in values.items() if value is not None and (name != "tool_calls" or value)]
     given += ["status"] if status != 200 and events is None else []
+    if headers is not None:
+        _checks.check_headers(headers)
+    if raw is not None and headers:
+        raise TypeError("reply() takes raw and headers in different answers: raw has all that is sent")
+    _checks.check_pause(pause)
     if len({KINDS[name] for name in given}) > 1:
         raise TypeError(f"reply() takes {' and '.join(given)} in different answers, not in one")
     if callable(text):
@@ -170,26 +184,27 @@ def scripted(
             raise TypeError(
                 f"reply() takes a function alone, and all else from what it returns; got {', '.join(given)}"
             )
+        _checks.check_function(text)
         return Asked(text, Hold(pause, until))
     for name in ("text", "reasoning", "finish_reason"):
-        if not isinstance(values[name], str | None):
-            raise TypeError(f"{name} must be a text; got {values[name]!r}")
+        _checks.check_text(name, values[name])
+    _checks.check_finish_reason(finish_reason)
     if not isinstance(status, int):
         raise TypeError(f"status must be an int; got {status!r}")
-    if not 200 <= status <= 599:
-        raise ValueError(f"status must be from 200 to 599; got {status!r}")
+    if not 200 <= status <= 599 or status in {204, 304}:
+        raise ValueError(f"status must be one with a body, from 200 to 599; got {status!r}")
     if until is not None and not callable(until):
         raise TypeError(f"until must be a function; got {until!r}")
-    if isinstance(events, str | bytes) or isinstance(raw, str | bytes):
-        raise TypeError("events and raw are lists, of which each part is sent by itself")
-    if usage is not None and not isinstance(usage, Mapping):
-        raise TypeError(f"usage must be a dict; got {usage!r}")
-    if pause < 0:
-        raise ValueError(f"pause must not be negative; got {pause!r}")
+    if usage is not None:
+        _checks.check_usage(usage)
+    if vectors is not None and not callable(vectors):
+        _checks.check_vectors(vectors)
     hold, headers = Hold(pause, until), {name: str(value) for name, value in (headers or {}).items()}
     if raw is not None:
+        _checks.check_steps("raw", raw, STEPS)
         return Scripted(list(raw), status=None, hold=hold)
     if events is not None:
+        _checks.check_steps("events", events, STEPS)
         steps = [event(one) for one in events]
         return Scripted(steps, status, is_stream=True, headers={**EVENT_STREAM, **headers}, hold=hold)
     if body is not None or status != 200:
@@ -200,8 +215,10 @@ def scripted(
 
 
 def _checked_call(place: int, call: Any) -> tuple[str, str, str]:
-    if not (isinstance(call, tuple | list) and len(call) in {2, 3} and isinstance(call[0], str)):
+    is_call = isinstance(call, tuple | list) and len(call) in {2, 3}
+    if not (is_call and all(isinstance(part, str) for part in (call[0], *call[2:]))):
         raise TypeError(f"tool_calls are tuples: (name, arguments) or (name, arguments, id); got {call!r}")
+    _checks.check_json("the arguments in tool_calls", call[1])
     return tool_call(place, *call)
 
 

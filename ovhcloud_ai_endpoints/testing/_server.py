@@ -5,17 +5,20 @@ import json
 import os
 import random
 import socket
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.request import getproxies
 
 from ovhcloud_ai_endpoints._embeddings import capacity
 from ovhcloud_ai_endpoints._http import BASE_URL_VARIABLE, KEY_VARIABLES, limits
+from ovhcloud_ai_endpoints._notices import frames_to_the_caller
 from ovhcloud_ai_endpoints.testing._batches import BatchMode
 from ovhcloud_ai_endpoints.testing._connection import Connection, HungUpError
 from ovhcloud_ai_endpoints.testing._endpoints import ENDPOINTS
@@ -25,6 +28,7 @@ from ovhcloud_ai_endpoints.testing._requests import Request
 from ovhcloud_ai_endpoints.testing._script import CHAT, Asked, Said, Scripted, Step, Vectors, scripted
 
 API_KEY = "local-key"
+HIGHEST_PORT = 65_535
 END_SECONDS = 10.0  # that functions of a script may still take when the server stops
 Unscripted = Literal["rules", "error"]
 BATCH_MODE = ("/v1/files", "/v1/batches")
@@ -68,6 +72,10 @@ class LocalEndpoints:
         self.hung_up = 0
         self.failures: list[str] = []
         self.problems: list[BaseException] = []
+        self._misplayed: list[str] = []
+        self._has_raised = False
+        if not 0 <= port <= HIGHEST_PORT:
+            raise ValueError(f"port must be from 0 to {HIGHEST_PORT}; got {port}")
         if unscripted not in get_args(Unscripted):
             raise ValueError(f"unscripted must be one of {', '.join(get_args(Unscripted))}; got {unscripted!r}")
         self._unscripted = unscripted
@@ -164,7 +172,7 @@ class LocalEndpoints:
             pause=pause,
             until=until,
         )
-        self._replies.extend([answer] * times)
+        self._replies.extend([replace(answer, place=_caller())] * times)
 
     def check(self) -> None:
         """Checks that all went as scripted.
@@ -174,11 +182,21 @@ class LocalEndpoints:
             BaseException: what went wrong in the server itself.
         """
         if self.problems:
+            self._has_raised = True  # which the end of the `with` block need not do again
             raise self.problems[0]
-        found = ["the gateway refused " + "; ".join(self.refusals)] if self.refusals else []
+        found = [f"the gateway refused {'; '.join(self.refusals)}"] if self.refusals else []
+        hint = ". If the test expects a refusal, it ends with refusals.clear()" if self.refusals else ""
         found += [f"not played: {', '.join(map(str, self._replies))}"] if self._replies else []
-        if found:
-            raise AssertionError(f"After {len(self.requests)} requests: {'. Also '.join(found)}")
+        found += self._misplayed
+        if not found:
+            return
+        if not self.requests:
+            raise AssertionError(
+                f"No request came; {'. Also '.join(found)}. A model that was built before the server started, as at "
+                "import, keeps its URL: build it in the test"
+            )
+        requests = "1 request" if len(self.requests) == 1 else f"{len(self.requests)} requests"
+        raise AssertionError(f"After {requests}: {'. Also '.join(found)}{hint}")
 
     def fail(self, fault: str, *, times: int = 1) -> None:
         """Plays a fault of `FAULTS`, by its name, to the next `times` requests that it can hit.
@@ -233,6 +251,7 @@ class LocalEndpoints:
         self.refusals.clear()
         self.failures.clear()
         self.problems.clear()
+        self._misplayed.clear()
         self.batches.reset()
         self.hung_up = 0
         self._random = None
@@ -241,6 +260,7 @@ class LocalEndpoints:
 
     def __enter__(self) -> Self:
         self.problems.clear()
+        self._has_raised = False
         listener = self._listener()
         self._port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -264,7 +284,7 @@ class LocalEndpoints:
             raise RuntimeError("A function given to reply() has not returned, so the local AI Endpoints can't stop")
         limits.forget(self.base_url)  # the next server may have the same port
         capacity.forget(self.base_url)
-        if self.problems and kind is None:
+        if self.problems and kind is None and not self._has_raised:
             raise self.problems[0]
 
     def _run(self, listener: socket.socket) -> None:
@@ -319,7 +339,9 @@ class LocalEndpoints:
     def _failed(self, problem: BaseException) -> Scripted:
         """The answer if a script raises: not tried again, and without its text, which may read like a refusal."""
         self.problems.append(problem)
-        body = json.dumps({"message": f"A script of this test raised {type(problem).__name__}; see problems"})
+        is_ours = isinstance(problem, UnscriptedError)
+        message = str(problem) if is_ours else f"A script of this test raised {type(problem).__name__}; see problems"
+        body = json.dumps({"message": message})
         return Scripted([body.encode()], 400, headers={"Content-Type": "application/json"})
 
     def _answered(self, request: Request) -> Scripted:
@@ -372,18 +394,46 @@ class LocalEndpoints:
             if can_hit and answer.endpoint in {None, path}:
                 del self._replies[place]
                 self.failures += [answer.fault] if answer.fault else []
-                return answer.answer(request) if isinstance(answer, Asked) else answer
-        if self._unscripted == "error" and path == CHAT:
-            raise UnscriptedError(request)
-        return Said()
+                found = answer.answer(request) if isinstance(answer, Asked) else answer
+                if isinstance(found, Scripted) and found.is_stream and not found.fault and not _streams(request):
+                    self._misplayed.append(f"reply(events=...) was sent to a call that does not stream{answer.place}")
+                return self._scripted(found, request)
+        return self._scripted(Said(), request)
+
+    def _scripted(self, found: Said | Scripted, request: Request) -> Said | Scripted:
+        """An answer; an error if it leaves to the rules what they must not say."""
+        is_left_to_rules = isinstance(found, Said) and not found.is_scripted and found.fault is None
+        if is_left_to_rules and self._unscripted == "error" and request.path.partition("?")[0] == CHAT:
+            raise UnscriptedError(request, self._replies)
+        return found
 
 
 class UnscriptedError(AssertionError):
     """A chat for which no script had an answer."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, waiting: Iterable[Said | Scripted | Asked]) -> None:
         asked = request.json["messages"][-1]
-        super().__init__(f"No answer was scripted for the chat that ends with {asked!r:.300}; add server.reply(...)")
+        faults = [answer.fault for answer in waiting if answer.fault is not None]
+        others = [f"{fault!r}, which waits for {_awaited(fault)}" for fault in faults]
+        still = f". Still waiting: {'; '.join(others)}" if others else ""
+        super().__init__(
+            f"No answer was scripted for the chat that ends with {asked!r:.300}; add server.reply(...){still}"
+        )
+
+
+def _awaited(fault: str) -> str:
+    body = json.dumps({"stream": True}).encode()
+    return "a stream" if hits(FAULTS[fault], CHAT, body) else "another kind of request"
+
+
+def _streams(request: Request) -> bool:
+    return request.json.get("stream") is True
+
+
+def _caller() -> str:
+    """Where a script is written: file and line, as the end of a sentence."""
+    frame = sys._getframe(frames_to_the_caller() - 1)  # noqa: SLF001 - as that function itself
+    return f" ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})"
 
 
 def _json_or_text(body: bytes) -> Any:

@@ -7,13 +7,13 @@ from environments import Environment, Installed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--dist", type=Path, help="a folder with the files to test, instead of what would be built")
+    parser.addoption("--files", type=Path, help="a folder with the files to test, instead of what would be built")
 
 
 @pytest.fixture(scope="session")
 def dist(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both distributions."""
-    given: Path | None = pytestconfig.getoption("--dist")
+    given: Path | None = pytestconfig.getoption("--files")
     if given is not None:
         return given.resolve()
     folder = tmp_path_factory.mktemp("dist")

@@ -57,7 +57,7 @@ def test_wheel_has_the_plugin_and_no_other_entry_point(ours: Distribution) -> No
     found.read_string(wheel_files(ours.wheel)[f"{INFO.format(ours.version)}/entry_points.txt"].decode())
 
     assert found.sections() == ["pytest11"]
-    assert dict(found["pytest11"]) == {"ovhcloud_endpoints": "pytest_ovhcloud"}
+    assert dict(found["pytest11"]) == {"pytest_ovhcloud": "pytest_ovhcloud"}
 
 
 def listed(*options: str) -> set[str]:

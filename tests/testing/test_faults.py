@@ -12,7 +12,7 @@ from ovhcloud_ai_endpoints.testing import FAULTS, LocalEndpoints
 
 def post(server: LocalEndpoints, path: str, **body: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {server.api_key}"}
-    return httpx.post(f"{server.base_url}{path}", headers=headers, json=body)
+    return httpx.post(f"{server.base_url}{path}", headers=headers, json=body, verify=False)
 
 
 def embed(server: LocalEndpoints) -> int:

@@ -91,7 +91,7 @@ def run(folder: Path, suite: str, *options: str) -> str:
         ["--import-mode=importlib"],
         ["--allow-hosts=127.0.0.1"],
         ["--disable-socket", "--allow-hosts=127.0.0.1"],
-        ["-p", "ovhcloud_endpoints"],
+        ["-p", "pytest_ovhcloud"],
         ["--assert=plain"],
     ],
     ids=" ".join,

@@ -1,0 +1,203 @@
+"""What a wrong script, or a wrong use of the kit, says: where it is written, and what to do."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from _pytest.assertion.rewrite import AssertionRewriter
+
+from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
+
+DONE: dict[str, Any] = {"choices": [{"delta": {"content": "Hi."}, "finish_reason": "stop"}]}
+
+
+def ask(server: LocalEndpoints) -> httpx.Response:
+    body = {"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "Hello"}]}
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    return httpx.post(f"{server.base_url}/chat/completions", headers=headers, json=body)
+
+
+async def awaited(request: object) -> str:
+    return "Hi."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"text": {"subject": "a"}}, r"text must be a text; .*json\.dumps"),
+        ({"text": awaited}, "must not be async"),
+        ({"text": lambda: "a"}, "must take the request"),
+        ({"text": "a", "pause": "1"}, "pause must be a number"),
+        ({"text": "a", "headers": [("a", "b")]}, "headers must be a dict"),
+        ({"text": "a", "usage": {"prompt_tokens": "9"}}, "usage"),
+        ({"tool_calls": [("look", {}, 1)]}, "tool_calls are tuples"),
+        ({"tool_calls": [("look", {"at": object()})]}, "tool_calls"),
+        ({"vectors": [1.0, 0.0]}, "vectors are lists of numbers"),
+        ({"vectors": "ab"}, "vectors are lists of numbers"),
+        ({"events": [{"at": object()}]}, "events"),
+        ({"raw": ["HTTP/1.1 200 OK"]}, "raw .*bytes, Pause, CUT or RESET"),
+        ({"raw": [b"HTTP/1.1 200 OK\r\n\r\n"], "headers": {"a": "b"}}, "takes raw and headers in different answers"),
+    ],
+)
+def test_script_of_a_wrong_type_is_refused_where_it_is_written(
+    server: LocalEndpoints, arguments: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(TypeError, match=problem):
+        server.reply(**arguments)
+
+
+def test_pause_that_is_no_number_is_refused_where_it_is_written() -> None:
+    with pytest.raises(TypeError, match="Pause takes a number of seconds; got '1'"):
+        Pause("1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"text": "a", "usage": {"prompt_token": 9}}, "usage has no 'prompt_token'; its keys are prompt_tokens"),
+        ({"text": "a", "usage": {"input_tokens": 9}}, "usage has no 'input_tokens'; its keys are prompt_tokens"),
+        ({"text": "a", "usage": {"prompt_tokens": -9}}, "usage"),
+        ({"text": "a", "finish_reason": "lenght"}, "finish_reason must be one of .*length.*; got 'lenght'"),
+        ({"text": "a", "finish_reason": ""}, "finish_reason must be one of"),
+        ({"vectors": [[1.0, 0.0], [1.0]]}, "vectors .* width"),
+        ({"vectors": [[]]}, "vectors"),
+        ({"vectors": [[float("nan")]]}, "vectors"),
+        ({"status": 204}, "status"),
+        ({"text": "a", "headers": {"a b": "c"}}, "headers"),
+        ({"text": "a", "headers": {"a": "b\r\nc"}}, "headers"),
+        ({"text": "half \ud800"}, "text"),
+    ],
+)
+def test_script_of_a_wrong_value_is_refused_where_it_is_written(
+    server: LocalEndpoints, arguments: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        server.reply(**arguments)
+
+
+class TestCheck:
+    def test_names_the_line_of_an_answer_that_was_not_played(self, server: LocalEndpoints) -> None:
+        server.reply("Hi.")
+        line = sys._getframe().f_lineno - 1
+
+        with pytest.raises(AssertionError, match=rf"'Hi\.'.*test_messages\.py:{line}"):
+            server.check()
+        server.reset()
+
+    def test_says_what_to_look_for_if_no_request_came(self, server: LocalEndpoints) -> None:
+        server.reply("Hi.")
+
+        with pytest.raises(AssertionError, match=r"No request came.*built before"):
+            server.check()
+        server.reset()
+
+    def test_counts_one_request_in_the_singular(self, server: LocalEndpoints) -> None:
+        server.reply("Hi.", times=2)
+        ask(server)
+
+        with pytest.raises(AssertionError, match="After 1 request:"):
+            server.check()
+        server.reset()
+
+    def test_says_how_to_expect_a_refusal(self, server: LocalEndpoints) -> None:
+        httpx.post(f"{server.base_url}/chat/completions", json={})
+
+        with pytest.raises(AssertionError, match=r"refusals\.clear\(\)"):
+            server.check()
+        server.reset()
+
+    def test_finds_a_stream_that_was_scripted_for_a_call_that_does_not_stream(self, server: LocalEndpoints) -> None:
+        server.reply(events=[DONE, "[DONE]"])
+        ask(server)
+
+        with pytest.raises(AssertionError, match=r"reply\(events=.*does not stream"):
+            server.check()
+        server.reset()
+
+
+class TestUnscripted:
+    @pytest.mark.parametrize("arguments", [{}, {"finish_reason": "length"}, {"pause": 0.01}, {"text": lambda _: {}}])
+    def test_chat_is_an_error_after_an_answer_without_words(self, arguments: dict[str, Any]) -> None:
+        """These let the rules answer, which must not where a chat without a script is an error."""
+        with LocalEndpoints(unscripted="error") as server:
+            server.reply(**arguments)
+            ask(server)
+
+            with pytest.raises(AssertionError, match="No answer was scripted"):
+                server.check()
+            server.reset()
+
+    def test_chat_names_the_fault_that_waits_for_another_kind_of_request(self) -> None:
+        with LocalEndpoints(unscripted="error") as server:
+            server.fail("stream-cut")
+            ask(server)
+
+            with pytest.raises(AssertionError, match="'stream-cut', which waits for a stream"):
+                server.check()
+            server.reset()
+
+    def test_chat_says_so_to_the_app(self) -> None:
+        with LocalEndpoints(unscripted="error") as server:
+            answer = ask(server)
+            server.reset()
+
+        assert "No answer was scripted" in answer.json()["message"]
+
+
+def test_port_out_of_range_is_a_sentence_on_the_command_line() -> None:
+    command = [sys.executable, "-m", "ovhcloud_ai_endpoints.testing", "--port", "99999", "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert "Traceback" not in done.stderr
+    assert "99999" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("package", ["ovhcloud_ai_endpoints", "langchain_ovhcloud", "llama_index_ovhcloud"])
+def test_package_that_is_imported_before_pytest_causes_no_warning(package: str) -> None:
+    """A distribution with a plugin has all its packages' asserts rewritten; pytest warns of those already imported."""
+    assert AssertionRewriter.is_rewrite_disabled(importlib.import_module(package).__doc__ or "")
+
+
+SUITE = """
+from langchain_ovhcloud import ChatOVHCloud
+
+model = ChatOVHCloud(model="gpt-oss-120b", max_retries=0)
+
+
+def test_model_built_at_import(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply("Hi.")
+    assert model.invoke("Hello").text == "Hi."
+"""
+
+
+def test_failure_with_a_model_built_too_early_says_so(tmp_path: Path, server: LocalEndpoints) -> None:
+    """The answer comes from elsewhere, here from another local server, which stands for the service."""
+    (tmp_path / "test_app.py").write_text(SUITE, "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "-p",
+        "no:hypothesispytest",
+    ]
+    environ = {"PATH": "", **server.environ}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=50)
+
+    assert "1 failed" in done.stdout
+    assert "No request came" in done.stdout
+
+
+def test_plugin_may_be_named_by_its_module_too(tmp_path: Path) -> None:
+    (tmp_path / "test_app.py").write_text("def test_nothing(ovhcloud_endpoints):\n    pass\n", "utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_ovhcloud", "-p", "no:asyncio", "-p", "no:hypothesispytest"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+
+    assert "1 passed" in done.stdout, done.stderr
