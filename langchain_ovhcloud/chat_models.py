@@ -21,7 +21,6 @@ from langchain_core.runnables import (
     Runnable,
     RunnableMap,
     RunnablePassthrough,
-    RunnableSerializable,
 )
 from langchain_core.runnables.utils import AnyConfigurableField
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -298,7 +297,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         options = {"tools": wire or None, "tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(**{name: value for name, value in options.items() if value is not None}, **kwargs)
 
-    def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> "_configurable.ConfigurableFields":
         """Returns the model with fields that the config of each call may choose, such as `model`.
 
         `bind_tools` and `with_structured_output` of the result apply to the model that the config chooses.
@@ -317,7 +316,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         default_key: str = "default",
         prefix_keys: bool = False,
         **kwargs: Runnable[Any, Any] | Callable[[], Runnable[Any, Any]],
-    ) -> RunnableSerializable[Any, Any]:
+    ) -> "_configurable.ConfigurableAlternatives":
         """Returns the model, or another one that the config of each call may choose by its name here."""
         found = super().configurable_alternatives(which, default_key=default_key, prefix_keys=prefix_keys, **kwargs)
         return _configurable.ConfigurableAlternatives(**found.__dict__)

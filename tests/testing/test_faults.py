@@ -10,13 +10,13 @@ import pytest
 from ovhcloud_ai_endpoints.testing import FAULTS, LocalEndpoints
 
 
-def post(server: LocalEndpoints, path: str, **body: Any) -> httpx.Response:
+def post(server: LocalEndpoints, path: str, http: Any = httpx, **body: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {server.api_key}"}
-    return httpx.post(f"{server.base_url}{path}", headers=headers, json=body, verify=False)
+    return http.post(f"{server.base_url}{path}", headers=headers, json=body)
 
 
-def embed(server: LocalEndpoints) -> int:
-    return post(server, "/embeddings", model="bge-m3", input="one").status_code
+def embed(server: LocalEndpoints, http: Any = httpx) -> int:
+    return post(server, "/embeddings", http, model="bge-m3", input="one").status_code
 
 
 def chat(server: LocalEndpoints, **fields: Any) -> int:
@@ -50,10 +50,11 @@ def test_fault_that_can_not_be_played_is_an_error(server: LocalEndpoints, name: 
 
 def test_share_of_requests_fails_by_chance_and_the_same_again(server: LocalEndpoints) -> None:
     seen = []
-    for _ in range(2):
-        server.fail_at_random(0.3, faults=["500", "503", "stream-cut"], seed=5)
-        seen.append([embed(server) for _ in range(60)])
-        server.reset()
+    with httpx.Client() as http:
+        for _ in range(2):
+            server.fail_at_random(0.3, faults=["500", "503", "stream-cut"], seed=5)
+            seen.append([embed(server, http) for _ in range(60)])
+            server.reset()
 
     assert seen[0] == seen[1]
     counts = Counter(seen[0])
