@@ -61,6 +61,8 @@ nitpick_ignore = [
     ("py:class", "BaseTool"),  # of the frameworks, which our modules import for type checkers only
     ("py:exc", "OutputParserException"),  # of langchain_core
     ("py:class", "ovhcloud_ai_endpoints.testing._script._End"),  # the type of CUT and RESET
+    ("py:class", "langchain_ovhcloud._configurable.ConfigurableFields"),  # runnables, as far as users need to know
+    ("py:class", "langchain_ovhcloud._configurable.ConfigurableAlternatives"),
     ("py:class", "langchain_ovhcloud.chat_models.Object"),  # type variables
     ("py:class", "ovhcloud_ai_endpoints._batches.batch.I"),
     ("py:class", "ovhcloud_ai_endpoints._batches.batch.O"),
