@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MARK = "ovhcloud_endpoints"
 HAS_ENDED_EARLY = pytest.StashKey[bool]()
+SERVER: "pytest.StashKey[LocalEndpoints]" = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,25 +27,24 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     had_failed = call.when != "setup" and item.stash.get(HAS_ENDED_EARLY, False)
     item.stash[HAS_ENDED_EARLY] = had_failed or call.excinfo is not None  # failed, or skipped
-    server = getattr(item, "funcargs", {}).get(MARK)
-    if report.failed and call.when == "call" and server is not None:
-        for problem in server.problems:
-            report.sections.append((f"raised in {MARK}", "".join(traceback.format_exception(problem))))
-        try:
-            server.check()
-        except AssertionError as error:
-            if error not in server.problems:
+    server = item.stash.get(SERVER, None)
+    if report.failed and call.when != "teardown" and server is not None:
+        report.sections += [(f"raised in {MARK}", "".join(traceback.format_exception(one))) for one in server.problems]
+        if not server.problems:
+            try:
+                server.check()
+            except AssertionError as error:
                 report.sections.append((MARK, f"{error}\n"))
-        except BaseException:  # noqa: BLE001, S110 - one of the problems, which are shown already
-            pass
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuses a mark on a test without the fixture, which would ask the service itself."""
-    if any(mark.name == MARK for mark in item.own_markers) and MARK not in getattr(item, "fixturenames", ()):
-        raise pytest.UsageError(f"@pytest.mark.{MARK} starts no server; the test must ask for the fixture {MARK}")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fails a test that has the mark and never asked for the fixture, so that it may have asked the service itself."""
+    result = yield
+    if any(mark.name == MARK for mark in item.own_markers) and SERVER not in item.stash:
+        pytest.fail(f"@pytest.mark.{MARK} starts no server; the test must ask for the fixture {MARK}", pytrace=False)
+    return result
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ def ovhcloud_endpoints(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
             raise TypeError(f"@pytest.mark.{MARK} takes arguments by their names; got {mark.args}")
         options |= mark.kwargs
     with LocalEndpoints(**options) as server:
+        request.node.stash[SERVER] = server
         for name, value in server.environ.items():
             monkeypatch.setenv(name, value)
         yield server

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import langchain_ovhcloud
 import llama_index_ovhcloud
 from ovhcloud_ai_endpoints._catalogue import bundled_models
-from ovhcloud_ai_endpoints._http import ClientTimeout
+from ovhcloud_ai_endpoints._http import TimeoutLike
 from ovhcloud_ai_endpoints._options import ConnectionOptions
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "guides" / "configuration.md"
 PACKAGES = (langchain_ovhcloud, llama_index_ovhcloud)
 
 # What a constructor takes beyond what its field holds.
-ALSO = {"base_url": None, "default_headers": None, "timeout": ClientTimeout}
+ALSO = {"base_url": None, "default_headers": None, "timeout": TimeoutLike}
 # The frameworks' own arguments, which they describe elsewhere.
 OF_FRAMEWORKS = {
     "cache": "A cache of answers; with True, the global one.",

@@ -63,7 +63,7 @@ nitpick_ignore = [
     ("py:class", "ovhcloud_ai_endpoints.testing._script._End"),  # the type of CUT and RESET
     ("py:class", "langchain_ovhcloud._configurable.ConfigurableFields"),  # runnables, as far as users need to know
     ("py:class", "langchain_ovhcloud._configurable.ConfigurableAlternatives"),
-    ("py:class", "langchain_ovhcloud.chat_models.Object"),  # type variables
+    ("py:class", "langchain_ovhcloud.chat_models._Object"),  # type variables
     ("py:class", "ovhcloud_ai_endpoints._batches.batch.I"),
     ("py:class", "ovhcloud_ai_endpoints._batches.batch.O"),
 ]
@@ -134,7 +134,7 @@ def _complete_arguments(_app: Sphinx, what: str, _name: str, obj: Any, _options:
         if not colon or argument not in obj.model_fields:
             continue
         field = obj.model_fields[argument]
-        if field.default not in {None, PydanticUndefined}:
+        if field.default is not None and field.default is not PydanticUndefined:
             text += f" Default: ``{field.default!r}``."
         aliases = obj._ovhcloud_aliases.items()  # noqa: SLF001 - our own
         if others := [f"``{alias}``" for alias, meant in aliases if meant == argument]:

@@ -12,7 +12,7 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic.types import SecretStr
 
 from ovhcloud_ai_endpoints import EmbeddingUsage, Timeouts
-from ovhcloud_ai_endpoints._http import ClientTimeout
+from ovhcloud_ai_endpoints._http import TimeoutLike
 
 ChatModelName = Literal[
     "Qwen3.8-27B",
@@ -59,7 +59,7 @@ class ChatArguments(TypedDict, total=False):
     environment."""
     base_url: str | None
     """URL of the server, up to `/v1`. By default `OVHCLOUD_API_BASE` of the environment, else the service's."""
-    timeout: float | Timeouts | ClientTimeout | None
+    timeout: float | Timeouts | TimeoutLike | None
     """Seconds to wait for the answer or for a stream's first event, retries included, and then for each next one;
     or `Timeouts`, which bound each of these by itself."""
     max_retries: int
@@ -151,7 +151,7 @@ class ChatArguments(TypedDict, total=False):
     """The same as `model`."""
     random_seed: int | None
     """The same as `seed`."""
-    request_timeout: float | Timeouts | ClientTimeout | None
+    request_timeout: float | Timeouts | TimeoutLike | None
     """The same as `timeout`."""
     stop_sequences: list[str] | str | None
     """The same as `stop`."""
@@ -167,7 +167,7 @@ class EmbeddingArguments(TypedDict, total=False):
     environment."""
     base_url: str | None
     """URL of the server, up to `/v1`. By default `OVHCLOUD_API_BASE` of the environment, else the service's."""
-    timeout: float | Timeouts | ClientTimeout | None
+    timeout: float | Timeouts | TimeoutLike | None
     """Seconds to wait for the answer or for a stream's first event, retries included, and then for each next one;
     or `Timeouts`, which bound each of these by itself."""
     max_retries: int
@@ -238,7 +238,7 @@ class EmbeddingArguments(TypedDict, total=False):
     """The same as `extra_body`."""
     model_name: str
     """The same as `model`."""
-    request_timeout: float | Timeouts | ClientTimeout | None
+    request_timeout: float | Timeouts | TimeoutLike | None
     """The same as `timeout`."""
     show_progress_bar: bool
     """The same as `show_progress`."""

@@ -42,7 +42,7 @@ else:
         for name in ("_configurable", "_errors", "_messages", "_results", "_structured")
     )
 
-Object = TypeVar("Object")
+_Object = TypeVar("_Object")
 StructuredOutputMethod = Literal["json_schema", "function_calling", "json_mode"]
 
 
@@ -64,7 +64,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
 
     if TYPE_CHECKING:
 
-        def __init__(self, model: ChatModelName | str | None = None, **arguments: Unpack[ChatArguments]) -> None: ...
+        def __init__(self, model: ChatModelName | str = ..., **arguments: Unpack[ChatArguments]) -> None: ...
 
     @model_validator(mode="after")
     def _set_ovhcloud_version(self) -> "ChatOVHCloud":
@@ -324,13 +324,35 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
     @overload
     def with_structured_output(
         self,
-        schema: type[Object],
+        schema: type[_Object],
         *,
         method: StructuredOutputMethod | None = None,
         include_raw: Literal[False] = False,
         strict: bool | None = None,
         **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, Object]: ...
+    ) -> Runnable[LanguageModelInput, _Object]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | None,
+        *,
+        method: StructuredOutputMethod | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None,
+        *,
+        method: StructuredOutputMethod | None = None,
+        include_raw: Literal[True],
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
 
     @overload
     def with_structured_output(
@@ -341,7 +363,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
+    ) -> Runnable[LanguageModelInput, Any]: ...
 
     def with_structured_output(
         self,

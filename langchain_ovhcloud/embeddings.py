@@ -38,9 +38,7 @@ class OVHCloudEmbeddings(EmbeddingOptions, Embeddings):
 
     if TYPE_CHECKING:
 
-        def __init__(
-            self, model: EmbeddingModelName | str | None = None, **arguments: Unpack[EmbeddingArguments]
-        ) -> None: ...
+        def __init__(self, model: EmbeddingModelName | str = ..., **arguments: Unpack[EmbeddingArguments]) -> None: ...
 
     def embed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
         """A vector for each text, in order.

@@ -1,6 +1,6 @@
 """OVHcloud AI Endpoints for LlamaIndex.
 
-PYTEST_DONT_REWRITE: the plugin in this distribution would have pytest rewrite all of it.
+PYTEST_DONT_REWRITE, or pytest warns where this is imported before it looks for plugins.
 """
 
 from typing import TYPE_CHECKING

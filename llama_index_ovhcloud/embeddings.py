@@ -73,9 +73,7 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
 
     if TYPE_CHECKING:
 
-        def __init__(
-            self, model: EmbeddingModelName | str | None = None, **arguments: Unpack[EmbeddingArguments]
-        ) -> None: ...
+        def __init__(self, model: EmbeddingModelName | str = ..., **arguments: Unpack[EmbeddingArguments]) -> None: ...
 
     @classmethod
     def class_name(cls) -> str:

@@ -44,22 +44,22 @@ else:
 PROMPT_SHARE = 1 / 8  # of the window, at least
 
 dispatcher = get_dispatcher(__name__)
-Method = TypeVar("Method")
+_Method = TypeVar("_Method")
 
 
 class _Decorator(Protocol):
-    def __call__(self, method: Method, /) -> Method: ...
+    def __call__(self, method: _Method, /) -> _Method: ...
 
 
 # Core's decorators, whose own types would make Any of each method.
 _reported_chat: _Decorator = llm_chat_callback()
 
 
-def _reported_completion(method: Method) -> Method:
+def _reported_completion(method: _Method) -> _Method:
     arguments = signature(cast("Any", method))
     reported: Any = llm_completion_callback()(method)
     reported.__signature__ = arguments  # for help(); core's decorator hides it
-    return cast("Method", reported)
+    return cast("_Method", reported)
 
 
 class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
@@ -85,7 +85,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
 
     if TYPE_CHECKING:
 
-        def __init__(self, model: ChatModelName | str | None = None, **arguments: Unpack[ChatArguments]) -> None: ...
+        def __init__(self, model: ChatModelName | str = ..., **arguments: Unpack[ChatArguments]) -> None: ...
 
     @classmethod
     def class_name(cls) -> str:

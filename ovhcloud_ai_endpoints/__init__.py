@@ -3,7 +3,7 @@
 The chat models and embeddings are in `langchain_ovhcloud` and `llama_index_ovhcloud`; a local service for tests and
 demos is in `ovhcloud_ai_endpoints.testing`.
 
-PYTEST_DONT_REWRITE: the plugin in this distribution would have pytest rewrite all of it.
+PYTEST_DONT_REWRITE, or pytest warns where this is imported before it looks for plugins.
 """
 
 from typing import TYPE_CHECKING

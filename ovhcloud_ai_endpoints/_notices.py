@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ovhcloud_ai_endpoints._catalogue import Model, alternatives, catalogue_date, is_ovhcloud, retirement, use_instead
@@ -135,9 +136,13 @@ def _is_new(what: str, about: str) -> bool:
     return _told.setdefault((what, about), lambda: ours) is ours
 
 
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__") or "").partition(".")[0]
+
+
 def frames_to_the_caller() -> int:
     """How many frames up the first code is that is neither ours nor a framework's."""
     frame, count = sys._getframe(1), 1  # noqa: SLF001 - as `warnings` does it from Python 3.12 on
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in NOT_CALLERS:
+    while frame.f_back is not None and _package(frame) in NOT_CALLERS:
         frame, count = frame.f_back, count + 1
     return count

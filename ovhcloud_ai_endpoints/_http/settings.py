@@ -37,11 +37,14 @@ HTTPBackend = Literal["httpx", "aiohttp"]
 Key = str | SecretStr | Callable[[], str | SecretStr]
 
 
-class ClientTimeout(Protocol):
+class TimeoutLike(Protocol):
     """The timeouts of an HTTP client, such as an `httpx.Timeout`, of which only these are read."""
 
-    connect: float | None
-    read: float | None
+    @property
+    def connect(self) -> float | None: ...
+
+    @property
+    def read(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Timeouts:
                 raise ValueError(f"Timeouts.{name} must be positive, or None for no limit; got {seconds!r}")
 
     @classmethod
-    def of(cls, timeout: "float | Timeouts | Mapping[str, Any] | ClientTimeout | None") -> "Timeouts":
+    def of(cls, timeout: "float | Timeouts | Mapping[str, Any] | TimeoutLike | None") -> "Timeouts":
         """Timeouts from what users pass: nothing, seconds, Timeouts (also as a dict), or a client's own Timeout."""
         match timeout:
             case None:

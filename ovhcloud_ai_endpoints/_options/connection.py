@@ -42,6 +42,9 @@ AS_IT_IS: Mapping[str, Any] = {
     "strict": False,
     "use_responses_api": False,
 }
+OURS = frozenset(
+    {"ovhcloud_ai_endpoints", "langchain_ovhcloud", "llama_index_ovhcloud"}
+)  # whose classes help() describes
 MODEL = frozenset({"model", "model_name"})  # the names of one field
 SET_BY_FRAMEWORKS = frozenset({"completion_to_prompt", "messages_to_prompt", "metadata", "profile"})
 OF_EACH_REQUEST = frozenset({"content-length", "transfer-encoding"})  # headers
@@ -166,16 +169,16 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         description="Your own `httpx.AsyncClient` for awaited calls, as `http_client` is for blocking ones.",
     )
 
-    def __init__(self, model: str | None = None, **arguments: Any) -> None:
+    def __init__(self, model: Any = ..., **arguments: Any) -> None:
         """Sets the arguments, of which the first may be the model's name; no connection is opened yet."""
-        super().__init__(**(arguments if model is None else {"model": model, **arguments}))
+        super().__init__(**(arguments if model is ... else {"model": model, **arguments}))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         cls._ovhcloud_aliases = {**cls._ovhcloud_aliases, **vars(cls).get("_ALIASES", {})}
         cls._ovhcloud_without_meaning = {**cls._ovhcloud_without_meaning, **vars(cls).get("_WITHOUT_MEANING", {})}
-        if cls.__doc__ and "\nArgs:\n" not in cls.__doc__:
+        if cls.__doc__ and cls.__module__.partition(".")[0] in OURS:
             described = ((name, cls.model_fields[name].description) for name in cls._ovhcloud_names())
             arguments = "\n".join(f"    {name}: {text}" for name, text in described if text)
             cls.__doc__ = f"{cleandoc(cls.__doc__)}\n\nArgs:\n{arguments}\n"  # for help()
@@ -208,7 +211,10 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """The JSON schema of the arguments; one that JSON can't hold, such as a client, may be anything."""
-        return super().model_json_schema(by_alias, ref_template, schema_generator, mode, **kwargs)
+        schema = super().model_json_schema(by_alias, ref_template, schema_generator, mode, **kwargs)
+        if "description" in schema:
+            schema["description"] = schema["description"].partition("\n\nArgs:\n")[0]
+        return schema
 
     @classmethod
     def _ovhcloud_renamed(cls, arguments: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -296,11 +302,15 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """The model, and what was set and differs from the default; no secret and no client."""
         fields = type(self).model_fields
-        for name in self._ovhcloud_names():
-            value = getattr(self, name, None)
-            is_set = name in self.model_fields_set - SET_BY_FRAMEWORKS and value != fields[name].default
-            if fields[name].repr and (is_set or name in MODEL):
+        were_set: set[str] = getattr(self, "__pydantic_fields_set__", set()) - SET_BY_FRAMEWORKS
+        for name in filter(vars(self).__contains__, self._ovhcloud_names()):
+            value, default = vars(self)[name], fields[name].default
+            differs = value is not default and repr(value) != repr(default)  # an array has no single !=
+            if fields[name].repr and (name in MODEL or (name in were_set and differs)):
                 yield name, value
+        yield from (
+            (name, getattr(self, name)) for name, field in type(self).model_computed_fields.items() if field.repr
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return picklable(self, has_key=bool(self.api_key))

@@ -18,6 +18,8 @@ class Pause:
     def __post_init__(self) -> None:
         if not isinstance(self.seconds, int | float):
             raise TypeError(f"Pause takes a number of seconds; got {self.seconds!r}")
+        if not self.seconds >= 0:
+            raise ValueError(f"Pause must not be negative; got {self.seconds!r}")
 
 
 class _End:
@@ -163,6 +165,7 @@ def scripted(
         TypeError: they don't go together, or one has a wrong type.
         ValueError: a number is out of range.
     """
+    tool_calls = tool_calls or ()
     values: dict[str, Any] = {
         "text": text,
         "reasoning": reasoning,
@@ -198,14 +201,12 @@ def scripted(
     if usage is not None:
         _checks.check_usage(usage)
     if vectors is not None and not callable(vectors):
-        _checks.check_vectors(vectors)
+        vectors = _checks.checked_vectors(vectors)
     hold, headers = Hold(pause, until), {name: str(value) for name, value in (headers or {}).items()}
     if raw is not None:
-        _checks.check_steps("raw", raw, STEPS)
-        return Scripted(list(raw), status=None, hold=hold)
+        return Scripted(_checks.checked_steps("raw", raw, STEPS), status=None, hold=hold)
     if events is not None:
-        _checks.check_steps("events", events, STEPS)
-        steps = [event(one) for one in events]
+        steps = [event(one) for one in _checks.checked_steps("events", events, STEPS)]
         return Scripted(steps, status, is_stream=True, headers={**EVENT_STREAM, **headers}, hold=hold)
     if body is not None or status != 200:
         content, kind = content_of(body, status)
@@ -216,7 +217,7 @@ def scripted(
 
 def _checked_call(place: int, call: Any) -> tuple[str, str, str]:
     is_call = isinstance(call, tuple | list) and len(call) in {2, 3}
-    if not (is_call and all(isinstance(part, str) for part in (call[0], *call[2:]))):
+    if not (is_call and all(isinstance(part, str | None) for part in call[2:]) and isinstance(call[0], str)):
         raise TypeError(f"tool_calls are tuples: (name, arguments) or (name, arguments, id); got {call!r}")
     _checks.check_json("the arguments in tool_calls", call[1])
     return tool_call(place, *call)

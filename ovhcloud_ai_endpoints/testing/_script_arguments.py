@@ -3,13 +3,18 @@
 Pure. An error names the argument.
 """
 
+import difflib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction, signature
 from typing import Any
 
-FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
+# Of the service, and of other engines.
+FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call", "abort", "error", "model_length")
+NEAR = 0.7  # similarity of two names, from 0 to 1, that makes one of them look misspelt
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 USAGE = (
     "prompt_tokens",
     "completion_tokens",
@@ -17,6 +22,7 @@ USAGE = (
     "prompt_tokens_details",
     "completion_tokens_details",
 )
+OF_OTHERS = ("input_tokens", "output_tokens")  # LangChain's names for them
 
 
 def check_text(name: str, value: Any) -> None:
@@ -41,7 +47,7 @@ def check_function(function: Callable[..., Any]) -> None:
     Raises:
         TypeError: it can't be called with a request, or must be awaited.
     """
-    if iscoroutinefunction(function):
+    if iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004 - its kind
         raise TypeError("The function of reply() must not be async: it runs on the server's thread")
     try:
         signature(function).bind(None)
@@ -55,29 +61,32 @@ def check_finish_reason(value: str | None) -> None:
     """Checks a finish reason.
 
     Raises:
-        ValueError: no engine gives it.
+        ValueError: no engine is known to give it.
     """
     if value is not None and value not in FINISH_REASONS:
-        raise ValueError(f"finish_reason must be one of {', '.join(FINISH_REASONS)}; got {value!r}")
+        raise ValueError(
+            f"finish_reason must be one of {', '.join(FINISH_REASONS)}; got {value!r}; for any other, script a body"
+        )
 
 
 def check_usage(usage: Any) -> None:
     """Checks a usage.
 
     Raises:
-        TypeError: it is no dict of ints.
-        ValueError: a key is not known, or a number is negative.
+        TypeError: it is no dict of numbers.
+        ValueError: a key looks misspelt, or a number is negative.
     """
     if not isinstance(usage, Mapping):
         raise TypeError(f"usage must be a dict; got {usage!r}")
     for name, value in usage.items():
-        if name not in USAGE:
+        if name not in USAGE and (name in OF_OTHERS or difflib.get_close_matches(name, USAGE, n=1, cutoff=NEAR)):
             raise ValueError(f"usage has no {name!r}; its keys are {', '.join(USAGE)}")
-        for count in value.values() if isinstance(value, Mapping) else [value]:
-            if not isinstance(count, int | None) or isinstance(count, bool):
-                raise TypeError(f"usage must hold numbers of tokens; got {name}={value!r}")
-            if count is not None and count < 0:
-                raise ValueError(f"usage must hold no negative numbers; got {name}={value!r}")
+        if isinstance(value, Mapping):
+            continue
+        if not isinstance(value, int | float | None) or isinstance(value, bool):
+            raise TypeError(f"usage must hold numbers of tokens; got {name}={value!r}")
+        if value is not None and value < 0:
+            raise ValueError(f"usage must hold no negative numbers; got {name}={value!r}")
 
 
 def check_headers(headers: Any) -> None:
@@ -90,35 +99,33 @@ def check_headers(headers: Any) -> None:
     if not isinstance(headers, Mapping):
         raise TypeError(f"headers must be a dict; got {headers!r}")
     for name, value in headers.items():
-        if not (str(name).isascii() and str(name).replace("-", "").replace("_", "").isalnum()):
+        if not (isinstance(name, str) and HEADER_NAME.fullmatch(name)):
             raise ValueError(f"headers must have names of letters, digits, - and _; got {name!r}")
-        if any(character in str(value) for character in "\r\n\0"):
-            raise ValueError(f"headers must have values without line ends; got {value!r}")
+        text = str(value)
+        if not (text.isascii() and text == text.strip() and (text.isprintable() or not text)):
+            raise ValueError(f"headers must have values of printable ASCII, without blanks around; got {value!r}")
 
 
-def check_vectors(vectors: Any) -> None:
-    """Checks vectors.
+def checked_vectors(vectors: Any) -> list[list[float]]:
+    """Vectors as lists.
 
     Raises:
         TypeError: they are no lists of numbers.
         ValueError: they have no number, several widths, or a number that JSON can't hold.
     """
-    is_list = isinstance(vectors, Sequence) and not isinstance(vectors, str | bytes)
-    if not (is_list and all(_is_vector(vector) for vector in vectors)):
+    try:
+        if isinstance(vectors, str | bytes):
+            raise TypeError  # noqa: TRY301 - as for what has no numbers
+        rows = [[float(number) for number in vector] for vector in vectors]
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(
             f"vectors are lists of numbers, one for each text, or a function of a text; got {vectors!r:.200}"
-        )
-    if len({len(vector) for vector in vectors}) > 1 or not all(len(vector) for vector in vectors):
-        raise ValueError(f"vectors must have one width, of 1 at least; got {[len(vector) for vector in vectors]}")
-    if not all(math.isfinite(number) for vector in vectors for number in vector):
+        ) from None
+    if len({len(row) for row in rows}) > 1 or not all(rows):
+        raise ValueError(f"vectors must have one width, of 1 at least; got {[len(row) for row in rows]}")
+    if not all(math.isfinite(number) for row in rows for number in row):
         raise ValueError("vectors must hold finite numbers")
-
-
-def _is_vector(vector: Any) -> bool:
-    try:
-        return not isinstance(vector, str | bytes) and all(math.isfinite(number) or True for number in vector)
-    except TypeError:
-        return False
+    return rows
 
 
 def check_json(name: str, value: Any) -> None:
@@ -142,20 +149,22 @@ def check_pause(pause: Any) -> None:
     """
     if not isinstance(pause, int | float) or isinstance(pause, bool):
         raise TypeError(f"pause must be a number of seconds; got {pause!r}")
-    if pause < 0:
+    if not pause >= 0:
         raise ValueError(f"pause must not be negative; got {pause!r}")
 
 
-def check_steps(name: str, steps: Any, kinds: tuple[type, ...]) -> None:
-    """Checks the steps of a connection or stream.
+def checked_steps(name: str, steps: Any, kinds: tuple[type, ...]) -> list[Any]:
+    """The steps of a connection or stream, as a list.
 
     Raises:
         TypeError: they are no list, or one can't be sent.
     """
     if isinstance(steps, str | bytes) or not isinstance(steps, Iterable):
         raise TypeError(f"{name} must be a list, of which each part is sent by itself; got {steps!r:.200}")
-    for step in steps:
+    listed = list(steps)
+    for step in listed:
         if name == "raw" and not isinstance(step, kinds):
             raise TypeError(f"raw must be a list of bytes, Pause, CUT or RESET; got {step!r:.200}")
         if name == "events" and not isinstance(step, (*kinds, str)):
             check_json("events", step)
+    return listed

@@ -13,6 +13,8 @@ def unreachable() -> Iterator[int]:
         with suppress(TimeoutError):
             while len(waiting) < 10:
                 waiting.append(socket.create_connection(listener.getsockname(), timeout=0.1))
-        yield listener.getsockname()[1]
-        for connection in waiting:
-            connection.close()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for connection in waiting:
+                connection.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from _pytest.assertion.rewrite import AssertionRewriter
 
@@ -48,6 +49,29 @@ def test_script_of_a_wrong_type_is_refused_where_it_is_written(
 ) -> None:
     with pytest.raises(TypeError, match=problem):
         server.reply(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"vectors": np.eye(2)},
+        {"vectors": (row for row in [[1.0], [0.5]])},
+        {"text": "a", "usage": {"prompt_tokens": 1.0, "prompt_audio_seconds": 3}},
+        {"text": "a", "finish_reason": "function_call"},
+        {"tool_calls": [("look", {}, None)]},
+        {"text": "a", "headers": {"X.Y": "b"}},
+    ],
+)
+def test_script_that_is_unusual_is_taken(server: LocalEndpoints, arguments: dict[str, Any]) -> None:
+    server.reply(**arguments)
+
+
+def test_events_may_come_from_a_generator(server: LocalEndpoints) -> None:
+    server.reply(events=(event for event in [DONE, "[DONE]"]))  # type: ignore[arg-type]
+
+    body = {"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    assert "Hi." in httpx.post(f"{server.base_url}/chat/completions", headers=headers, json=body).text
 
 
 def test_pause_that_is_no_number_is_refused_where_it_is_written() -> None:
@@ -200,4 +224,4 @@ def test_plugin_may_be_named_by_its_module_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "pytest_ovhcloud", "-p", "no:asyncio", "-p", "no:hypothesispytest"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
 
-    assert "1 passed" in done.stdout, done.stderr
+    assert "1 passed in" in done.stdout, done.stderr

@@ -67,6 +67,27 @@ def test_marked(ovhcloud_endpoints):
     assert ask()
 
 
+@pytest.fixture
+def failing(ovhcloud_endpoints):
+    ovhcloud_endpoints.reply(lambda request: pytest.fail("wrong in a fixture"))
+    ask()
+
+
+def test_failure_of_a_fixture(failing):
+    pass
+
+
+@pytest.mark.ovhcloud_endpoints(unscripted="rules")
+def test_mark_alone():
+    pass
+
+
+@pytest.mark.ovhcloud_endpoints(unscripted="rules")
+def test_mark_and_fixture_by_name(request):
+    request.getfixturevalue("ovhcloud_endpoints")
+    assert ask()
+
+
 @pytest.mark.ovhcloud_endpoints("rules")
 def test_marked_without_a_name(ovhcloud_endpoints):
     pass
@@ -94,6 +115,7 @@ def outcomes(printed: str, test: str) -> list[str]:
     [
         ("test_right", [("PASSED ", "")]),
         ("test_marked", [("PASSED ", "")]),
+        ("test_mark_and_fixture_by_name", [("PASSED ", "")]),
         ("test_own_failure", [("FAILED ", " - assert 1 == 2")]),
     ],
 )
@@ -122,6 +144,12 @@ def test_failure_shows_what_a_function_raised(printed: str) -> None:
     assert [kind for kind, _ in outcomes(printed, "test_failure_by_a_function")] == ["FAILED "]
     assert "raised in ovhcloud_endpoints" in printed
     assert 'pytest.fail("wrong prompt")' in printed
+    assert 'pytest.fail("wrong in a fixture")' in printed
+
+
+def test_mark_without_the_fixture_is_a_failure(printed: str) -> None:
+    assert [kind for kind, _ in outcomes(printed, "test_mark_alone")] == ["FAILED "]
+    assert "the test must ask for the fixture ovhcloud_endpoints" in printed
 
 
 def test_test_that_is_skipped_is_not_checked(printed: str) -> None:

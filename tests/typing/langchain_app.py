@@ -41,6 +41,8 @@ assert_type(model.with_structured_output(Ticket).invoke("Hello"), Ticket)
 assert_type(model.with_structured_output(City, method="json_schema").invoke("Hello"), City)
 assert_type(model.with_structured_output({"type": "object"}).invoke("Hello"), dict[str, Any])
 assert_type(model.with_structured_output(Ticket, include_raw=True).invoke("Hello"), dict[str, Any])
+either: dict[str, Any] | type[BaseModel] = Ticket
+assert_type(model.with_structured_output(either).invoke("Hello"), Any)
 assert_type(model.bind_tools([Ticket], tool_choice="any").invoke("Hello"), AIMessage)
 
 embeddings = OVHCloudEmbeddings(model="bge-m3", chunk_size=10, on_usage=on_usage)

@@ -1,6 +1,7 @@
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from pydantic import SecretStr, ValidationError
 
@@ -71,6 +72,30 @@ def test_representation_shows_what_was_set_and_no_secret() -> None:
     assert repr(model) == "ChatOVHCloud(model='gpt-oss-120b', temperature=0.0)"
     assert repr(li.OVHCloudEmbeddings()) == "OVHCloudEmbeddings(model_name='bge-m3')"
     assert repr(li.ChatOVHCloud("gpt-oss-120b")) == "ChatOVHCloud(model='gpt-oss-120b')"
+
+
+@pytest.mark.parametrize("cls", [lc.OVHCloudEmbeddings, li.OVHCloudEmbeddings, lc.ChatOVHCloud])
+def test_model_that_is_none_is_an_error_and_not_the_default(cls: Any) -> None:
+    """As from an environment variable that is not set."""
+    with pytest.raises(ValidationError, match="valid string"):
+        cls(model=None)
+
+
+def test_representation_takes_values_of_any_kind() -> None:
+    class Mine(lc.ChatOVHCloud):
+        """Mine."""
+
+        numbers: Any = None
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.__dict__["early"] = repr(self)
+            super().__init__(*args, **kwargs)
+
+    mine = Mine("gpt-oss-120b", numbers=np.ones(2))
+
+    assert repr(mine) == "Mine(model='gpt-oss-120b', numbers=array([1., 1.]))"
+    assert Mine.__doc__ == "Mine."
+    assert "Args:" not in lc.ChatOVHCloud.model_json_schema()["description"]
 
 
 def test_two_names_with_two_values_are_an_error() -> None:
