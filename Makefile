@@ -26,7 +26,7 @@ arguments: .venv/installed  ## the constructors' arguments, for the docs and for
 	$(BIN)/python docs/arguments.py
 
 docs: .venv-docs/installed  ## these pages as a site, in build/site; ONLINE=1: with links to the docs of Python and pydantic
-	.venv-docs/bin/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
+	.venv-docs/bin/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/site
 	@echo "Open build/site/index.html"
 
 golden: .venv/installed  ## rewrite tests/golden/; then read the difference

@@ -75,7 +75,8 @@ def in_core(kind: type[OVHCloudError]) -> str:
 
 def attributes(kind: type) -> str:
     """The attributes in a docstring, as a list; empty if there are none."""
-    lines = cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].splitlines()
+    text = cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].replace("\n        ", " ")  # a line for each
+    lines = text.splitlines()
     return "\n".join(f"- `{word}`: {text}" for word, _, text in (line.strip().partition(": ") for line in lines))
 
 

@@ -50,7 +50,8 @@ class OVHCloudError(Exception):
         retry_after: seconds that the service asked to wait before another attempt; None if it didn't say.
         attempts: requests made for this call.
         waited: seconds slept before and between the attempts.
-        is_transient: whether the same request may be sent again without harm; such errors are retried automatically.
+        is_transient: whether the request is retried automatically. The service may still bill each attempt, unless
+            `may_have_taken_effect` is False.
         may_have_taken_effect: False if no connection was made, or a limit refused the request.
     """
 

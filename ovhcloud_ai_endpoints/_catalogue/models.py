@@ -86,7 +86,7 @@ class Model:
 
     @property
     def is_virtual(self) -> bool:
-        """Whether the service chooses the model behind the name, as it does for mistral@latest."""
+        """Whether the service chooses the model behind the name, as it does for `mistral@latest`."""
         return "@" in self.id
 
     @cached_property
