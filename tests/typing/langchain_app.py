@@ -29,6 +29,10 @@ def on_usage(usage: EmbeddingUsage) -> None:
     assert_type(usage.tokens, int)
 
 
+def ask(schema: dict[str, Any] | type[BaseModel]) -> None:
+    assert_type(model.with_structured_output(schema).invoke("Hello"), Any)
+
+
 model = ChatOVHCloud("gpt-oss-120b", temperature=0, api_key="key")
 ChatOVHCloud(model="gpt-oss-120b", api_key=SecretStr("key"), timeout=Timeouts(idle=20))
 ChatOVHCloud(model_name="of another server", api_base="http://127.0.0.1:8000/v1", request_timeout=httpx.Timeout(5))
@@ -41,8 +45,6 @@ assert_type(model.with_structured_output(Ticket).invoke("Hello"), Ticket)
 assert_type(model.with_structured_output(City, method="json_schema").invoke("Hello"), City)
 assert_type(model.with_structured_output({"type": "object"}).invoke("Hello"), dict[str, Any])
 assert_type(model.with_structured_output(Ticket, include_raw=True).invoke("Hello"), dict[str, Any])
-either: dict[str, Any] | type[BaseModel] = Ticket
-assert_type(model.with_structured_output(either).invoke("Hello"), Any)
 assert_type(model.bind_tools([Ticket], tool_choice="any").invoke("Hello"), AIMessage)
 
 embeddings = OVHCloudEmbeddings(model="bge-m3", chunk_size=10, on_usage=on_usage)
