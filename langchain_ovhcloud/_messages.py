@@ -242,6 +242,8 @@ def _parts(block: dict[str, Any], role: Role) -> list[Part]:
             return [image_part(url=data_url(data, mime_type))]
         case {"type": "image", "url": str(url)}:
             return [image_part(url=url, detail=_detail(block))]
+        case {"type": "image", "base64": bytes()}:
+            raise ValueError("is an image whose base64 is bytes; give a text: base64.b64encode(...).decode()")
         case {"type": "image", "base64": _}:
             raise ValueError("is an image without mime_type; set one, such as 'image/png'")
         case {"type": "audio", "base64": str(data), "mime_type": str(mime_type)}:

@@ -134,7 +134,7 @@ class Batch:
 
         Raises:
             OVHCloudError: the service was never reached.
-            TypeError: the function is to be awaited, or returns a generator.
+            TypeError: the function is to be awaited, or returns a generator; or the inputs are one text or dict.
             ValueError: the batch was closed.
         """
         map_ = self._map(inputs, shown=show_progress)
@@ -177,6 +177,9 @@ class Batch:
 
     def _map(self, inputs: Iterable[Any], *, shown: bool) -> Map:
         self._ledger.check()
+        if isinstance(inputs, str | bytes | Mapping):
+            kind = type(inputs).__name__
+            raise TypeError(f"inputs must be an iterable of inputs; got a {kind}. For a single input, pass [it]")
         total = len(inputs) if isinstance(inputs, Sized) else None
         progress = Progress(total, shown=shown)
         return Map(next(self._numbers), self._answers, threading.Event(), self._max_rounds, progress)

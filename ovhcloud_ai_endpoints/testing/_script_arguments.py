@@ -102,8 +102,8 @@ def check_headers(headers: Any) -> None:
         if not (isinstance(name, str) and HEADER_NAME.fullmatch(name)):
             raise ValueError(f"headers must have names of letters, digits, - and _; got {name!r}")
         text = str(value)
-        if not (text.isascii() and text == text.strip() and (text.isprintable() or not text)):
-            raise ValueError(f"headers must have values of printable ASCII, without blanks around; got {value!r}")
+        if not text.isascii() or text != text.strip() or any(end in text for end in "\r\n\0"):
+            raise ValueError(f"headers must have values of ASCII, without line ends or blanks around; got {value!r}")
 
 
 def checked_vectors(vectors: Any) -> list[list[float]]:
@@ -159,7 +159,7 @@ def checked_steps(name: str, steps: Any, kinds: tuple[type, ...]) -> list[Any]:
     Raises:
         TypeError: they are no list, or one can't be sent.
     """
-    if isinstance(steps, str | bytes) or not isinstance(steps, Iterable):
+    if isinstance(steps, str | bytes | Mapping) or not isinstance(steps, Iterable):
         raise TypeError(f"{name} must be a list, of which each part is sent by itself; got {steps!r:.200}")
     listed = list(steps)
     for step in listed:

@@ -39,6 +39,22 @@ def _orphan(messages: Sequence[Message]) -> str | None:
     return None
 
 
+def _twice(messages: Sequence[Message]) -> str | None:
+    """What mistral_common says of an id that comes twice in a round of calls; None if none does."""
+    answered: set[str] = set()
+    for message in messages:
+        if message.role == "tool":
+            if message.tool_call_id in answered:
+                return f"Duplicate tool call id {message.tool_call_id} in tool results"
+            answered.add(str(message.tool_call_id))
+        elif message.role == "assistant":
+            answered.clear()
+            ids = [call.id for call in message.tool_calls or []]
+            if len(set(ids)) < len(ids):
+                return f"Duplicate tool call id {max(ids, key=ids.count)} in assistant message"
+    return None
+
+
 def _refused_by_mistral(messages: Sequence[Message]) -> str | None:
     """What mistral_common or a template of the family refuses, in their words; the tests compare."""
     ids = [call.id for message in messages for call in message.tool_calls or []]
@@ -52,6 +68,8 @@ def _refused_by_mistral(messages: Sequence[Message]) -> str | None:
             return f"Function name was {message.name} but must be a-z, A-Z, 0-9, or contain underscores and dashes"
         if message.role == "tool" and not all(isinstance(part, TextPart) for part in message.parts):
             return "Unexpected content chunk types in tool message"
+    if twice := _twice(messages):
+        return twice
     owed = 0
     for message in messages:
         if message.role == "tool":

@@ -218,6 +218,11 @@ def test_text_file_in_every_form_is_text(block: dict[str, Any], kind: Any) -> No
     assert str(content(block, kind=kind, **rest)).removeprefix("a.csv\n") == CSV
 
 
+def test_image_in_bytes_says_how_to_make_a_text_of_them() -> None:
+    with pytest.raises(ValueError, match=r"base64 is bytes; give a text: base64\.b64encode"):
+        content({"type": "image", "base64": b"abc", "mime_type": "image/png"})
+
+
 def test_text_file_has_its_name() -> None:
     data = base64.b64encode(b"a,b").decode()
 

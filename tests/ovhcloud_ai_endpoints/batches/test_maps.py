@@ -114,6 +114,11 @@ class TestRounds:
         assert mapped(asking(call, mapped), iter(())) == {}
         assert server.requests == []
 
+    @pytest.mark.parametrize("inputs", ["Hello", {"a": 1}])
+    def test_one_text_or_dict_is_no_inputs(self, call: Caller, mapped: Mapped, inputs: Any) -> None:
+        with pytest.raises(TypeError, match="inputs must be an iterable of inputs; got a"):
+            mapped(call, inputs)
+
     def test_inputs_of_a_generator_keep_their_places(self, call: Caller, mapped: Mapped) -> None:
         found = mapped(asking(call, mapped), (f"Say {number}" for number in range(30)))
 
