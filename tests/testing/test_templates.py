@@ -87,3 +87,15 @@ def test_result_without_a_call_is_refused_for_all(name: str) -> None:
     history = [USER, calls(["call00001"]), result("call00002")]
 
     assert refused(history, name) == "Unexpected tool call id call00002 in tool results"
+
+
+@pytest.mark.parametrize(
+    ("history", "problem"),
+    [
+        ([USER, calls(["call00001"]), result("call00001"), result("call00001")], "in tool results"),
+        ([USER, calls(["call00001", "call00001"]), result("call00001")], "in assistant message"),
+    ],
+)
+def test_ids_that_come_twice_are_refused(history: list[dict[str, Any]], problem: str) -> None:
+    assert refused_by_mistral_common(history)
+    assert f"Duplicate tool call id call00001 {problem}" == refused(history)
