@@ -5,7 +5,8 @@ Pure, except that it reads the files that a message names. Nothing is fetched fr
 
 import base64
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import isroutine
 from io import IOBase
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,31 @@ def wire_messages(messages: Sequence[ChatMessage]) -> list[WireMessage]:
         ValueError: the service does not accept a block; the error names it, and says what to do.
     """
     return [_wire_message(message, at) for at, message in enumerate(messages)]
+
+
+def wire_tools(tools: Any) -> list[dict[str, Any]]:
+    """The tools in the wire's form, in which they may be already.
+
+    Raises:
+        TypeError: one is no tool.
+    """
+    if isinstance(tools, str) or not isinstance(tools, Iterable):
+        raise TypeError(f"tools must be a list of LlamaIndex's tools; got {_shown(tools)}")
+    return [_wire_tool(tool) for tool in tools]
+
+
+def _wire_tool(tool: Any) -> dict[str, Any]:
+    if isinstance(tool, Mapping):
+        return dict(tool)
+    if not isinstance(getattr(tool, "metadata", None), ToolMetadata):
+        how = f"; write FunctionTool.from_defaults({tool.__name__})" if isroutine(tool) else ""
+        raise TypeError(f"tools must be LlamaIndex's tools; got {_shown(tool)}{how}")
+    return wire_tool(tool.metadata)
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: what it is called, or else its type, since a text may be long or secret."""
+    return f"the function {value.__name__}" if isroutine(value) else f"{type(value).__name__}"
 
 
 def wire_tool(metadata: ToolMetadata) -> dict[str, Any]:

@@ -143,8 +143,9 @@ def _arguments(value: dict[str, Any] | str, *, is_partial: bool) -> dict[str, An
 
 def _said_beside(answer: Answer) -> dict[str, Any]:
     usage = answer.usage or {}
-    counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    said = {name: count for name, count in counts.items() if count is not None}
+    counts: dict[str, Any] = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    facts = {**counts, "finish_reason": answer.messages[0].finish_reason}
+    said = {name: fact for name, fact in facts.items() if fact is not None}
     return said | call_metadata(answer, answer.messages[0])
 
 

@@ -10,7 +10,7 @@ from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # passed on from elsewhere
 from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from llama_index_ovhcloud._cache import VectorCache
 from llama_index_ovhcloud._saved import Saved
@@ -74,6 +74,13 @@ class OVHCloudEmbeddings(Saved, EmbeddingOptions, BaseEmbedding):
     if TYPE_CHECKING:
 
         def __init__(self, model: EmbeddingModelName | str = ..., **arguments: Unpack[EmbeddingArguments]) -> None: ...
+
+    @field_validator("num_workers")
+    @classmethod
+    def _ovhcloud_workers(cls, workers: int | None) -> int | None:
+        if workers is not None and workers < 1:
+            raise ValueError(f"num_workers must be positive; got {workers}")
+        return workers
 
     @classmethod
     def class_name(cls) -> str:

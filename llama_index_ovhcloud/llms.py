@@ -222,14 +222,18 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         tool_required: bool = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The arguments for `chat`; `tool_choice` may be "auto", "none", "required" or a tool's name."""
+        """The arguments for `chat`; `tool_choice` may be "auto", "none", "required" or a tool's name.
+
+        Raises:
+            TypeError: one of the tools is none.
+        """
         messages = list(chat_history or [])
         if isinstance(user_msg, str):
             user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
         if user_msg is not None:
             messages.append(user_msg)
         choice = kwargs.pop("tool_choice", None) or ("required" if tool_required else None)
-        wire = [_messages.wire_tool(tool.metadata) for tool in tools]
+        wire = _messages.wire_tools(tools)
         parallel = None if allow_parallel_tool_calls else False
         return {"messages": messages, "tools": wire, "tool_choice": choice, "parallel_tool_calls": parallel, **kwargs}
 

@@ -134,10 +134,11 @@ class Batch:
 
         Raises:
             OVHCloudError: the service was never reached.
-            TypeError: the function is to be awaited, or returns a generator; or the inputs are one text or dict.
+            TypeError: the first argument is no function, is to be awaited, or returns a generator; or the inputs are
+                one text or dict.
             ValueError: the batch was closed.
         """
-        map_ = self._map(inputs, shown=show_progress)
+        map_ = self._map(function, inputs, shown=show_progress)
         self._stops.add(map_.stop.set)
         answers = in_rounds(function, inputs, map_)
         try:
@@ -159,7 +160,7 @@ class Batch:
 
         Its calls wait where they are, so that it runs once; only if more than `max_open` wait, some run again.
         """
-        map_ = self._map(inputs, shown=show_progress)
+        map_ = self._map(function, inputs, shown=show_progress)
         rounds = AwaitedRounds(function, inputs, map_, max_open=self._max_open, max_concurrency=self._max_concurrency)
         self._stops.add(rounds.stop)
         answers = rounds.answers()
@@ -175,8 +176,10 @@ class Batch:
             self._stops.discard(rounds.stop)
             await in_thread(asyncio.get_running_loop(), lambda: self._end(map_))
 
-    def _map(self, inputs: Iterable[Any], *, shown: bool) -> Map:
+    def _map(self, function: Any, inputs: Iterable[Any], *, shown: bool) -> Map:
         self._ledger.check()
+        if not callable(function):
+            raise TypeError(f"function must be a function, such as chain.invoke; got {type(function).__name__}")
         if isinstance(inputs, str | bytes | Mapping):
             kind = type(inputs).__name__
             raise TypeError(f"inputs must be an iterable of inputs; got a {kind}. For a single input, pass [it]")

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Iterator
 
 from ovhcloud_ai_endpoints._batches.requests import MOST_PAGES, CancelJob, JobState, ListJobs, ReadFile, SeeJob
-from ovhcloud_ai_endpoints._errors import printable
+from ovhcloud_ai_endpoints._errors import AuthenticationError, NotFoundError, printable
 from ovhcloud_ai_endpoints._http import Client, Settings, environment_base_url, environment_key
 
 
@@ -27,7 +27,10 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
         OVHCloudError: the service can't be reached, or refuses.
         ValueError: the job has no results.
     """
-    client = Client(Settings(api_key=environment_key(), base_url=environment_base_url()))
+    settings = Settings(api_key=environment_key(), base_url=environment_base_url())
+    if not settings.key():
+        raise AuthenticationError("Batch jobs need a key, and none is set: set OVHCLOUD_API_KEY")
+    client = Client(settings)
     if chosen.action == "list":
         after = None
         for _ in range(MOST_PAGES):
@@ -39,7 +42,13 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
             yield "There are no batch jobs with this key."
         return
     request = CancelJob(chosen.id) if chosen.action == "cancel" else SeeJob(chosen.id)
-    job = client.send(request)
+    try:
+        job = client.send(request)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"The service knows no batch job {printable(chosen.id)!r} of this key; `batches list` prints those it knows",
+            status=error.status,
+        ) from error
     if chosen.action != "results":
         yield _row(job)
         yield from (f"  {printable(problem.message)}" for problem in job.problems)

@@ -144,7 +144,7 @@ def alternatives(name: str, kind: Kind = "chat") -> str:
     if near:
         return f"the nearest names are {', '.join(near)}"
     current = [found.id for found in bundled_models() if found.kind == kind and found.status == "live"]
-    return f"current models are {', '.join(current[:2])}" if current else "this service has no other of its kind"
+    return f"current models include {', '.join(current[:2])}" if current else "this service has no other of its kind"
 
 
 def ids_of(kind: Kind) -> list[str]:

@@ -26,6 +26,7 @@ BASE_URL = "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1"
 CHAT_CONCURRENCY = 256
 EMBEDDING_CONCURRENCY = 8
 
+QUOTES = ("'", '"', "`")
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}  # of servers and proxies that name none
 HEADERS = {
     "User-Agent": f"ovhcloud-ai-endpoints/{__version__} python/{python_version()}",
@@ -118,9 +119,13 @@ class Settings:
         """The key to send; empty if there is none.
 
         Raises:
-            AuthenticationError: the key can't be sent, because it isn't printable ASCII.
+            AuthenticationError: the key can't be sent, because it isn't printable ASCII, or is more than a key.
         """
         key = secret(self.api_key)
+        if key[:7].lower() == "bearer ":
+            raise AuthenticationError("The API key begins with 'Bearer ', which is no part of it. Leave that out.")
+        if key[:1] in QUOTES:
+            raise AuthenticationError("The API key begins with a quotation mark, which is no part of it. Leave it out.")
         if key and (not (key.isascii() and key.isprintable()) or " " in key):
             raise AuthenticationError(f"The API key has a blank or a character that no header can hold. {KEY_ADVICE}")
         return key

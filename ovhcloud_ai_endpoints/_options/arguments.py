@@ -54,6 +54,18 @@ OF_ENGINES = frozenset(
         "xtc_probability",
     }
 )
+OTHER_NAMES = {
+    "cache": "embeddings_cache",
+    "extra_headers": "default_headers",
+    "headers": "default_headers",
+    "http_proxy": "proxy",
+    "https_proxy": "proxy",
+    "openai_proxy": "proxy",
+    "proxies": "proxy",
+    "ssl_verify": "verify",
+    "verify_ssl": "verify",
+}
+OF_CALLS = frozenset({"messages", "prompt", "tools"})
 _KEY = re.compile(r"(.*_)?(api_?key|api_token|access_token|auth_token)|key|token|hf_token")
 _URL = re.compile(r"(.*_)?(base_url|url|api_base|endpoint)|host|server")
 
@@ -66,8 +78,13 @@ def hint_for(name: str, known: Iterable[str]) -> str:
     """
     if name in OF_ENGINES:
         return "the service has no such field; for other servers, pass it in extra_body="
-    if name in {"proxies", "openai_proxy"}:
-        return "did you mean 'proxy'?"
+    known = list(known)
+    if (other := OTHER_NAMES.get(name)) in known:
+        return f"did you mean {other!r}?"
+    if name in OF_CALLS:
+        return "it belongs to the call"
+    if name == "stream":
+        return "a chat model streams in stream(), or stream_chat() in LlamaIndex"
     near = difflib.get_close_matches(name, known, n=1, cutoff=SIMILAR)
     if near:
         return f"did you mean {near[0]!r}?"

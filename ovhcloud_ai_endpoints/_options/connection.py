@@ -239,6 +239,8 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     @classmethod
     def _ovhcloud_key(cls, key: Any) -> Any:
         key = environment_key() if key is None else key
+        if not isinstance(key, str | SecretStr | None) and not callable(key):
+            raise ValueError(f"api_key must be a string, or a function that returns one; got {type(key).__name__}")
         return SecretStr(key) if isinstance(key, str) else key
 
     @field_validator("http_backend")

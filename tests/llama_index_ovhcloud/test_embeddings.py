@@ -354,3 +354,8 @@ async def test_what_adapters_call_is_awaited(server: LocalEndpoints) -> None:
 
     assert len(done) < 3
     assert [len(call.result()) for call in calls] == [1024, 1, 1024]
+
+
+def test_workers_are_at_least_one() -> None:
+    with pytest.raises(ValueError, match="num_workers must be positive; got 0"):
+        OVHCloudEmbeddings(num_workers=0)

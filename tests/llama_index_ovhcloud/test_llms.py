@@ -59,6 +59,7 @@ class TestAnswers:
         assert response.raw["usage"] == USAGE
         assert response.raw["model"] == "gpt-oss-120b"
         assert response.additional_kwargs["completion_tokens"] == 7
+        assert response.additional_kwargs["finish_reason"] == "stop"
         assert response.additional_kwargs["request_id"] == "r-1"
         assert response.additional_kwargs["attempts"] == 1
 
@@ -145,6 +146,32 @@ class TestAnswers:
         with pytest.raises(TypeError, match="temprature"):
             llm.stream_chat(HELLO, temprature=1)
         assert server.requests == []
+
+
+class TestTools:
+    def test_may_be_in_the_wires_form(self, server: LocalEndpoints, llm: ChatOVHCloud) -> None:
+        function = {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}
+
+        llm.chat_with_tools([function], "What time is it?")  # type: ignore[list-item]
+
+        assert server.requests[0].json["tools"] == [function]
+
+    @pytest.mark.parametrize(
+        ("wrong", "problem"),
+        [
+            ([get_weather], r"the function get_weather; write FunctionTool.from_defaults\(get_weather\)"),
+            (["get_weather"], "got str"),
+            ("get_weather", "must be a list of LlamaIndex's tools; got str"),
+            ([Ticket], "got ModelMetaclass"),
+        ],
+    )
+    def test_must_be_tools(self, llm: ChatOVHCloud, wrong: Any, problem: str) -> None:
+        with pytest.raises(TypeError, match=problem):
+            llm.chat_with_tools(wrong, "Hello")
+
+    def test_cannot_run_at_a_provider(self, llm: ChatOVHCloud) -> None:
+        with pytest.raises(ValueError, match="Tools must be functions"):
+            llm.chat_with_tools([{"type": "web_search"}], "Hello")  # type: ignore[list-item]
 
 
 class TestStructuredOutput:

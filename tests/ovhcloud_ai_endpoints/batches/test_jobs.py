@@ -536,6 +536,7 @@ class TestByHand:
         assert main(["batches", "results", listed[0]]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 10
         assert main(["batches", "show", "no-such"]) == 1
+        assert "The service knows no batch job 'no-such' of this key" in capsys.readouterr().err
         assert main(["batches", "cancel", listed[0]]) == 1
         assert "cancelled" in capsys.readouterr().err
 

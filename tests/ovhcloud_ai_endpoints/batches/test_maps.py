@@ -117,7 +117,16 @@ class TestRounds:
     @pytest.mark.parametrize("inputs", ["Hello", {"a": 1}])
     def test_one_text_or_dict_is_no_inputs(self, call: Caller, mapped: Mapped, inputs: Any) -> None:
         with pytest.raises(TypeError, match="inputs must be an iterable of inputs; got a"):
-            mapped(call, inputs)
+            mapped(call.ask, inputs)
+
+    def test_first_argument_is_a_function(self, batch: Batch) -> None:
+        with pytest.raises(TypeError, match="function must be a function, such as chain.invoke; got str"):
+            next(batch.map("Hello", ["Rome"]))  # type: ignore[arg-type]
+
+    def test_unknown_model_comes_with_the_nearest_names(self, call: Caller, mapped: Mapped) -> None:
+        found = mapped(functools.partial(asking(call, mapped), model="gpt-oss-12b"), ["Hello"])
+
+        assert "the nearest names are gpt-oss-120b" in str(found[0])
 
     def test_inputs_of_a_generator_keep_their_places(self, call: Caller, mapped: Mapped) -> None:
         found = mapped(asking(call, mapped), (f"Say {number}" for number in range(30)))

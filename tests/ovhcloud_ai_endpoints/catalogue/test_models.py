@@ -54,8 +54,8 @@ def test_unknown_model_is_allowed_and_promises_nothing() -> None:
         ("ovhcloud/QWEN3.8", "chat", "the nearest names are Qwen3.8-27B"),
         ("llama-3.3-70b-instruct", "chat", "the nearest names are Meta-Llama-3_3-70B-Instruct"),
         ("bge-m4", "embedding", "the nearest names are bge-m3"),
-        ("bge-m4", "chat", "current models are Qwen3.8-27B, Qwen3.6-27B"),
-        ("%%%", "embedding", "current models are bge-m3, bge-multilingual-gemma2"),
+        ("bge-m4", "chat", "current models include Qwen3.8-27B, Qwen3.6-27B"),
+        ("%%%", "embedding", "current models include bge-m3, bge-multilingual-gemma2"),
     ],
 )
 def test_alternatives_are_of_the_same_kind_and_similar_or_current(name: str, kind: Any, clause: str) -> None:

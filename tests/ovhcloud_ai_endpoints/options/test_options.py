@@ -124,6 +124,8 @@ def test_misspelt_argument_names_the_nearest(wrong: str, right: str) -> None:
         ("url", "give the service's URL as base_url="),
         ("service_url", "give the service's URL as base_url="),
         ("top_k", "the service has no such field; for other servers, pass it in extra_body="),
+        ("stream", "a chat model streams in stream(), or stream_chat() in LlamaIndex"),
+        ("tools", "it belongs to the call"),
         ("chat_template_kwargs", "the service has no such field; for other servers, pass it in extra_body="),
     ],
 )
@@ -134,10 +136,27 @@ def test_argument_of_others_is_told_what_to_give_instead(name: str, hint: str) -
     assert str(caught.value) == f"ChatOptions has no argument {name!r}; {hint}"
 
 
-@pytest.mark.parametrize("name", ["proxies", "openai_proxy"])
-def test_proxy_by_other_names_is_told_of_ours(name: str) -> None:
-    with pytest.raises(TypeError, match="did you mean 'proxy'"):
-        ChatOptions(model="m", **{name: "http://proxy.example:3128"})
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("proxies", "proxy"),
+        ("openai_proxy", "proxy"),
+        ("https_proxy", "proxy"),
+        ("headers", "default_headers"),
+        ("extra_headers", "default_headers"),
+        ("ssl_verify", "verify"),
+    ],
+)
+def test_name_of_others_is_told_of_ours(name: str, ours: str) -> None:
+    with pytest.raises(TypeError, match=f"no argument '{name}'; did you mean '{ours}'"):
+        ChatOptions(model="m", **{name: "x"})
+
+
+def test_a_name_that_only_one_of_our_classes_has_is_told_of_there() -> None:
+    with pytest.raises(TypeError, match="did you mean 'embeddings_cache'"):
+        li.OVHCloudEmbeddings(cache=1)
+    with pytest.raises(TypeError, match="no argument 'cache'$"):
+        lc.OVHCloudEmbeddings(cache=1)
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "nonsense", "ftp://example.com"])
@@ -226,6 +245,11 @@ def test_failed_construction_shows_no_secret(arguments: dict[str, Any]) -> None:
         ChatOptions(**arguments)
 
     assert "SECRET" not in str(caught.value)
+
+
+def test_key_of_another_type_is_an_error_that_says_what_it_may_be() -> None:
+    with pytest.raises(ValidationError, match="api_key must be a string, or a function that returns one; got int"):
+        ChatOptions(model="m", api_key=5)
 
 
 def test_headers_of_each_request_are_not_the_users() -> None:
