@@ -328,7 +328,8 @@ def _detail(block: Mapping[str, Any]) -> str | None:
 
 
 def _unknown(kind: Any) -> str:
-    return f"is of type {kind!r}, which is unknown here or lacks its content. Give text or image blocks."
+    image = '{"type": "image", "base64": …, "mime_type": "image/png"}'
+    return f"is of type {kind!r}, which is unknown here or lacks its content. Give text, or an image such as {image}."
 
 
 def _reasoning(message: AIMessage) -> str:

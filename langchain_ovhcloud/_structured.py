@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, get_origin
 
 from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
@@ -39,6 +39,18 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "number": (int, float),
 }
 BESIDE_ARGUMENTS = frozenset({"title", "description"})  # the tool itself has these
+
+
+def check_schema(schema: Any) -> None:
+    """Checks that a schema is one of objects.
+
+    Raises:
+        ValueError: it is a type such as `list[Ticket]` or `int`.
+    """
+    is_generic = get_origin(schema) is not None
+    if is_generic or (isinstance(schema, type) and schema.__module__ == "builtins"):
+        shown = str(schema) if is_generic else schema.__name__
+        raise ValueError(f"The schema must be that of an object; got {shown}. Give a class with a field of that type")
 
 
 def json_schema_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:

@@ -393,6 +393,7 @@ class ChatOVHCloud(ChatOptions, BaseChatModel):
         method = method or _chat.best_method(self._ovhcloud_model)
         if method not in get_args(StructuredOutputMethod):
             raise ValueError(f"method must be one of {', '.join(get_args(StructuredOutputMethod))}; got {method!r}")
+        _structured.check_schema(schema)
         if schema is None and method != "json_mode":
             raise ValueError(f"schema=None needs method='json_mode'; got method={method!r}")
         parser: BaseOutputParser[Any]

@@ -6,6 +6,8 @@ python -m ovhcloud_ai_endpoints models --refresh    also with what OVHcloud's we
 python -m ovhcloud_ai_endpoints models --refresh --json    as a new models.json
 python -m ovhcloud_ai_endpoints batches list                id, state and counts of the key's batch jobs
 python -m ovhcloud_ai_endpoints batches show|cancel|results ID
+
+It ends with 0; with 1 if the service or the output failed; with 2 if the arguments are wrong.
 """
 
 import argparse
@@ -37,11 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OVHCloudError, ValueError) as error:
         print(f"{error}\nUse --offline to print the bundled catalogue of {catalogue_date()}.", file=sys.stderr)
         return 1
+    date = catalogue_date() if chosen.offline else _date(found)
     if chosen.json:
         retired = retired_models(served={model.id for model in found})
-        print(json.dumps(document(found, retired, date=_date(found)), indent=1, ensure_ascii=False))
+        print(json.dumps(document(found, retired, date=date), indent=1, ensure_ascii=False))
     else:
-        print(aligned(found))
+        print(f"{aligned(found)}\n\nAs of {date}.")
     return 0
 
 
@@ -61,11 +64,14 @@ def _date(models: Sequence[Model]) -> str:
 
 
 def run() -> int:
-    """Like `main`, but a reader that has seen enough, such as `head`, ends the program without a traceback."""
+    """Like `main`, but an output that can't be written ends the program without a traceback."""
     try:
         code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
+        if sys.stdout:  # which is None if it is closed
+            sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # whose reader, such as `head`, has seen enough
+            print(f"The output can't be written: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # since Python flushes once more at its end
         return 1
     return code

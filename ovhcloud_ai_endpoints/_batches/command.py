@@ -45,10 +45,8 @@ def run_command(chosen: argparse.Namespace) -> Iterator[str]:
     try:
         job = client.send(request)
     except NotFoundError as error:
-        raise NotFoundError(
-            f"The service knows no batch job {printable(chosen.id)!r} of this key; `batches list` prints those it knows",
-            status=error.status,
-        ) from error
+        problem = f"The service knows no batch job {printable(chosen.id)!r} of this key; `batches list` prints all"
+        raise NotFoundError(problem, status=error.status) from error
     if chosen.action != "results":
         yield _row(job)
         yield from (f"  {printable(problem.message)}" for problem in job.problems)

@@ -50,7 +50,9 @@ class Answers:
             error = self.jobs.refused.get(line.key)
             return None if error is None else copy.copy(error)  # as each raising adds to its traceback
         result, job = found
-        return Whole(result.status, {}, result.body, Exchange(batch_job=job)) if result.is_answer else result.error(line.model)
+        if not result.is_answer:
+            return result.error(line.model)
+        return Whole(result.status, {}, result.body, Exchange(batch_job=job))
 
 
 class Run:

@@ -240,7 +240,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     def _ovhcloud_key(cls, key: Any) -> Any:
         key = environment_key() if key is None else key
         if not isinstance(key, str | SecretStr | None) and not callable(key):
-            raise ValueError(f"api_key must be a string, or a function that returns one; got {type(key).__name__}")
+            raise ValueError(f"api_key must be a string, or a function that returns one; got {type(key).__name__}")  # noqa: TRY004 - for pydantic
         return SecretStr(key) if isinstance(key, str) else key
 
     @field_validator("http_backend")

@@ -8,12 +8,26 @@ The command finds the server through environment variables, as it would find the
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs a command, and returns its status, as shells give it: 128 and the number of the signal that ended it.
+
+    It gets the signal that asks us to end. On Ctrl-C, which a terminal sends to it as well, we wait for it.
+    """
+    signal.signal(signal.SIGINT, lambda *_: None)  # a command would inherit SIG_IGN
+    process = subprocess.Popen(command, env=environ)  # noqa: S603
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def main() -> int:
@@ -25,7 +39,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; by default any free one")
     parser.add_argument("--anonymous", action="store_true", help="set an empty API key")
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="command to run with the server")
-    options = parser.parse_args()
+    options, rest = parser.parse_known_args()
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}; a command comes after --")
     with ExitStack() as stack:
         try:
             server = stack.enter_context(LocalEndpoints(port=options.port))
@@ -34,7 +50,7 @@ def main() -> int:
         environ = server.environ | ({"OVHCLOUD_API_KEY": ""} if options.anonymous else {})
         if options.command:
             try:
-                return subprocess.run(options.command, env=os.environ | environ, check=False).returncode  # noqa: S603
+                return _run(options.command, os.environ | environ)
             except OSError as error:
                 parser.error(f"{options.command[0]} can't be run: {error.strerror}")
         print("# A local AI Endpoints, with no model behind it. To use it:")

@@ -33,12 +33,23 @@ def check_text(name: str, value: Any) -> None:
         ValueError: it can't be sent.
     """
     if not isinstance(value, str | None):
-        raise TypeError(f"{name} must be a text; got {value!r:.200}; for an object, json.dumps(...)")
+        raise TypeError(f"{name} must be a text; got {value!r:.200}; {_instead(value)}")
     if value is not None:
         try:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{name} must have no lone surrogates; got {value!r:.200}") from None
+
+
+def _instead(value: Any) -> str:
+    """What to write for what is no text."""
+    if isinstance(value, list | tuple):
+        return "for several answers, call reply() for each"
+    if isinstance(getattr(value, "content", None), str):
+        return "give the message's text"
+    if hasattr(value, "model_dump_json"):
+        return "for its JSON, model_dump_json()"
+    return "for an object, json.dumps(...)"
 
 
 def check_function(function: Callable[..., Any]) -> None:

@@ -99,6 +99,9 @@ class LocalEndpoints:
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}/v1"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.base_url} requests={len(self.requests)} unplayed={len(self._replies)}>"
+
     @property
     def api_key(self) -> str:
         """A key that is valid."""
@@ -186,6 +189,8 @@ class LocalEndpoints:
             raise self.problems[0]
         found = [f"the gateway refused {'; '.join(self.refusals)}"] if self.refusals else []
         hint = ". If the test expects a refusal, it ends with refusals.clear()" if self.refusals else ""
+        if any(" 403 " in refusal for refusal in self.refusals):
+            hint += f". The key that this server takes is {self.api_key!r}; for another, give api_keys="
         found += [f"not played: {', '.join(map(str, self._replies))}"] if self._replies else []
         found += self._misplayed
         if not found:
@@ -340,7 +345,9 @@ class LocalEndpoints:
         """The answer if a script raises: not tried again, and without its text, which may read like a refusal."""
         self.problems.append(problem)
         is_ours = isinstance(problem, UnscriptedError)
-        message = str(problem) if is_ours else f"A script of this test raised {type(problem).__name__}; see problems"
+        if not is_ours:
+            _cut_our_frames(problem)
+        message = str(problem) if is_ours else f"A script raised {type(problem).__name__}{_raised_at(problem)}"
         body = json.dumps({"message": message})
         return Scripted([body.encode()], 400, headers={"Content-Type": "application/json"})
 
@@ -434,6 +441,22 @@ def _caller() -> str:
     """Where a script is written: file and line, as the end of a sentence."""
     frame = sys._getframe(frames_to_the_caller() - 1)  # noqa: SLF001 - as that function itself
     return f" ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})"
+
+
+def _cut_our_frames(problem: BaseException) -> None:
+    """Lets a traceback begin where the script does, if it gets there."""
+    traceback = problem.__traceback__
+    while traceback and Path(traceback.tb_frame.f_code.co_filename).parent == Path(__file__).parent:
+        traceback = traceback.tb_next
+    if traceback:
+        problem.__traceback__ = traceback
+
+
+def _raised_at(problem: BaseException) -> str:
+    """File and line of the script that raised, and where all of the error is."""
+    traceback = problem.__traceback__
+    place = f" ({Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno})" if traceback else ""
+    return f"{place}; the server's problems have the error"
 
 
 def _json_or_text(body: bytes) -> Any:

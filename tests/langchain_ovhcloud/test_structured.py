@@ -543,3 +543,10 @@ def test_refusal_is_an_error_of_its_own(server: LocalEndpoints, model: ChatOVHCl
     server.reply(body=body)
     raw: Any = model.with_structured_output(Ticket, method=method, include_raw=True).invoke(NOTE)
     assert isinstance(raw["parsing_error"], REFUSAL)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize(("schema", "shown"), [(list[Ticket], r"list\[.*Ticket\]"), (int, "int"), (dict, "dict")])
+def test_schema_of_what_is_no_object_is_an_error(method: Any, schema: Any, shown: str) -> None:
+    with pytest.raises(ValueError, match=f"The schema must be that of an object; got {shown}. Give a class"):
+        ChatOVHCloud(model="gpt-oss-20b").with_structured_output(schema, method=method)

@@ -147,7 +147,7 @@ def test_known_model_that_is_not_found_may_be_retired() -> None:
         ),
         ("gpt-oss-12b", "chat/completions", "The model 'gpt-oss-12b' is not known; the nearest names are gpt-oss-120b"),
         ("qwen-embedding", "embeddings", "'qwen-embedding' is not known; the nearest names are Qwen3-Embedding-8B."),
-        ("gpt-4o", "chat/completions", "The model 'gpt-4o' is not known; current models include Qwen3.8-27B, Qwen3.6-27B."),
+        ("gpt-4o", "chat/completions", "'gpt-4o' is not known; current models include Qwen3.8-27B, Qwen3.6-27B."),
         ("text-embedding-3-small", "embeddings", "current models include bge-m3, bge-multilingual-gemma2."),
         (
             "Qwen3-Coder-30B-A3B-Instruct",

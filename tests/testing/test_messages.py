@@ -1,8 +1,12 @@
 """What a wrong script, or a wrong use of the kit, says: where it is written, and what to do."""
 
 import importlib
+import os
+import re
+import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,10 @@ import httpx
 import numpy as np
 import pytest
 from _pytest.assertion.rewrite import AssertionRewriter
+from langchain_core.messages import AIMessage
 
+from langchain_ovhcloud import ChatOVHCloud
+from ovhcloud_ai_endpoints import Model
 from ovhcloud_ai_endpoints.testing import LocalEndpoints, Pause
 
 DONE: dict[str, Any] = {"choices": [{"delta": {"content": "Hi."}, "finish_reason": "stop"}]}
@@ -30,6 +37,11 @@ async def awaited(request: object) -> str:
     ("arguments", "problem"),
     [
         ({"text": {"subject": "a"}}, r"text must be a text; .*json\.dumps"),
+        ({"text": ["a", "b"]}, r"for several answers, call reply\(\) for each"),
+        ({"text": AIMessage("a")}, "give the message's text"),
+        ({"text": Model(id="m")}, "json.dumps"),
+        ({"text": ChatOVHCloud(model="m")}, r"for its JSON, model_dump_json\(\)"),
+        ({"tool_calls": ("look", {})}, r"must be a list, as \[\(name, arguments\)\]"),
         ({"text": awaited}, "must not be async"),
         ({"text": lambda: "a"}, "must take the request"),
         ({"text": "a", "pause": "1"}, "pause must be a number"),
@@ -170,6 +182,60 @@ class TestUnscripted:
             server.reset()
 
         assert "No answer was scripted" in answer.json()["message"]
+
+
+def test_key_of_the_app_is_told_of_the_servers(server: LocalEndpoints) -> None:
+    body = {"model": "gpt-oss-20b", "messages": [{"role": "user", "content": "Hello"}]}
+    httpx.post(f"{server.base_url}/chat/completions", headers={"Authorization": "Bearer own"}, json=body)
+
+    with pytest.raises(AssertionError, match=f"The key that this server takes is '{server.api_key}'.* give api_keys="):
+        server.check()
+
+
+def test_error_of_a_script_begins_in_the_script(server: LocalEndpoints) -> None:
+    server.reply(lambda request: request.json["missing"])
+
+    assert re.search(r"raised KeyError \(test_messages.py:\d+\)", ask(server).json()["message"])
+    names = [frame.name for frame in traceback.extract_tb(server.problems.pop().__traceback__)]
+    assert names == ["<lambda>"]
+
+
+def test_repr_tells_where_it_is_and_what_it_has(server: LocalEndpoints) -> None:
+    server.reply("Hi.", times=2)
+    ask(server)
+
+    assert repr(server) == f"<LocalEndpoints {server.base_url} requests=1 unplayed=1>"
+
+
+class TestCommand:
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "ovhcloud_ai_endpoints.testing", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def test_status_of_a_command_is_ours(self) -> None:
+        assert self.run("--", "sh", "-c", "exit 7").returncode == 7
+        assert self.run("--", "sh", "-c", "kill -KILL $$").returncode == 128 + signal.SIGKILL
+
+    def test_command_without_dashes_is_told_of_them(self) -> None:
+        ran = self.run(sys.executable, "-m", "pytest")
+
+        assert ran.returncode == 2
+        assert "unrecognized arguments: -m pytest; a command comes after --" in ran.stderr
+
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_ends_it_with_its_command(self, sent: signal.Signals) -> None:
+        command = [sys.executable, "-m", "ovhcloud_ai_endpoints.testing", "--", "sh", "-c", "echo ready; exec sleep 60"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == b"ready\n"
+            if sent is signal.SIGINT:
+                os.killpg(process.pid, sent)  # as a terminal does
+            else:
+                process.send_signal(sent)
+
+            assert process.wait(20) == 128 + sent
+            assert process.stderr.read() == b""
 
 
 def test_port_out_of_range_is_a_sentence_on_the_command_line() -> None:

@@ -120,7 +120,7 @@ class TestRounds:
             mapped(call.ask, inputs)
 
     def test_first_argument_is_a_function(self, batch: Batch) -> None:
-        with pytest.raises(TypeError, match="function must be a function, such as chain.invoke; got str"):
+        with pytest.raises(TypeError, match=r"function must be a function, such as chain\.invoke; got str"):
             next(batch.map("Hello", ["Rome"]))  # type: ignore[arg-type]
 
     def test_unknown_model_comes_with_the_nearest_names(self, call: Caller, mapped: Mapped) -> None:

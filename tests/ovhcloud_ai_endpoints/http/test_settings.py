@@ -41,7 +41,7 @@ def test_key_that_no_header_can_hold_is_an_error_that_does_not_show_it(key: str)
 
 @pytest.mark.parametrize("key", ["Bearer abc", "bearer abc", '"abc"', "'abc"])
 def test_key_that_is_more_than_a_key_is_an_error_that_says_so(key: str) -> None:
-    with pytest.raises(AuthenticationError, match="The API key begins with .*, which is no part of it") as caught:
+    with pytest.raises(AuthenticationError, match=r"The API key begins with .*, which is no part of it") as caught:
         Settings(api_key=SecretStr(key)).key()
 
     assert "abc" not in str(caught.value)

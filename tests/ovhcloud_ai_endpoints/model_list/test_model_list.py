@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ovhcloud_ai_endpoints as service
-from ovhcloud_ai_endpoints._catalogue.models import Model, bundled_models, model, read_models
+from ovhcloud_ai_endpoints.__main__ import main
+from ovhcloud_ai_endpoints._catalogue.models import Model, bundled_models, catalogue_date, model, read_models
 from ovhcloud_ai_endpoints._model_list import asking
 from ovhcloud_ai_endpoints._model_list.reading import described, merged
 from ovhcloud_ai_endpoints._model_list.report import aligned, document, table
@@ -405,6 +406,23 @@ class TestListModels:
 
         assert ran.stdout.startswith("model ")
         assert ran.stderr == ""
+
+    @pytest.mark.parametrize(
+        ("target", "status", "said"),
+        [(">/dev/full", 1, "The output can't be written: No space left on device\n"), (">&-", 0, "")],
+    )
+    def test_output_that_nobody_takes_is_no_traceback(self, target: str, status: int, said: str) -> None:
+        command = f"{sys.executable} -m ovhcloud_ai_endpoints models --offline {target}"
+
+        ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+
+        assert (ran.returncode, ran.stderr) == (status, said)
+
+    def test_offline_list_is_of_the_catalogues_day(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["models", "--offline", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["as_of"] == catalogue_date()
+        assert main(["models", "--offline"]) == 0
+        assert capsys.readouterr().out.endswith(f"\nAs of {catalogue_date()}.\n")
 
     def test_command_says_what_to_do_without_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OVHCLOUD_API_BASE", "http://127.0.0.1:9/v1")

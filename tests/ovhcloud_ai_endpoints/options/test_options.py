@@ -155,7 +155,7 @@ def test_name_of_others_is_told_of_ours(name: str, ours: str) -> None:
 def test_a_name_that_only_one_of_our_classes_has_is_told_of_there() -> None:
     with pytest.raises(TypeError, match="did you mean 'embeddings_cache'"):
         li.OVHCloudEmbeddings(cache=1)
-    with pytest.raises(TypeError, match="no argument 'cache'$"):
+    with pytest.raises(TypeError, match=r"no argument 'cache'$"):
         lc.OVHCloudEmbeddings(cache=1)
 
 
