@@ -211,7 +211,8 @@ def scripted(
     if body is not None or status != 200:
         content, kind = content_of(body, status)
         return Scripted([content], status, headers={"Content-Type": kind, **headers}, hold=hold)
-    if isinstance(tool_calls, str | Mapping) or (isinstance(tool_calls, tuple) and any(isinstance(part, str) for part in tool_calls)):
+    is_one = isinstance(tool_calls, tuple) and any(isinstance(part, str) for part in tool_calls)
+    if is_one or isinstance(tool_calls, str | Mapping):
         raise TypeError(f"tool_calls must be a list, as [(name, arguments)]; got {tool_calls!r:.200}")
     calls = tuple(_checked_call(place, call) for place, call in enumerate(tool_calls))
     return Said(text, reasoning, calls, finish_reason, usage, vectors, headers, hold)
