@@ -126,7 +126,7 @@ class StreamInterruptedError(OVHCloudError):
         partial: the answer as far as it had arrived: text, reasoning and tool calls (the last perhaps cut off).
     """
 
-    partial: "Message | None" = None
+    partial: "Message"
 
 
 class InvalidResponseError(OVHCloudError):

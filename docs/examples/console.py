@@ -32,6 +32,8 @@ class Shown:
         self.is_thinking = False
 
     def reasoning(self, text: str) -> None:
+        if text and not self.is_thinking:
+            print(grey("It thinks: "), end="")
         self.is_thinking = self.is_thinking or bool(text)
         print(grey(text) if text else "", end="", flush=True)
 
@@ -55,8 +57,9 @@ def run(main: Callable[[dict[str, str], str], None]) -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=REPOSITORY, help="with your Markdown files")
     parser.add_argument("question", nargs="?", default="", help="about what they say")
     asked = parser.parse_args()
+    question = asked.question or (QUESTION if asked.folder.resolve() == REPOSITORY else "What is this about?")
     try:
-        main(documents(asked.folder.expanduser()), asked.question or QUESTION)
+        main(documents(asked.folder.expanduser()), question)
     except OVHCloudError as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from None
 
@@ -82,6 +85,11 @@ def read(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
+
+
+def count(number: int, what: str) -> str:
+    """A number of things."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def used(tokens: Mapping[str, tuple[int, int]]) -> str:

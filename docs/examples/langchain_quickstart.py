@@ -8,7 +8,7 @@ Besides this package it needs `langchain`, `langchain-text-splitters` and `numpy
 
 import os
 
-from console import Shown, run, step, used
+from console import Shown, count, run, step, used
 from langchain.agents import create_agent
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.documents import Document
@@ -46,7 +46,7 @@ def main(texts: dict[str, str], question: str) -> None:
         pages = [Document(text, metadata={"source": name}) for name, text in texts.items()]
         pieces = RecursiveCharacterTextSplitter(chunk_size=1200, chunk_overlap=100).split_documents(pages)
         store = InMemoryVectorStore.from_documents(pieces, embeddings)
-        print(f"{len(pages)} files in {len(pieces)} pieces")
+        print(f"{count(len(pages), 'file')} in {count(len(pieces), 'piece')}")
 
     with get_usage_metadata_callback() as usage:
         with step(f"2. {question}"):

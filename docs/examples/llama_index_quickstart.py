@@ -9,7 +9,7 @@ It needs nothing besides this package.
 import asyncio
 import os
 
-from console import Shown, run, step, used
+from console import Shown, count, run, step, used
 from llama_index.core import Document, PromptTemplate, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent, ToolCall
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
@@ -52,7 +52,7 @@ def main(texts: dict[str, str], question: str) -> None:
         pages = [Document(text=text, metadata={"source": name}) for name, text in texts.items()]
         pieces = SentenceSplitter(chunk_size=300, chunk_overlap=25).get_nodes_from_documents(pages)
         index = VectorStoreIndex(pieces, embed_model=embeddings)
-        print(f"{len(pages)} files in {len(pieces)} pieces")
+        print(f"{count(len(pages), 'file')} in {count(len(pieces), 'piece')}")
 
     with step(f"2. {question}"):
         found = index.as_retriever(similarity_top_k=4).retrieve(question)

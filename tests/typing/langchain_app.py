@@ -59,6 +59,6 @@ try:
 except EmbeddingsInterruptedError as error:
     assert_type(error.usage, EmbeddingUsage | None)
 except StreamInterruptedError as error:
-    assert_type(error.partial, Message | None)
+    assert_type(error.partial, Message)
 except OVHCloudError as error:
     assert_type(error.request_id, str | None)
