@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -29,6 +29,7 @@ from ovhcloud_ai_endpoints.testing._script import CHAT, Asked, Said, Scripted, S
 
 API_KEY = "local-key"
 HIGHEST_PORT = 65_535
+STEPS_TO_SERVE = 4  # of the loop, from a socket that was accepted to the coroutine that serves it
 END_SECONDS = 10.0  # that functions of a script may still take when the server stops
 Unscripted = Literal["rules", "error"]
 BATCH_MODE = ("/v1/files", "/v1/batches")
@@ -299,7 +300,7 @@ class LocalEndpoints:
         try:
             self._loop.run_forever()
         finally:
-            self._server.close()
+            self._loop.run_until_complete(self._stop_listening())
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
@@ -310,8 +311,17 @@ class LocalEndpoints:
     async def _listen(self, listener: socket.socket) -> None:
         self._server = await asyncio.start_server(self._serve, sock=listener)
 
-    async def _stop(self) -> None:
+    async def _stop_listening(self) -> None:
+        """Closes the listener once all that was accepted is served, since asyncio would lose those sockets."""
+        for listener in self._server.sockets:
+            with suppress(NotImplementedError):  # on Windows
+                self._loop.remove_reader(listener.fileno())
+        for _ in range(STEPS_TO_SERVE):
+            await asyncio.sleep(0)
         self._server.close()
+
+    async def _stop(self) -> None:
+        await self._stop_listening()
         for writer in self._open:
             writer.transport.abort()
 

@@ -1,11 +1,14 @@
 """What a script has the local AI Endpoints do."""
 
+import contextlib
+import gc
 import json
 import re
 import socket
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -289,6 +292,30 @@ def test_port_in_use_is_named(server: LocalEndpoints) -> None:
     assert ran.returncode == 2
     assert f"port {port} of 127.0.0.1 can't be used" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("end", ["exit", "down"])
+def test_no_socket_is_lost_that_was_accepted_at_the_end(end: str) -> None:
+    def knock(port: int, has_ended: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while not has_ended.is_set():
+                socket.create_connection(("127.0.0.1", port), 1).close()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            has_ended = threading.Event()
+            with ThreadPoolExecutor(3) as pool:
+                with LocalEndpoints() as server:
+                    port = int(server.base_url.split(":")[2].removesuffix("/v1"))
+                    for _ in range(3):
+                        pool.submit(knock, port, has_ended)
+                    if end == "down":
+                        with server.down():
+                            has_ended.set()
+                has_ended.set()
+        gc.collect()
+    assert [str(one.message) for one in caught if "unclosed" in str(one.message)] == []
 
 
 def test_a_proxy_of_the_environment_is_not_asked(server: LocalEndpoints, monkeypatch: pytest.MonkeyPatch) -> None:
