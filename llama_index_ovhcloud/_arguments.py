@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any, Literal, TypedDict
 
@@ -63,9 +64,10 @@ class ChatArguments(TypedDict, total=False):
     max_concurrency: int
     """How many requests run at once. Objects with the same number, server and kind of request share these slots:
     in a process for blocking calls, in an event loop for awaited ones. An open stream holds one."""
-    share_limits: bool
+    share_limits: bool | str | Path
     """Whether all calls of this process with the same key and model wait for the reset, once the service reports
-    that the rate limit is reached."""
+    that the rate limit is reached. With the path of a file, those of all processes of this host that name the same
+    file do."""
     default_headers: dict[str, str] | None
     """Headers for each request."""
     verify: bool | str | PathLike[str] | SSLContext
@@ -179,9 +181,10 @@ class EmbeddingArguments(TypedDict, total=False):
     max_concurrency: int
     """How many requests run at once. Objects with the same number and server share these slots: in a process for
     blocking calls, in an event loop for awaited ones."""
-    share_limits: bool
+    share_limits: bool | str | Path
     """Whether all calls of this process with the same key and model wait for the reset, once the service reports
-    that the rate limit is reached."""
+    that the rate limit is reached. With the path of a file, those of all processes of this host that name the same
+    file do."""
     default_headers: dict[str, str] | None
     """Headers for each request."""
     verify: bool | str | PathLike[str] | SSLContext

@@ -36,6 +36,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_http/pools.py",
     f"{SERVICE}/_http/process_pools.py",
     f"{SERVICE}/_http/reaper.py",
+    f"{SERVICE}/_http/limit_file.py",
     f"{SERVICE}/_embeddings/workers.py",
     f"{SERVICE}/_batches/awaited_rounds.py",
     f"{SERVICE}/_batches/batch.py",
@@ -47,11 +48,12 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_batches/rounds.py",
     f"{SERVICE}/_batches/run.py",
     f"{SERVICE}/_model_list/asking.py",
+    f"{SERVICE}/_sqlite.py",
 }
 
 # The rooms of the service, and those that each may look into: the ones below it.
 FLOORS = ("_wire", "_values", "_errors", "_catalogue", "_notices", "_http", "_options")
-GROUND = {"_process", "_lazy", "_surrogates", "_wordings", "_version"}
+GROUND = {"_process", "_lazy", "_sqlite", "_surrogates", "_wordings", "_version"}
 ROOMS = {path.stem for path in (ROOT / SERVICE).glob("_*") if not path.stem.startswith("__")}
 ENDPOINTS = sorted(ROOMS - set(FLOORS) - GROUND)  # which stand side by side
 BELOW = {

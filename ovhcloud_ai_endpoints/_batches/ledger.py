@@ -7,15 +7,15 @@ processes of one host may have the file open; `lease` says which of them moves t
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ovhcloud_ai_endpoints._batches.lines import Line, Result
 from ovhcloud_ai_endpoints._batches.progress import Counts
+from ovhcloud_ai_endpoints._sqlite import begin, connected
 
 APPLICATION = 0x4F56_4842  # what SQLite is told that the file is of
 VERSION = 1  # of the tables
@@ -79,8 +79,6 @@ class Ledger:
         self._pid = os.getpid()
         self.is_open = True
         self._lock, self._read_lock = threading.Lock(), threading.Lock()
-        with suppress(FileExistsError):  # to close it here would drop the locks of other connections
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         self._writer = self._connected()
         try:
             self._begin()
@@ -97,26 +95,7 @@ class Ledger:
         Raises:
             ValueError: it is neither; it is not changed.
         """
-        end = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                application, version, has_tables = self._writer.execute(
-                    "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM "
-                    "pragma_user_version), EXISTS (SELECT 1 FROM sqlite_schema)"
-                ).fetchone()
-                if has_tables and application != APPLICATION:
-                    raise ValueError(f"{self.path} is the database of another program")
-                if version > VERSION:
-                    raise ValueError(f"{self.path} was written by a newer version of this package; install that")
-                self.path.chmod(0o600)  # SQLite gives its other files the same mode
-                self._writer.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-                    raise ValueError(f"{self.path} is no ledger of batches, but another file") from error
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                    raise
-                threading.Event().wait(0.01)  # another process begins it, for which SQLite itself does not wait
+        begin(self._writer, self.path, application=APPLICATION, version=VERSION, busy_seconds=BUSY_SECONDS)
         with self.writing() as connection:
             for statement in TABLES.split(";"):
                 connection.execute(statement)
@@ -124,7 +103,7 @@ class Ledger:
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _connected(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        return connected(self.path, busy_seconds=BUSY_SECONDS)
 
     def close(self) -> None:
         if self._pid == os.getpid():

@@ -19,7 +19,7 @@ from ovhcloud_ai_endpoints._errors import (
     request_id,
 )
 from ovhcloud_ai_endpoints._http.clocks import LONGEST, Clocks
-from ovhcloud_ai_endpoints._http.limits import Limiter, limiter
+from ovhcloud_ai_endpoints._http.limits import Limiter, LimitStore, limiter
 from ovhcloud_ai_endpoints._http.refusals import invalid_response, limit_reached, proxy_refusal, status_error
 from ovhcloud_ai_endpoints._http.request import Correctable, Request, Whole
 from ovhcloud_ai_endpoints._http.settings import Settings
@@ -37,6 +37,9 @@ _tickets = count()  # in which order calls began
 class Call(Generic[T]):
     """One call, from the first attempt to the end of a whole answer.
 
+    Args:
+        store: where other processes find what is known of the limit; None if it is for this process only.
+
     Attributes:
         method: the HTTP method.
         url: the full URL, with its query.
@@ -51,9 +54,10 @@ class Call(Generic[T]):
     encodings = ENCODINGS
     lost_at: float | None = None
 
-    def __init__(self, settings: Settings, request: Request[T]) -> None:
+    def __init__(self, settings: Settings, request: Request[T], store: LimitStore | None = None) -> None:
         self.settings = settings
         self._take(request)
+        self._store = store
         self.headers: dict[str, str] = {}
         self._secrets: tuple[str, ...] = ()
         self._is_timed = False
@@ -73,7 +77,7 @@ class Call(Generic[T]):
         self.url = self.settings.base_url + request.path
         self.content = request.content()
 
-    def begin_attempt(self, now: float, chance: float, *, queued: float = 0.0) -> float:
+    def begin_attempt(self, now: float, chance: float, *, queued: float = 0.0, epoch: float = 0.0) -> float:
         """Begins an attempt with `headers` and returns 0, or returns the seconds to wait before asking again.
 
         The first call of this starts the clocks, which also run while the service's limit holds the call back.
@@ -81,6 +85,7 @@ class Call(Generic[T]):
         Args:
             chance: a random number in [0, 1), so that waiting calls don't all go at once.
             queued: seconds spent waiting for a slot of our own, which no clock counts.
+            epoch: seconds since 1970, for a limit that processes share.
 
         Raises:
             RateLimitError: the wait for the service's limit exceeds `max_wait` or the time that is left, or
@@ -93,7 +98,7 @@ class Call(Generic[T]):
                 self.clocks.wait(queued)
             else:
                 self.clocks, self._is_timed = Clocks(self.settings.timeouts, now), True
-            closed_for = self._limiter.seconds_until_free(now, self._ticket) if self._limiter else 0.0
+            closed_for = self._limiter.seconds_until_free(now, self._ticket, epoch) if self._limiter else 0.0
             wait = closed_for * (1 + chance / 10)
             left = self.clocks.left(now + wait - closed_for)
             if wait and (argument := self.settings.retry.objection(closed_for, left=left)):
@@ -311,7 +316,7 @@ class Call(Generic[T]):
     def _choose_limiter(self) -> None:
         """Sets the limiter of the key, which may have changed since the last attempt."""
         shares = self.settings.share_limits and self.model is not None
-        own = limiter(self.settings.base_url, self._secrets[0], str(self.model)) if shares else None
+        own = limiter(self.settings.base_url, self._secrets[0], str(self.model), self._store) if shares else None
         if own is not self._limiter:
             self.leave()
             self._limiter = own

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, suppress
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from ovhcloud_ai_endpoints import _lazy
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.clocks import Clocks
 from ovhcloud_ai_endpoints._http.failures import translated
+from ovhcloud_ai_endpoints._http.limits import LimitStore
 from ovhcloud_ai_endpoints._http.loop_pools import async_pool
 from ovhcloud_ai_endpoints._http.pools import AsyncConnection, Connection
 from ovhcloud_ai_endpoints._http.process_pools import blocking_pool, close_later
@@ -27,6 +29,11 @@ from ovhcloud_ai_endpoints._http.sending import aanswered, answered, sender_for
 from ovhcloud_ai_endpoints._http.settings import Settings
 from ovhcloud_ai_endpoints._http.streamed_call import StreamedCall
 from ovhcloud_ai_endpoints._notices import warn_of_header, warn_of_model
+
+if TYPE_CHECKING:
+    from ovhcloud_ai_endpoints._http import limit_file
+else:
+    limit_file = _lazy.Module("ovhcloud_ai_endpoints._http.limit_file")  # for those who share limits by a file
 
 NOTABLE_SECONDS = 5.0  # waits this long are logged, as users would wonder about them
 
@@ -57,7 +64,7 @@ class Client:
             warn_of_model(request.model, self._settings.base_url)
             asked, whole = answered(sender, self._settings, request)
             return asked.read(whole)
-        call = Call(self._settings, request)
+        call = Call(self._settings, request, _limit_store(self._settings))
         with ExitStack() as held:
             self.read(call, self.open(call, held))
         result = call.result(time.monotonic())
@@ -69,7 +76,7 @@ class Client:
         if (sender := sender_for(request)) is not None:
             warn_of_model(request.model, self._settings.base_url)
             return Replay(sender, self._settings, request)
-        return Stream(self, StreamedCall(self._settings, request))
+        return Stream(self, StreamedCall(self._settings, request, _limit_store(self._settings)))
 
     def open(self, call: Call[Any], held: ExitStack) -> Connection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
@@ -127,7 +134,7 @@ class AsyncClient:
             warn_of_model(request.model, self._settings.base_url)
             asked, whole = await aanswered(sender, self._settings, request)
             return asked.read(whole)
-        call = Call(self._settings, request)
+        call = Call(self._settings, request, _limit_store(self._settings))
         async with AsyncExitStack() as held:
             await self.read(call, await self.open(call, held))
         result = call.result(time.monotonic())
@@ -139,7 +146,7 @@ class AsyncClient:
         if (sender := sender_for(request)) is not None:
             warn_of_model(request.model, self._settings.base_url)
             return Replay(sender, self._settings, request)
-        return AsyncStream(self, StreamedCall(self._settings, request))
+        return AsyncStream(self, StreamedCall(self._settings, request, _limit_store(self._settings)))
 
     async def open(self, call: Call[Any], held: AsyncExitStack) -> AsyncConnection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
@@ -282,6 +289,12 @@ class AsyncStream(Generic[D, T]):
         return self._call.so_far()
 
 
+def _limit_store(settings: Settings) -> LimitStore | None:
+    """Where other processes find what is known of the limits; None if they are not asked."""
+    path = settings.share_limits
+    return None if isinstance(path, bool) else limit_file.limit_file(path)
+
+
 def _until(clocks: Clocks) -> asyncio.Timeout:
     left = clocks.left(time.monotonic())
     return asyncio.timeout(None if left == math.inf else left)
@@ -310,7 +323,8 @@ def _answered(call: Call[Any], status: int, headers: Mapping[str, str]) -> bool:
 
 def _begin_attempt(call: Call[Any], asked: float) -> float:
     now = time.monotonic()
-    wait = call.begin_attempt(now, random.random(), queued=now - asked)  # noqa: S311 - jitter is no secret
+    chance = random.random()  # noqa: S311 - jitter is no secret
+    wait = call.begin_attempt(now, chance, queued=now - asked, epoch=time.time())
     if wait >= NOTABLE_SECONDS:
         log.info("A request for %s waits %.0f s for the service's limit", call.model, wait)
     return wait

@@ -5,11 +5,14 @@ each of its minutes gets no more requests than it allows, in the order in which 
 """
 
 import hashlib
+import json
 import math
 import re
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ovhcloud_ai_endpoints._http.refusals import retry_after
 from ovhcloud_ai_endpoints._process import Table
@@ -23,14 +26,107 @@ RESET_HEADER = "ratelimit-reset"
 _NUMBER = re.compile(r"\s*\d{1,9}(\.\d{1,9})?\s*", re.ASCII)
 
 
+@dataclass(slots=True)
+class Window:
+    """What is known of a limit, which is a number of requests in each window.
+
+    Attributes:
+        limit: requests in a window.
+        remaining: requests that may still go in this window; infinite while nobody is held back.
+        end: when this window ends.
+        closed_until: as the service said; we ask it again after each window.
+    """
+
+    limit: float = math.inf
+    remaining: float = math.inf
+    end: float = -math.inf
+    closed_until: float = -math.inf
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is held back."""
+        return self.remaining == math.inf
+
+    def record(self, now: float, status: int, headers: Mapping[str, str], *, age: float, epoch: float) -> float:
+        """Records the limits that an answer states, as `Limiter.record`."""
+        remaining, reset = _number(headers, REMAINING_HEADER), _number(headers, RESET_HEADER)
+        self.limit = _number(headers, LIMIT_HEADER) or self.limit
+        self._begin(now)
+        if status == 429:
+            return self._close(now, now + (retry_after(status, headers, epoch) or 0.0))
+        end = now if reset is None else now - age + min(reset, WINDOW)
+        if remaining is None or end <= now:
+            return 0.0
+        if remaining == 0:
+            return self._close(now, end)
+        if 0 < self.remaining < math.inf:
+            self.remaining, self.end = min(self.remaining, remaining), end
+        return 0.0
+
+    def take(self, now: float, place: int) -> float:
+        """Counts a request that may go now, and returns 0; or the seconds until it is worth asking again.
+
+        Args:
+            place: how many others are to go first.
+        """
+        self._begin(now)
+        if place < self.remaining:
+            self.remaining -= 1
+            return 0.0
+        return max(self.end, self.closed_until) - now
+
+    def _begin(self, now: float) -> None:
+        if now < self.end or self.is_open:
+            return
+        self.closed_until = -math.inf
+        if self.remaining > 0:  # the window that has ended was not used up
+            self.remaining = math.inf
+        else:
+            self.remaining = self.limit
+            self.end += WINDOW * (1 + (now - self.end) // WINDOW)
+
+    def _close(self, now: float, end: float) -> float:
+        if end <= now:  # the service didn't say until when
+            return 0.0
+        was_open = self.remaining > 0
+        self.closed_until = max(min(end, now + LONGEST), self.closed_until)
+        end = min(end, now + WINDOW)
+        self.remaining, self.end = 0.0, end if was_open else max(end, self.end)
+        return self.closed_until - now if was_open else 0.0
+
+
+Change = Callable[[Window, float], float]  # given the time of the window's clock; returns seconds
+
+
+class LimitStore(Protocol):
+    """Keeps windows for several processes, with times in seconds since 1970, since they share no other clock."""
+
+    def window(self, who: str) -> Window:
+        """The window of a limit, which is open if nothing is kept of it; asked before each request, so it must be fast.
+
+        Raises:
+            LostStoreError: it can't be read.
+        """
+        ...
+
+    def change(self, who: str, change: Callable[[Window], float]) -> float:
+        """Applies a change to the window of a limit while no other process does, and returns what it returned.
+
+        Raises:
+            LostStoreError: it can't be changed, or it is not known whether it was.
+        """
+        ...
+
+
+class LostStoreError(Exception):
+    """A store has failed, after which it is not asked again."""
+
+
 class Limiter:
     """The limit of one key for one model."""
 
     def __init__(self) -> None:
-        self._limit = math.inf  # requests in a window
-        self._remaining = math.inf  # requests that may still go in this window; infinite while nobody is held back
-        self._window_end = -math.inf  # when this window ends
-        self._closed_until = -math.inf  # as the service said; we ask it again after each window
+        self._window = Window()
         self._queue: list[int] = []  # the tickets of those who wait
         self._lock = threading.RLock()
 
@@ -44,36 +140,26 @@ class Limiter:
             age: seconds since the request was sent; the answer's numbers may be that old.
             epoch: seconds since 1970, for a Retry-After that is a date.
         """
-        remaining, reset = _number(headers, REMAINING_HEADER), _number(headers, RESET_HEADER)
         with self._lock:
-            self._limit = _number(headers, LIMIT_HEADER) or self._limit
-            self._begin_window(now)
-            if status == 429:
-                return self._close(now, now + (retry_after(status, headers, epoch) or 0.0))
-            end = now if reset is None else now - age + min(reset, WINDOW)
-            if remaining is None or end <= now:
-                return 0.0
-            if remaining == 0:
-                return self._close(now, end)
-            if 0 < self._remaining < math.inf:
-                self._remaining, self._window_end = min(self._remaining, remaining), end
-            return 0.0
+            return self._changed(
+                lambda window, now: window.record(now, status, headers, age=age, epoch=epoch), now, epoch
+            )
 
-    def seconds_until_free(self, now: float, ticket: int) -> float:
+    def seconds_until_free(self, now: float, ticket: int, epoch: float = 0.0) -> float:
         """Seconds until it is worth asking again; 0 if the request may go now, which counts it.
 
         Args:
             ticket: the call's place in the order; a waiting call keeps it until `leave`.
+            epoch: seconds since 1970.
         """
         with self._lock:
-            self._begin_window(now)
             place = bisect_left(self._queue, ticket)
-            if place < self._remaining:
+            wait = self._changed(lambda window, now: window.take(now, place), now, epoch)
+            if wait:
+                self.join(ticket)
+            else:
                 self.leave(ticket)
-                self._remaining -= 1
-                return 0.0
-            self.join(ticket)
-            return max(self._window_end, self._closed_until) - now
+            return wait
 
     def join(self, ticket: int) -> None:
         """Joins the queue of waiting calls."""
@@ -91,35 +177,72 @@ class Limiter:
     @property
     def holds_back(self) -> bool:
         """Whether it holds calls back, or has done so and was not asked since."""
-        return self._remaining < math.inf or bool(self._queue)
+        return not self._window.is_open or bool(self._queue)
 
-    def _begin_window(self, now: float) -> None:
-        if now < self._window_end or self._remaining == math.inf:
-            return
-        self._closed_until = -math.inf
-        if self._remaining > 0:  # the window that has ended was not used up
-            self._remaining = math.inf
-        else:
-            self._remaining = self._limit
-            self._window_end += WINDOW * (1 + (now - self._window_end) // WINDOW)
-
-    def _close(self, now: float, end: float) -> float:
-        if end <= now:  # the service didn't say until when
-            return 0.0
-        was_open = self._remaining > 0
-        self._closed_until = max(min(end, now + LONGEST), self._closed_until)
-        end = min(end, now + WINDOW)
-        self._remaining, self._window_end = 0.0, end if was_open else max(end, self._window_end)
-        return self._closed_until - now if was_open else 0.0
+    def _changed(self, change: Change, now: float, epoch: float) -> float:
+        """Applies a change to the window, and returns what it returned."""
+        return change(self._window, now)
 
 
-_limiters: Table[tuple[str, bytes, str], Limiter] = Table(KEPT, is_needed=lambda limiter: limiter.holds_back)
+class SharedLimiter(Limiter):
+    """The limit of one key for one model in several processes, as long as their store works."""
+
+    def __init__(self, store: LimitStore, who: str) -> None:
+        super().__init__()
+        self._store: LimitStore | None = store
+        self._who = who
+
+    def _changed(self, change: Change, now: float, epoch: float) -> float:
+        if self._store is not None:
+            try:
+                return self._shared(self._store, change, epoch)
+            except LostStoreError:
+                self._store = None
+        return change(self._window, epoch)
+
+    def _shared(self, store: LimitStore, change: Change, epoch: float) -> float:
+        """Applies a change to what is kept, unless it changes nothing that other processes need to know."""
+        limit = self._window.limit
+
+        def changed(window: Window) -> float:
+            if window.end > epoch + WINDOW:  # no window is so long; perhaps the clock was set back
+                window.remaining = math.inf
+            if window.is_open:
+                window.limit = limit
+            self._window = window
+            return change(window, epoch)
+
+        kept = store.window(self._who)
+        wait = changed(replace(kept))
+        if self._window == kept or (self._window.is_open and kept.is_open):
+            return wait
+        try:
+            return store.change(self._who, changed)
+        except LostStoreError:
+            self._window = kept
+            raise
 
 
-def limiter(base_url: str, key: str, model: str) -> Limiter:
-    """The process's limiter for this server, key and model; it keeps only a hash of the key."""
-    who = (base_url, hashlib.blake2b(key.encode(), digest_size=16).digest(), model)
-    return _limiters.setdefault(who, Limiter)
+_limiters: Table[tuple[str, bytes, str, LimitStore | None], Limiter] = Table(
+    KEPT, is_needed=lambda limiter: limiter.holds_back
+)
+
+
+def limiter(base_url: str, key: str, model: str, store: LimitStore | None = None) -> Limiter:
+    """The process's limiter for this server, key and model; it keeps only a hash of the key.
+
+    Args:
+        store: where other processes find what is known of the limit; None if it is for this process only.
+    """
+    who = (base_url, hashlib.blake2b(key.encode(), digest_size=16).digest(), model, store)
+    return _limiters.setdefault(who, lambda: _made(base_url, key, model, store))
+
+
+def _made(base_url: str, key: str, model: str, store: LimitStore | None) -> Limiter:
+    if store is None:
+        return Limiter()
+    who = json.dumps([base_url, key, model]).encode()
+    return SharedLimiter(store, hashlib.blake2b(who, digest_size=20).hexdigest())
 
 
 def forget(base_url: str) -> None:

@@ -102,7 +102,7 @@ class Settings:
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retry: Retry = field(default_factory=Retry)
     max_concurrency: int = CHAT_CONCURRENCY
-    share_limits: bool = True
+    share_limits: bool | str = True  # or the path of a file
     default_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     verify: Verify = True
     proxy: str | None = field(default=None, repr=False)

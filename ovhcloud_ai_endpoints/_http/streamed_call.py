@@ -9,6 +9,7 @@ from typing import Generic, TypeVar, cast
 
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http.call import Call, timeout
+from ovhcloud_ai_endpoints._http.limits import LimitStore
 from ovhcloud_ai_endpoints._http.refusals import event_error, invalid_response
 from ovhcloud_ai_endpoints._http.request import Request, StreamedRequest
 from ovhcloud_ai_endpoints._http.settings import Settings
@@ -26,8 +27,8 @@ class StreamedCall(Call[T], Generic[D, T]):
 
     encodings = frozenset({"", "identity"})  # a compressed kilobyte can be a megabyte of blank lines, parsed at once
 
-    def __init__(self, settings: Settings, request: StreamedRequest[D, T]) -> None:
-        super().__init__(settings, request)
+    def __init__(self, settings: Settings, request: StreamedRequest[D, T], store: LimitStore | None = None) -> None:
+        super().__init__(settings, request, store)
         self.is_over = False
         self._pending: Iterator[D] = iter(())
         self._event_came: float | None = None  # when it did, since more bytes were asked for

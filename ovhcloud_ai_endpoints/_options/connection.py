@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.util import find_spec
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -122,10 +123,11 @@ class ConnectionOptions(ClosesConnections, BaseModel):
         description="How many requests run at once. Objects with the same number, server and kind of request share "
         "these slots: in a process for blocking calls, in an event loop for awaited ones. An open stream holds one.",
     )
-    share_limits: bool = Field(
+    share_limits: bool | str | Path = Field(
         default=True,
         description="Whether all calls of this process with the same key and model wait for the reset, once the "
-        "service reports that the rate limit is reached.",
+        "service reports that the rate limit is reached. With the path of a file, those of all processes of this host "
+        "that name the same file do.",
     )
     default_headers: dict[str, str] = Field(
         default_factory=dict, exclude=True, repr=False, description="Headers for each request."
@@ -250,6 +252,13 @@ class ConnectionOptions(ClosesConnections, BaseModel):
             raise ImportError('http_backend="aiohttp" needs aiohttp: pip install "ovhcloud-ai-endpoints[aiohttp]"')
         return backend
 
+    @field_validator("share_limits")
+    @classmethod
+    def _ovhcloud_share_limits(cls, shared: bool | str | Path) -> bool | str | Path:
+        if not isinstance(shared, bool) and (not str(shared) or "://" in str(shared)):
+            raise ValueError(f"share_limits must be True, False or the path of a file; got {str(shared)!r}")
+        return shared
+
     @field_validator("http_client")
     @classmethod
     def _ovhcloud_http_client(cls, client: Any) -> Any:
@@ -334,7 +343,7 @@ class ConnectionOptions(ClosesConnections, BaseModel):
             timeouts=Timeouts.of(self.timeout),
             retry=Retry(max_retries=self.max_retries, max_wait=self.max_wait),
             max_concurrency=self.max_concurrency,
-            share_limits=self.share_limits,
+            share_limits=self.share_limits if isinstance(self.share_limits, bool) else str(self.share_limits),
             default_headers=self.default_headers,
             verify=self.verify,
             proxy=self.proxy,

@@ -58,7 +58,7 @@ def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
     other.write_text("important" * 1000, "utf-8")
     other.chmod(0o664)
 
-    with pytest.raises(ValueError, match=r"notes\.txt is no ledger"):
+    with pytest.raises(ValueError, match=r"notes\.txt is no database of this package"):
         Batch(other)
     assert other.read_text("utf-8") == "important" * 1000
     assert stat.S_IMODE(other.stat().st_mode) == 0o664

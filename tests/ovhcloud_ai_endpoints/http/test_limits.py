@@ -1,19 +1,20 @@
-"""The limiter: by itself, then in a simulation of the service's fixed minute, in which no time passes."""
-
-import heapq
-import itertools
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+"""The limiter, by itself and in calls."""
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ovhcloud_ai_endpoints import OVHCloudError, RateLimitError, Timeouts
+from ovhcloud_ai_endpoints import RateLimitError, Timeouts
 from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
 from ovhcloud_ai_endpoints._http.call import Call
-from ovhcloud_ai_endpoints._http.limits import KEPT, LONGEST, Limiter, _limiters, forget, limiter
+from ovhcloud_ai_endpoints._http.limits import (
+    KEPT,
+    LONGEST,
+    Limiter,
+    _limiters,
+    forget,
+    limiter,
+)
 from ovhcloud_ai_endpoints._http.retry import Retry
 from ovhcloud_ai_endpoints._http.settings import Settings
 
@@ -287,134 +288,6 @@ class TestLimiters:
 
 
 ASKED = EmbeddingRequest({"model": "m", "input": ["text"]}, count=1)
-
-
-@dataclass
-class Service:
-    """A limit in a fixed minute, as a gateway counts it."""
-
-    limit: int
-    used: dict[int, int] = field(default_factory=dict)
-
-    def admit(self, now: float) -> tuple[int, dict[str, str]]:
-        minute = int(now // 60)
-        used = self.used[minute] = self.used.get(minute, 0) + 1
-        said = headers(max(0, self.limit - used), reset=60 - int(now % 60), limit=self.limit)
-        return (200, said) if used <= self.limit else (429, {**said, "retry-after": said["ratelimit-reset"]})
-
-
-@dataclass
-class Outcome:
-    answered: int = 0
-    refused: int = 0
-    lost: list[OVHCloudError] = field(default_factory=list)
-    worst: int = 0  # attempts of one call
-
-
-def simulate(
-    service: Service, *, processes: int, workers: int, minutes: int, retry: Retry, latency: tuple[float, float]
-) -> Outcome:
-    """Workers that ask again and again, each process with limiters of its own; the minutes of the service pass here."""
-    outcome, chance, start = Outcome(), random.Random(7), 1000 * 60.0 + 13.7
-    order = itertools.count()
-    name = random.random()  # so that no other simulation's limiters are met
-    events: list[tuple[float, int, Callable[[float], None]]] = []
-
-    def at(when: float, what: Callable[[float], None]) -> None:
-        heapq.heappush(events, (when, next(order), what))
-
-    def begin(process: int, now: float) -> None:
-        settings = Settings(
-            api_key="key",
-            base_url=f"http://{name}-{process}/v1",
-            retry=retry,
-            timeouts=Timeouts(first_event=None),
-        )
-        begin_attempt(process, Call(settings, ASKED), now)
-
-    def begin_attempt(process: int, call: Call, now: float) -> None:
-        wait = call.begin_attempt(now, chance.random())
-        if wait:
-            at(now + wait, lambda then: begin_attempt(process, call, then))
-            return
-        status, said = service.admit(now + 0.02)
-        took = chance.uniform(*latency) if status == 200 else 0.04
-        at(now + took, lambda then: answered(process, call, status, said, then))
-
-    def answered(process: int, call: Call, status: int, said: dict[str, str], now: float) -> None:
-        is_success = call.answered(status, said)
-        call.record_limits(now, now)
-        if is_success:
-            outcome.answered += 1
-        else:
-            outcome.refused += 1
-            try:
-                wait = call.next_attempt(call.refusal(now), now=now, chance=chance.random())
-            except OVHCloudError as error:
-                outcome.lost.append(error)
-            else:
-                at(now + wait, lambda then: begin_attempt(process, call, then))
-                return
-        outcome.worst = max(outcome.worst, call.exchange().attempts)
-        call.leave()
-        begin(process, now)
-
-    for process in range(processes):
-        for _ in range(workers):
-            begin(process, start)
-    while events and events[0][0] < start + 60 * minutes:
-        now, _, what = heapq.heappop(events)
-        what(now)
-    return outcome
-
-
-class TestSimulation:
-    """64 workers that never rest, for ten minutes, which meet eleven of the service."""
-
-    @pytest.mark.parametrize("limit", [400, 2])
-    def test_one_process_loses_nothing_and_uses_the_quota(self, limit: int) -> None:
-        done = simulate(Service(limit), processes=1, workers=64, minutes=10, retry=Retry(), latency=(0.2, 2))
-
-        assert done.lost == []
-        assert done.answered >= 0.9 * 11 * limit
-        assert done.refused <= 64  # those that were on their way when the limit was reached first
-        assert done.worst <= 2
-
-    def test_four_processes_lose_nothing_of_what_those_with_a_key_may_ask(self) -> None:
-        done = simulate(Service(400), processes=4, workers=64, minutes=10, retry=Retry(), latency=(0.2, 2))
-
-        assert done.lost == []
-        assert done.answered >= 0.9 * 11 * 400
-
-    def test_four_processes_without_a_key_need_more_tries(self) -> None:
-        done = simulate(
-            Service(2),
-            processes=4,
-            workers=64,
-            minutes=60,
-            retry=Retry(max_retries=30),
-            latency=(0.2, 2),
-        )
-
-        assert done.lost == []
-        assert done.answered >= 0.9 * 61 * 2
-
-    def test_answers_that_take_long_say_what_is_over(self) -> None:
-        done = simulate(Service(400), processes=1, workers=300, minutes=10, retry=Retry(), latency=(20, 40))
-
-        assert done.lost == []
-        assert done.answered >= 0.9 * 11 * 400
-
-    def test_a_service_that_says_only_when_to_come_again_is_waited_for_too(self) -> None:
-        class Terse(Service):
-            def admit(self, now: float) -> tuple[int, dict[str, str]]:
-                status, said = super().admit(now)
-                return status, {name: value for name, value in said.items() if name == "retry-after"}
-
-        done = simulate(Terse(400), processes=1, workers=64, minutes=10, retry=Retry(), latency=(0.2, 2))
-
-        assert done.lost == []
-        assert done.answered >= 0.9 * 11 * 400
 
 
 def test_a_wait_that_is_too_long_is_not_begun() -> None:
