@@ -5,7 +5,7 @@ FOLDER ?= .
 override ENGINE := $(filter-out 0 no,$(ENGINE))
 override LIVE := $(filter-out 0 no,$(LIVE))
 
-.PHONY: help demo test arguments docs golden matrix engine proxies apps package soak bench bench-quick pythons live models floors peers lint format
+.PHONY: help demo test arguments docs golden matrix engine proxies apps package ray soak bench bench-quick pythons live models floors peers lint format
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,10 +51,15 @@ apps: .venv-apps/installed .venv-apps-mcp/installed .venv-swaps/installed  ## ap
 package: .venv-package/installed  ## the wheel as users install it, with each extra alone, and the tests on it; DIST=: these files
 	.venv-package/bin/python -m pytest tests/package $(if $(DIST),--files "$(DIST)")
 
+ray: .venv-ray/installed  ## our classes for Ray Data, on a real Ray of this machine; a quarter of an hour; installs 0.8 GB
+	.venv-ray/bin/python -m pytest tests/ray
+	.venv-ray/bin/python tests/ray/many.py
+
 soak: .venv/installed  ## load and faults for some minutes, and a peer that dies (which takes root); prints figures
 	$(BIN)/python tests/soak/soak.py --seconds 120
 	$(BIN)/python tests/soak/deadlines.py
 	$(BIN)/python tests/soak/batches.py
+	$(BIN)/python tests/soak/limits.py
 	$(BIN)/python tests/soak/dead_peer.py
 
 bench:  ## speed beside other packages, in environments of its own; writes docs/performance.md; takes half an hour

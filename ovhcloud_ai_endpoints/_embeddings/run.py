@@ -221,7 +221,8 @@ class EmbeddingRun:
             hint = "Split it, or set truncate=True to embed its beginning."
             if self._truncate:
                 hint = f"Cutting it {self._cuts[place]} times has not helped."
-            error.message = f"Text number {position}, of {len(text):,} characters, is too long: {error.message} {hint}"
+            name = "The text" if self.total == 1 and self._start is None else f"Text number {position}"
+            error.message = f"{name}, of {len(text):,} characters, is too long: {error.message} {hint}"
             raise error
         self._cuts[place] += 1
         log.warning("Text number %d was cut from %d to %d characters: %s", position, len(text), length, error.message)

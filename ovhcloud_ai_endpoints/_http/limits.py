@@ -18,6 +18,7 @@ from ovhcloud_ai_endpoints._http.refusals import retry_after
 from ovhcloud_ai_endpoints._process import Table
 
 WINDOW = 60.0  # seconds: the service's limits are requests a minute, and its minutes are fixed (a guess)
+LATE = 5.0  # seconds that a request may take to the gateway; on a busy machine it leaves late
 LONGEST = 86400.0  # seconds; nothing longer is believed
 KEPT = 1024  # limiters; those that were used last stay
 LIMIT_HEADER = "x-ratelimit-limit-minute"
@@ -54,13 +55,14 @@ class Window:
         self._begin(now)
         if status == 429:
             return self._close(now, now + (retry_after(status, headers, epoch) or 0.0))
-        end = now if reset is None else now - age + min(reset, WINDOW)
-        if remaining is None or end <= now:
+        counted = now - age  # when the gateway counted the request, or up to `LATE` seconds later
+        if remaining is None or reset is None or counted + reset <= now:
             return 0.0
+        end = counted + min(age, LATE) + min(reset, WINDOW)
         if remaining == 0:
             return self._close(now, end)
         if 0 < self.remaining < math.inf:
-            self.remaining, self.end = min(self.remaining, remaining), end
+            self.remaining, self.end = min(self.remaining, remaining), min(self.end, end)
         return 0.0
 
     def take(self, now: float, place: int) -> float:

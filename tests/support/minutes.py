@@ -66,6 +66,8 @@ class Simulation:
     """Workers that ask again and again, in some processes.
 
     Args:
+        latency: seconds from the gateway to the answer.
+        reach: seconds from a worker to the gateway.
         is_shared: whether the processes share what they know; otherwise each has limiters of its own.
 
     Attributes:
@@ -78,6 +80,7 @@ class Simulation:
     processes: int
     workers: int
     latency: tuple[float, float]
+    reach: tuple[float, float] = (0.01, 0.05)
     retry: Retry = field(default_factory=Retry)
     is_shared: bool = False
     answered: int = 0
@@ -131,7 +134,7 @@ class Simulation:
         if wait:
             self._at(now + wait, partial(self._begin_attempt, process, call))
         else:
-            self._at(now + self._chance.uniform(0.01, 0.05), partial(self._admit, process, call, now))
+            self._at(now + self._chance.uniform(*self.reach), partial(self._admit, process, call, now))
 
     def _admit(self, process: int, call: Call[Vectors], begun: float, now: float) -> None:
         status, said = self.service.admit(now)

@@ -9,6 +9,7 @@ from ovhcloud_ai_endpoints._embeddings.request import EmbeddingRequest
 from ovhcloud_ai_endpoints._http.call import Call
 from ovhcloud_ai_endpoints._http.limits import (
     KEPT,
+    LATE,
     LONGEST,
     Limiter,
     _limiters,
@@ -90,7 +91,10 @@ class TestLimiter:
         one = Limiter()
 
         assert one.record(50, 200, headers(0, reset=30), age=50) == 0
-        assert one.record(50, 200, headers(0, reset=30), age=20) == 10
+        assert one.record(50, 200, headers(0, reset=30), age=20) == 10 + LATE
+
+    def test_one_that_came_soon_may_have_left_late(self) -> None:
+        assert Limiter().record(50, 200, headers(0, reset=30), age=2) == 30
 
     def test_a_reset_that_can_not_be_is_no_longer_than_a_minute(self) -> None:
         one = Limiter()
@@ -99,7 +103,7 @@ class TestLimiter:
 
         one.record(11, 200, headers(1, reset=45_000, limit=400))
 
-        assert [one.seconds_until_free(11, ticket) for ticket in (1, 2)] == [0, 60]
+        assert [one.seconds_until_free(11, ticket) for ticket in (1, 2)] == [0, 59]
 
     def test_after_the_reset_no_more_go_than_the_limit(self) -> None:
         one = Limiter()

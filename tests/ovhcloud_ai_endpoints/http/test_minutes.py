@@ -75,6 +75,16 @@ class TestShared:
         assert first == limit
         assert sum(whole) >= 0.99 * limit * len(whole)
 
+    @pytest.mark.parametrize("latency", [(0.2, 2), (10, 30)], ids=["quick", "slow"])
+    def test_nor_on_a_machine_that_is_so_busy_that_requests_leave_late(self, latency: tuple[float, float]) -> None:
+        service = Service(400)
+        done = Simulation(service, processes=16, workers=128, latency=latency, reach=(0.01, 3), is_shared=True)
+        done.run(minutes=6)
+
+        assert max(done.refused_after) < 60 - BEGUN
+        assert done.in_vain == 0
+        assert sum(min(used, 400) for used in [*service.used.values()][1:-1]) >= 0.99 * 400 * 5
+
     def test_a_store_that_fails_leaves_each_process_with_what_it_knows(self) -> None:
         done = Simulation(Service(400), processes=4, workers=64, latency=(0.2, 2), is_shared=True)
         done.fail(after=100)
