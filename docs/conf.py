@@ -70,7 +70,7 @@ nitpick_ignore = [
 nitpick_ignore_regex = [
     ("py:obj", ".*"),  # the default role, whose text is often no name but a value
     # Names of others; a build needs no network, and LangChain and LlamaIndex are not known to have inventories.
-    ("py:class", r"(collections\.abc|langchain_core|llama_index\.core|os|pydantic\.types|ssl)\..+"),
+    ("py:class", r"(collections\.abc|langchain_core|llama_index\.core|os|pathlib|pydantic\.types|ssl)\..+"),
 ]
 if os.environ.get("ONLINE"):
     extensions.append("sphinx.ext.intersphinx")

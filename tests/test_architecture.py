@@ -49,6 +49,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_batches/run.py",
     f"{SERVICE}/_model_list/asking.py",
     f"{SERVICE}/_sqlite.py",
+    f"{SERVICE}/ray.py",
 }
 
 # The rooms of the service, and those that each may look into: the ones below it.

@@ -26,7 +26,8 @@ def test_example_runs_and_prints_what_it_says(
 
 
 def test_each_block_of_python_is_run_somewhere() -> None:
-    known = {name(example) for opening in ("python", 'python {requires="apps"}') for example in examples(opening)}
+    openings = ("python", 'python {requires="apps"}', 'python {requires="ray"}')
+    known = {name(example) for opening in openings for example in examples(opening)}
 
     assert {name(example) for example in find_examples(*map(str, PAGES)) if "py" in example.prefix} == known
 

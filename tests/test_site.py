@@ -38,6 +38,7 @@ def test_notebook_runs_without_a_key(tutorial: str, monkeypatch: pytest.MonkeyPa
     ("package", "page"),
     [
         ("ovhcloud_ai_endpoints", "ovhcloud_ai_endpoints"),
+        ("ovhcloud_ai_endpoints.ray", "ray"),
         ("ovhcloud_ai_endpoints.testing", "testing"),
         ("langchain_ovhcloud", "langchain_ovhcloud"),
         ("llama_index_ovhcloud", "llama_index_ovhcloud"),

@@ -59,6 +59,9 @@ def _with_ray(found: LocalEndpoints) -> Iterator[LocalEndpoints]:
 
 
 @pytest.fixture
-def clean(cluster: LocalEndpoints) -> LocalEndpoints:
+def clean(cluster: LocalEndpoints) -> Iterator[LocalEndpoints]:
+    import ray
+
     cluster.reset()
-    return cluster
+    yield cluster
+    ray.data.DataContext.get_current().checkpoint_config = None

@@ -147,7 +147,7 @@ from ray.data.checkpoint import CheckpointConfig
 from ovhcloud_ai_endpoints.ray import EmbedTexts
 
 folder = sys.argv[1]
-ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20, logging_level="ERROR")
+ray.init(num_cpus=4, include_dashboard=False, object_store_memory=200 * 2**20, logging_level="ERROR")
 context = ray.data.DataContext.get_current()
 context.enable_progress_bars = False
 context.checkpoint_config = CheckpointConfig(

@@ -20,8 +20,8 @@ def pool(size: int) -> Any:
 class Noted(EmbedTexts):
     """Leaves the number of its process in a folder, and that in each row."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
+    def __init__(self, folder: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
         (Path(folder) / str(os.getpid())).touch()
 
     def __call__(self, batch: Any) -> Any:
