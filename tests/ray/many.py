@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
+from workers import kill_all
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -154,8 +155,7 @@ def main() -> int:
         server.fail_at_random(SHARE, faults=FAULTS, seed=1)
         run = Run(folder, options.actors, server, options.texts)
         run.wait(lambda asked: asked > options.texts / 2)
-        run.process.kill()
-        _end_ray()
+        kill_all(home=folder)
         done = {f"text {row['id']}" for row in run.rows()}
         print(f"\nThe driver killed half way: {len(done):,} rows written, {len(_asked(server)):,} texts asked")
         server.reset()
@@ -170,11 +170,6 @@ def main() -> int:
 
 def _asked(server: LocalEndpoints) -> list[str]:
     return [text for request in server.requests for text in request.json["input"]]
-
-
-def _end_ray() -> None:
-    """Waits until the processes of a Ray whose driver was killed are gone."""
-    subprocess.run([Path(sys.executable).with_name("ray"), "stop", "--force"], capture_output=True, check=False)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What the tests of Ray share, and what its workers import."""
 
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +28,28 @@ class Noted(EmbedTexts):
 
     def __call__(self, batch: Any) -> Any:
         return super().__call__(batch).append_column("pid", pa.array([os.getpid()] * len(batch), pa.int64()))
+
+
+def kill_all(home: Path) -> None:
+    """Kills a driver and its Ray, as when a machine fails: all processes that have this home folder."""
+    end = time.monotonic() + 20
+    while pids := _processes(home):
+        assert time.monotonic() < end
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+
+
+def _processes(home: Path) -> list[int]:
+    wanted = f"HOME={home}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            has_it = wanted in path.read_bytes().split(b"\0")
+        except OSError:  # it has ended
+            continue
+        found += [int(path.parent.name)] if has_it else []
+    return found
