@@ -62,7 +62,7 @@ def blocking_pool(settings: Settings) -> BlockingPool:
 
 def _prepared(route: Route) -> tuple[ResolvedRoute, Callable[[ResolvedRoute], Connection]]:
     """Reads all files that the first call needs."""
-    with no_fork(), _importing:
+    with _importing, no_fork():  # in this order, as gevent forks within that import, which waits for all others
         from ovhcloud_ai_endpoints._http import over_httpx  # noqa: PLC0415 - it takes 40 to 290 ms
 
         return route.resolved(), over_httpx.Connection
@@ -89,8 +89,8 @@ def _sweep(now: float) -> float:
 
 
 def _forget() -> None:
-    global _process  # noqa: PLW0603
-    _process = ProcessPools()
+    global _process, _importing  # noqa: PLW0603
+    _process, _importing = ProcessPools(), threading.Lock()
 
 
 _importing = threading.Lock()  # a greenlet that is killed while it waits for an import lock holds up all others

@@ -23,10 +23,11 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
     It gets the signal that asks us to end. On Ctrl-C, which a terminal sends to it as well, we wait for it.
     """
+    started: list[subprocess.Popen[bytes]] = []
     signal.signal(signal.SIGINT, lambda *_: None)  # a command would inherit SIG_IGN
-    process = subprocess.Popen(command, env=environ)  # noqa: S603
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    code = process.wait()
+    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in started])
+    started.append(subprocess.Popen(command, env=environ))  # noqa: S603
+    code = started[0].wait()
     return code if code >= 0 else 128 - code
 
 
