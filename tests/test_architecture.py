@@ -54,7 +54,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
 
 # The rooms of the service, and those that each may look into: the ones below it.
 FLOORS = ("_wire", "_values", "_errors", "_catalogue", "_notices", "_http", "_options")
-GROUND = {"_process", "_lazy", "_sqlite", "_surrogates", "_wordings", "_version"}
+GROUND = {"_process", "_arrow", "_lazy", "_metering", "_sqlite", "_surrogates", "_wordings", "_version"}
 ROOMS = {path.stem for path in (ROOT / SERVICE).glob("_*") if not path.stem.startswith("__")}
 ENDPOINTS = sorted(ROOMS - set(FLOORS) - GROUND)  # which stand side by side
 BELOW = {

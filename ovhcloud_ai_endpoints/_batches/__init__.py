@@ -7,17 +7,10 @@ from ovhcloud_ai_endpoints import _lazy
 if TYPE_CHECKING:
     from ovhcloud_ai_endpoints._batches.batch import Batch
     from ovhcloud_ai_endpoints._batches.command import add_command, run_command
-    from ovhcloud_ai_endpoints._batches.lines import body_of
     from ovhcloud_ai_endpoints._batches.progress import Counts
 else:
     __getattr__, __dir__ = _lazy.names(
-        __name__,
-        {
-            "batch": ("Batch",),
-            "command": ("add_command", "run_command"),
-            "lines": ("body_of",),
-            "progress": ("Counts",),
-        },
+        __name__, {"batch": ("Batch",), "command": ("add_command", "run_command"), "progress": ("Counts",)}
     )
 
-__all__ = ["Batch", "Counts", "add_command", "body_of", "run_command"]
+__all__ = ["Batch", "Counts", "add_command", "run_command"]

@@ -22,6 +22,7 @@ from ovhcloud_ai_endpoints._chat.streamed_calls import StreamedCalls, joined
 from ovhcloud_ai_endpoints._chat.thinking import ThinkTags
 from ovhcloud_ai_endpoints._errors import InvalidResponseError, OVHCloudError, StreamInterruptedError
 from ovhcloud_ai_endpoints._http import Decoder, event_error, invalid_response
+from ovhcloud_ai_endpoints._metering import count_tokens
 from ovhcloud_ai_endpoints._notices import warn_of_empty_answer
 from ovhcloud_ai_endpoints._surrogates import SurrogateJoiner
 from ovhcloud_ai_endpoints._values import Answer, Delta, Exchange, Message
@@ -188,6 +189,7 @@ class Reply:
             raise InvalidResponseError(
                 "The stream held no answer. Some models send nothing when there is more than one system message."
             )
+        count_tokens((self.usage or {}).get("prompt_tokens"), (self.usage or {}).get("completion_tokens"))
         warn_of_empty_answer(self._request.model, self.result(Exchange()))
 
     def interrupted(self, problem: str) -> StreamInterruptedError:

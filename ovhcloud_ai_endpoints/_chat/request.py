@@ -21,6 +21,7 @@ from ovhcloud_ai_endpoints._chat.tool_names import called_names, plain_name, ren
 from ovhcloud_ai_endpoints._chat.tools import settle_tools
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, invalid_response, json_content
+from ovhcloud_ai_endpoints._metering import count_tokens
 from ovhcloud_ai_endpoints._notices import say_replaced, warn_of_empty_answer
 from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import Answer
@@ -85,6 +86,8 @@ class ChatRequest:
             InvalidResponseError: the answer is not a chat completion, or is empty.
         """
         answer = read_answer(whole.json_object(), whole.body, whole.exchange, self)
+        usage = answer.usage or {}
+        count_tokens(usage.get("prompt_tokens"), usage.get("completion_tokens"))
         warn_of_empty_answer(self.model, answer)
         return answer
 

@@ -110,6 +110,7 @@ class EmbeddingOptions(ConnectionOptions):
         instruction: str | None = None,
         start: int | None = None,
         known: Mapping[int, list[float]] | None = None,
+        **more: Any,
     ) -> "_run.EmbeddingRun":
         """A run that embeds these texts; `EmbeddingRun` documents the arguments."""
         return _run.EmbeddingRun(
@@ -125,4 +126,5 @@ class EmbeddingOptions(ConnectionOptions):
             truncate=self.truncate,
             start=start,
             known=known,
+            **more,
         )

@@ -13,6 +13,7 @@ from ovhcloud_ai_endpoints._embeddings.encoding import decoded_vector, encoding_
 from ovhcloud_ai_endpoints._embeddings.options import EncodingFormat
 from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import Content, Whole, event_error, invalid_response, json_content
+from ovhcloud_ai_endpoints._metering import count_tokens
 from ovhcloud_ai_endpoints._wire import Body
 
 BLANK = " "  # sent for an empty text, which some servers embed and others refuse
@@ -101,7 +102,9 @@ class EmbeddingRequest:
             OVHCloudError: the answer is an error, despite its status.
             InvalidResponseError: it does not hold a vector for each text.
         """
-        return read_vectors(whole.json_object(), whole.body, count=self.count)
+        vectors = read_vectors(whole.json_object(), whole.body, count=self.count)
+        count_tokens(vectors.tokens)
+        return vectors
 
 
 def embedding_request(

@@ -21,6 +21,7 @@ from ovhcloud_ai_endpoints._embeddings.request import (
     embedding_request,
 )
 from ovhcloud_ai_endpoints._errors import (
+    BadRequestError,
     ContextOverflowError,
     EmbeddingsInterruptedError,
     InvalidResponseError,
@@ -96,6 +97,7 @@ class EmbeddingRun:
         truncate: whether to cut a text that is too long instead of raising.
         start: position of the first text in the whole input, if this is only a part of it; errors then name it.
         known: vectors already at hand, by position; their texts are not sent.
+        goes_on: whether to go on after an error, and keep it in `errors`; by default, each ends the run.
 
     Attributes:
         concurrency: how many requests may run at once.
@@ -104,6 +106,7 @@ class EmbeddingRun:
         total: number of texts.
         known: number of vectors that were given.
         vectors: all vectors so far, by position.
+        errors: why a text has no vector, by position.
         on_progress: called after each request with the number of texts that it embedded.
     """
 
@@ -122,8 +125,11 @@ class EmbeddingRun:
         truncate: bool = False,
         start: int | None = None,
         known: Mapping[int, list[float]] | None = None,
+        goes_on: Callable[[OVHCloudError], bool] = lambda _: False,
     ) -> None:
         self.vectors = dict(known or {})
+        self.errors: dict[int, OVHCloudError] = {}
+        self._goes_on = goes_on
         if isinstance(texts, str) or not hasattr(texts, "__len__"):
             kind = type(texts).__name__
             hint = "For one text, pass [text]" if isinstance(texts, str) else "LangChain's embed_iter takes iterators"
@@ -179,15 +185,26 @@ class EmbeddingRun:
         """Puts a batch that was refused for its size back in smaller ones, and remembers the limit.
 
         Raises:
-            OVHCloudError: the given error, if a smaller request would not help; it names a text that is too long.
+            OVHCloudError: the given error, if a smaller request would not help, and the run does not go on after it; it
+                names a text that is too long.
         """
+        try:
+            self._split(batch, error)
+        except OVHCloudError as final:
+            if not self._goes_on(final):
+                raise
+            with self._lock:
+                self.errors |= dict.fromkeys(batch.positions, final)
+
+    def _split(self, batch: Batch, error: OVHCloudError) -> None:
         is_too_long = isinstance(error, ContextOverflowError | PayloadTooLargeError)
+        may_be_of_one = is_too_long or (isinstance(error, BadRequestError) and self._goes_on(error))
         count = len(batch.texts)
         with self._lock:
             smaller = allowed(error, count, sum(map(_weight, batch.texts))) if count > 1 else None
             if smaller is not None:
                 self._learn(smaller, batch)
-            elif count > 1 and is_too_long:
+            elif count > 1 and may_be_of_one:
                 half = count // 2
                 parts = (slice(half), slice(half, None))
                 self._pending.extendleft(Batch(batch.positions[part], batch.texts[part]) for part in reversed(parts))
@@ -259,7 +276,7 @@ class EmbeddingRun:
         self._waiting = waiting
 
     def result(self) -> list[list[float]]:
-        """The vectors, in the order of the texts.
+        """The vectors, in the order of the texts, but for those that have an error.
 
         Raises:
             Waiting: some come later.
@@ -271,7 +288,7 @@ class EmbeddingRun:
             raise self._interrupted(self._error) from self._error
         if (problem := self._error or self._waiting) is not None:
             raise problem
-        return [self.vectors[position] for position in range(len(self._texts))]
+        return [self.vectors[position] for position in range(len(self._texts)) if position not in self.errors]
 
     def _interrupted(self, error: Exception) -> EmbeddingsInterruptedError:
         start = self._start or 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         json_content,
     )
     from ovhcloud_ai_endpoints._http.retry import Retry
-    from ovhcloud_ai_endpoints._http.sending import Waiting, has_sender, no_sender, refusing_others, set_sender
+    from ovhcloud_ai_endpoints._http.sending import Waiting, has_sender, refusing_others, set_sender
     from ovhcloud_ai_endpoints._http.settings import (
         BASE_URL_VARIABLE,
         CHAT_CONCURRENCY,
@@ -48,7 +48,7 @@ else:
             "refusals": ("event_error", "invalid_response", "message_in", "status_error"),
             "request": ("Content", "Reader", "Request", "StreamedRequest", "Whole", "json_content"),
             "retry": ("Retry",),
-            "sending": ("Waiting", "set_sender", "has_sender", "no_sender", "refusing_others"),
+            "sending": ("Waiting", "set_sender", "has_sender", "refusing_others"),
             "settings": (
                 "BASE_URL_VARIABLE",
                 "CHAT_CONCURRENCY",
@@ -103,7 +103,6 @@ __all__ = [
     "is_in_the_clear",
     "json_content",
     "message_in",
-    "no_sender",
     "parsed_json",
     "refusing_others",
     "running_loop",

@@ -89,7 +89,7 @@ def _sweep(now: float) -> float:
 
 
 def _forget() -> None:
-    global _process, _importing  # noqa: PLW0603
+    global _process, _importing
     _process, _importing = ProcessPools(), threading.Lock()
 
 

@@ -78,16 +78,6 @@ def set_sender(sender: Sender) -> None:
 
 
 @contextmanager
-def no_sender() -> Iterator[None]:
-    """Has the requests of this context answered by the service itself during its block."""
-    before = _sender.set(None)
-    try:
-        yield
-    finally:
-        _sender.reset(before)
-
-
-@contextmanager
 def refusing_others() -> Iterator[None]:
     """Refuses the calls of other contexts, of all threads, during its block."""
     _count(1)

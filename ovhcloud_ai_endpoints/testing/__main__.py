@@ -25,7 +25,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     started: list[subprocess.Popen[bytes]] = []
     signal.signal(signal.SIGINT, lambda *_: None)  # a command would inherit SIG_IGN
-    signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in started])
+    signal.signal(signal.SIGTERM, lambda *_: started[0].terminate() if started else sys.exit(128 + signal.SIGTERM))
     started.append(subprocess.Popen(command, env=environ))  # noqa: S603
     code = started[0].wait()
     return code if code >= 0 else 128 - code

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
-from langchain_ovhcloud import ChatOVHCloud
-from ovhcloud_ai_endpoints import AuthenticationError, NotFoundError
+from langchain_ovhcloud import ChatOVHCloud, OVHCloudEmbeddings
+from ovhcloud_ai_endpoints import AuthenticationError, BadRequestError, InvalidResponseError, NotFoundError
 from ovhcloud_ai_endpoints.ray import AnswerPrompts, ApplyFunction, EmbedTexts
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -55,6 +56,11 @@ class TestFormats:
         assert found["error"].to_pylist() == [None] * 4
         assert sum(found["tokens"].to_pylist()) > 0
 
+    def test_rows_that_hold_matrices_keep_them(self, kind: str) -> None:
+        batch = {"text": np.array(["Rome", "Paris"]), "image": np.arange(12).reshape(2, 2, 3)}
+        if kind == "numpy":
+            assert EmbedTexts()(batch)["image"].to_pylist()[1] == [[6, 7, 8], [9, 10, 11]]
+
     def test_rows_that_hold_arrays_keep_them(self, kind: str) -> None:
         table = rows(text=["Rome", "Paris"], old=[[1.0, 2.0], [3.0, 4.0]])
         batch = {"text": np.array(["Rome", "Paris"]), "old": np.array([[1.0, 2.0], [3.0, 4.0]])}
@@ -81,7 +87,7 @@ class TestEmbedTexts:
         assert [set(vector) for vector in found["vector"].to_pylist()] == [{1.0}, {3.0}, {1.0}]
         assert sum(found["tokens"].to_pylist()) == 4  # as the server counts
 
-    def test_one_text_that_is_refused_costs_no_other_its_vector(self) -> None:
+    def test_one_text_that_is_refused_costs_no_other_its_vector(self, server: LocalEndpoints) -> None:
         texts = [f"text {number}" for number in range(60)]
         texts[7] = LONG
 
@@ -89,8 +95,10 @@ class TestEmbedTexts:
 
         assert [place for place, vector in enumerate(found["vector"].to_pylist()) if vector is None] == [7]
         errors = found["error"].to_pylist()
-        assert errors[7].startswith("ContextOverflowError: The text, of 100,000 characters, is too long")
+        assert errors[7].startswith("ContextOverflowError: Text number 7, of 100,000 characters, is too long")
         assert errors.count(None) == 59
+        assert len(server.requests) < 15
+        assert sum(found["tokens"].to_pylist()) == 2 * 59  # as the server counts
 
     def test_a_failure_that_stays_is_in_its_own_rows_only(self, server: LocalEndpoints) -> None:
         server.reply(status=500)
@@ -118,11 +126,13 @@ class TestEmbedTexts:
     def test_vectors_of_another_width_are_an_error(self, server: LocalEndpoints) -> None:
         server.reply(vectors=[[1.0, 0.0]])
 
-        with pytest.raises(ValueError, match="The vectors have 2 dimensions, though those of bge-m3 have 1024"):
+        with pytest.raises(
+            InvalidResponseError, match="The vectors have 2 dimensions, though those of bge-m3 have 1024"
+        ):
             EmbedTexts()(rows(text=["a"]))
 
     def test_columns_have_the_names_that_are_asked_for(self) -> None:
-        embed = EmbedTexts(text="body", vector="embedding", error="problem", tokens="cost")
+        embed = EmbedTexts(text_column="body", rename={"vector": "embedding", "error": "problem", "tokens": "cost"})
 
         assert embed(rows(body=["a"])).column_names == ["body", "embedding", "problem", "cost"]
 
@@ -130,16 +140,60 @@ class TestEmbedTexts:
         ("columns", "problem"),
         [
             ({"body": ["a"]}, "The rows have no column 'text'; their columns are body"),
-            ({"text": ["a"], "error": ["mine"]}, "The rows have a column 'error' already; give ours another name"),
+            (
+                {"text": ["a"], "error": ["mine"]},
+                "The rows have a column 'error' already; give ours another name by rename=",
+            ),
+            ({"text": [1, 2]}, "The column 'text' must hold texts; its type is int64"),
         ],
     )
     def test_columns_that_lack_or_would_be_lost_are_an_error(self, columns: dict[str, Any], problem: str) -> None:
         with pytest.raises(ValueError, match=problem):
             EmbedTexts()(rows(**columns))
 
-    def test_texts_must_be_texts(self) -> None:
-        with pytest.raises(TypeError, match="texts must be strings"):
-            EmbedTexts()(rows(text=[1, 2]))
+    @pytest.mark.parametrize(
+        ("rename", "problem"),
+        [
+            ({"vectors": "v"}, r"rename has \['vectors'\]; the columns are vector, error, tokens"),
+            ({"vector": "v", "error": "v"}, "rename gives two columns one name: v, v, tokens"),
+        ],
+    )
+    def test_names_that_make_no_sense_are_an_error(self, rename: dict[str, str], problem: str) -> None:
+        with pytest.raises(ValueError, match=problem):
+            EmbedTexts(rename=rename)
+
+    def test_arguments_are_named_as_the_user_names_them(self) -> None:
+        with pytest.raises(TypeError, match=r"^EmbedTexts has no argument 'dimension'; did you mean 'dimensions'"):
+            EmbedTexts(dimension=5)
+        with pytest.raises(ValueError, match="may mean another model tomorrow"):
+            EmbedTexts("bge@latest")
+        with pytest.raises(ValueError, match="texts_per_request must be positive; got 0"):
+            EmbedTexts(texts_per_request=0)
+
+    def test_no_key_is_an_error_unless_that_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("OVHCLOUD_API_KEY")
+
+        with pytest.raises(AuthenticationError, match="There is no key in the environment of this worker"):
+            EmbedTexts()(rows(text=["a"]))
+        assert EmbedTexts(api_key="")(rows(text=["a"]))["error"].to_pylist() == [None]
+
+    def test_what_is_refused_for_every_row_of_the_first_batch_ends_the_run(self, server: LocalEndpoints) -> None:
+        with pytest.raises(BadRequestError):
+            EmbedTexts(extra_body={"nonsense": 1})(rows(text=["a", "b", "c"]))
+
+    def test_what_is_refused_later_is_of_its_rows(self, server: LocalEndpoints) -> None:
+        embed = EmbedTexts()
+        embed(rows(text=["a"]))
+        server.reply(status=400, body={"message": "no"}, times=3)
+
+        assert embed(rows(text=["b", "c"]))["error"].null_count == 0
+
+    def test_arrow_is_named_where_it_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        embed = EmbedTexts()
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+        with pytest.raises(ImportError, match=r'pip install "ovhcloud-ai-endpoints\[ray\]"'):
+            embed({"text": ["a"]})
 
     def test_no_rows_are_no_request(self, server: LocalEndpoints) -> None:
         assert EmbedTexts()(rows(text=pa.array([], pa.string()))).num_rows == 0
@@ -154,7 +208,7 @@ class TestEmbedTexts:
 
 class TestAnswerPrompts:
     def test_answers_each_prompt(self, server: LocalEndpoints) -> None:
-        answer = AnswerPrompts("gpt-oss-120b", prompt="question", system="Paris is in France. Rome is in Italy.")
+        answer = AnswerPrompts("gpt-oss-120b", prompt_column="question", system="Paris is in France. Rome is in Italy.")
 
         found = answer(rows(question=["Where is Rome?", None, "Where is Paris?"]))
 
@@ -173,6 +227,20 @@ class TestAnswerPrompts:
         assert found["answer"].to_pylist() == ["fine", None] * 10
         assert [bool(error) for error in found["error"].to_pylist()] == [False, True] * 10
 
+    def test_what_is_empty_or_refused_is_no_success(self, server: LocalEndpoints) -> None:
+        server.reply(reasoning="Hm.", finish_reason="length")
+        server.reply(body={"choices": [{"message": {"refusal": "I must not."}, "finish_reason": "stop"}]})
+
+        found = AnswerPrompts("gpt-oss-120b", max_concurrency=1)(rows(prompt=["a", "b"]))
+
+        assert found["answer"].to_pylist() == [None, None]
+        assert found["reasoning"].to_pylist() == ["Hm.", None]
+        assert found["error"].to_pylist() == ["The answer is empty; its finish reason is length", "I must not."]
+
+    def test_prompts_must_be_texts(self) -> None:
+        with pytest.raises(ValueError, match="The column 'prompt' must hold texts; its type is list"):
+            AnswerPrompts("gpt-oss-120b")(rows(prompt=[["a"], ["b"]]))
+
     def test_an_answer_that_was_cut_says_so(self) -> None:
         found = AnswerPrompts("Meta-Llama-3_3-70B-Instruct", max_tokens=2)(rows(prompt=["Paris is in France. Where?"]))
 
@@ -183,15 +251,23 @@ class TestAnswerPrompts:
             AnswerPrompts("gpt-oss-120b", api_key="wrong", max_concurrency=4)(rows(prompt=["a"] * 200))
         assert len(server.requests) < 50
 
+    def test_no_call_begins_after_one_has_failed(self, server: LocalEndpoints) -> None:
+        server.reply("slow", pause=1)
+        server.reply(status=401, times=300)
+
+        with pytest.raises(AuthenticationError):
+            AnswerPrompts("gpt-oss-120b", max_concurrency=2)(rows(prompt=["a"] * 300))
+        assert len(server.requests) < 50
+
 
 class TestApplyFunction:
     def test_a_chain_gets_dicts_of_columns(self) -> None:
         chain = ChatPromptTemplate.from_template("{fact} {question}") | ChatOVHCloud(model="gpt-oss-120b")
-        apply = ApplyFunction((chain | StrOutputParser()).invoke, input=["fact", "question"], output="answer")
+        apply = ApplyFunction((chain | StrOutputParser()).invoke, input_columns=["fact", "question"])
 
         found = apply(rows(fact=["Rome is in Italy."], question=["Where is Rome?"], id=[7]))
 
-        assert found["answer"].to_pylist() == ["Rome is in Italy."]
+        assert found["output"].to_pylist() == ["Rome is in Italy."]
         assert found["prompt_tokens"].to_pylist()[0] > 5
         assert found["completion_tokens"].to_pylist()[0] > 0
         assert found["id"].to_pylist() == [7]
@@ -208,7 +284,7 @@ class TestApplyFunction:
             "".join(chunk.text for chunk in model.stream(text))
             return asyncio.run(model.ainvoke(text)).text
 
-        found = ApplyFunction(ask)(rows(input=["Hello"]))
+        found = ApplyFunction(ask, input_columns="input")(rows(input=["Hello"]))
 
         assert found["output"].to_pylist() == ["a"]
         assert (found["prompt_tokens"].to_pylist(), found["completion_tokens"].to_pylist()) == ([30], [9])
@@ -217,9 +293,10 @@ class TestApplyFunction:
         def made(number: int) -> Any:
             return [Ticket(subject="é", priority=2), {"a": 1}, 5, None][number]
 
-        found = ApplyFunction(made, input="number")(rows(number=[0, 1, 2, 3]))["output"].to_pylist()
+        found = ApplyFunction(made, input_columns="number")(rows(number=[0, 1, 2, 3]))["output"].to_pylist()
 
-        assert [json.loads(text) for text in found] == [{"subject": "é", "priority": 2}, {"a": 1}, 5, None]
+        assert [json.loads(text) for text in found[:3]] == [{"subject": "é", "priority": 2}, {"a": 1}, 5]
+        assert found[3] is None
 
     def test_whatever_it_raises_is_in_its_row(self) -> None:
         def check(value: int) -> str:
@@ -227,13 +304,13 @@ class TestApplyFunction:
                 raise KeyError("city")
             return str(object()) if value == 2 else "fine"
 
-        found = ApplyFunction(check, input="number")(rows(number=[0, 1, 3]))
+        found = ApplyFunction(check, input_columns="number")(rows(number=[0, 1, 3]))
 
         assert found["output"].to_pylist() == ["fine", None, "fine"]
         assert found["error"].to_pylist() == [None, "KeyError: 'city'", None]
 
     def test_what_it_returns_may_be_no_json(self) -> None:
-        found = ApplyFunction(lambda _: object(), input="number")(rows(number=[0]))
+        found = ApplyFunction(lambda _: object(), input_columns="number")(rows(number=[0]))
 
         assert found["output"].to_pylist() == [None]
         assert "Unable to serialize" in found["error"].to_pylist()[0]
@@ -245,14 +322,52 @@ class TestApplyFunction:
             ChatOVHCloud(model="gpt-oss-120b").invoke(text)
             raise ValueError("not what was asked for")
 
-        found = ApplyFunction(ask)(rows(input=["Hello"]))
+        found = ApplyFunction(ask, input_columns="input")(rows(input=["Hello"]))
 
         assert found["prompt_tokens"].to_pylist() == [10]
         assert found["error"].to_pylist() == ["ValueError: not what was asked for"]
 
     def test_a_wrong_key_ends_the_run(self) -> None:
         with pytest.raises(AuthenticationError):
-            ApplyFunction(ChatOVHCloud(model="gpt-oss-120b", api_key="wrong").invoke)(rows(input=["Hello"]))
+            ApplyFunction(ChatOVHCloud(model="gpt-oss-120b", api_key="wrong").invoke, input_columns="input")(
+                rows(input=["Hello"])
+            )
+
+    def test_it_gets_all_columns_by_default(self) -> None:
+        found = ApplyFunction(lambda row: f"{row['a']}{row['b']}")(rows(a=[1, 2], b=["x", None]))
+
+        assert found["output"].to_pylist() == ["1x", "2None"]
+
+    def test_its_calls_are_made_as_elsewhere(self, server: LocalEndpoints) -> None:
+        """Embeddings several at once, and streams as streams."""
+        server.reply(until=lambda: len(server.requests) >= 4, times=4)
+        embeddings, model = OVHCloudEmbeddings(), ChatOVHCloud(model="gpt-oss-120b")
+
+        def work(_: object) -> str:
+            embeddings.embed_documents([str(number) for number in range(100)])
+            return str(len(list(model.stream("Hello"))) > 3)
+
+        found = ApplyFunction(work)(rows(a=[1]))
+
+        assert found["output"].to_pylist() == ["True"]
+        assert server.requests[-1].json["stream"] is True
+
+    @pytest.mark.parametrize("text", ["half \ud83d a pair", "whole"])
+    def test_half_of_a_letter_ends_no_run(self, text: str) -> None:
+        def fail(value: str) -> str:
+            raise ValueError(text)
+
+        found = ApplyFunction(lambda _: text)(rows(a=[1]))
+        failed = ApplyFunction(fail)(rows(a=[1]))
+
+        assert found["output"].to_pylist() == [text.replace("\ud83d", "?")]
+        assert failed["error"].to_pylist() == [f"ValueError: {text}".replace("\ud83d", "?")]
+
+    def test_what_it_returns_must_be_there(self) -> None:
+        with pytest.raises(TypeError, match="function must return its output; got a generator"):
+            ApplyFunction(lambda _: (one for one in "ab"))(rows(a=[1]))
+        with pytest.raises(TypeError, match="function must return its output; got a coroutine"):
+            ApplyFunction(lambda _: ChatOVHCloud(model="gpt-oss-120b").ainvoke("a"))(rows(a=[1]))
 
     @pytest.mark.parametrize("wrong", ["invoke", ChatOVHCloud(model="gpt-oss-120b").ainvoke])
     def test_it_must_be_a_function_that_blocks(self, wrong: Any) -> None:
@@ -260,6 +375,6 @@ class TestApplyFunction:
             ApplyFunction(wrong)
 
     def test_frames_may_come_without_columns_of_ours(self) -> None:
-        found = ApplyFunction(len, input="text")(pd.DataFrame({"text": ["ab", "c"]}))
+        found = ApplyFunction(len, input_columns="text")(pd.DataFrame({"text": ["ab", "c"]}))
 
         assert found["output"].to_pylist() == ["2", "1"]

@@ -130,7 +130,7 @@ def test_a_chain_is_pickled_without_its_key(clean: LocalEndpoints) -> None:
     found = collected(
         data.map_batches(
             ApplyFunction,
-            fn_constructor_kwargs={"function": chain.invoke, "input": ["fact"]},
+            fn_constructor_kwargs={"function": chain.invoke, "input_columns": ["fact"]},
             batch_size=10,
             compute=pool(1),
         )
