@@ -15,12 +15,17 @@ def table_of(batch: Any) -> "pa.Table":
 
     Raises:
         ImportError: Arrow is not installed.
+        TypeError: it is none of these.
+        ValueError: a column holds values of several types.
     """
     arrow = _arrow()
     if isinstance(batch, arrow.Table):
         return batch
     if isinstance(batch, Mapping):
-        return arrow.table({name: _array(values) for name, values in batch.items()})
+        return arrow.table({name: _array(name, values) for name, values in batch.items()})
+    if not hasattr(batch, "columns"):
+        kind = type(batch).__name__
+        raise TypeError(f"batch must be an Arrow table, a dict of arrays or a DataFrame; got a {kind}; use map_batches")
     return arrow.Table.from_pandas(batch, preserve_index=False)
 
 
@@ -68,6 +73,15 @@ def _arrow() -> Any:
     return pyarrow
 
 
-def _array(values: Any) -> Any:
-    """A column of a dict; rows that are arrays become lists."""
-    return _arrow().array(values if getattr(values, "ndim", 1) == 1 else values.tolist())
+def _array(name: str, values: Any) -> Any:
+    """A column of a dict; rows that are arrays become lists, and floats that are all NaN become null.
+
+    Of a column without any value, NumPy makes such floats.
+    """
+    arrow = _arrow()
+    try:
+        found = arrow.array(values if getattr(values, "ndim", 1) == 1 else values.tolist())
+    except arrow.ArrowException as error:
+        raise ValueError(f"The column {name!r} can't be a column of Arrow: {error}") from error
+    is_empty = arrow.types.is_floating(found.type) and all(one is None or one != one for one in found.to_pylist())  # noqa: PLR0124
+    return arrow.nulls(len(found)) if is_empty else found

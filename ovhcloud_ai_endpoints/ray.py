@@ -110,7 +110,7 @@ class EmbedTexts:
             model=self._options.model,
             size=self._size,
             instruction=self._options.document_instruction,
-            goes_on=_is_of_some_rows,
+            goes_on=lambda error: self._added.has_succeeded or not isinstance(error, FATAL),
         )
         embed(run, self._options)
         share, rest = divmod(run.usage.tokens, max(len(run.vectors), 1))
@@ -194,9 +194,9 @@ class AnswerPrompts:
                     row["error"] = (
                         message.refusal or f"The answer is empty; its finish reason is {message.finish_reason}"
                     )
-            except FATAL:
-                raise
             except OVHCloudError as error:
+                if isinstance(error, FATAL) and not self._added.has_succeeded:
+                    raise
                 row["error"] = error
         return row | {"prompt_tokens": meter.prompt_tokens, "completion_tokens": meter.completion_tokens}
 
@@ -255,6 +255,8 @@ class ApplyFunction:
             found: list[Any] = column_of(table, self._input).to_pylist()
             return found
         names = table.column_names if self._input is None else self._input
+        if not names:
+            raise ValueError("input_columns must name a column")
         columns = [column_of(table, name).to_pylist() for name in names]
         return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -265,9 +267,11 @@ class ApplyFunction:
         with metered() as meter:
             try:
                 row["output"] = _output(self._function(value))
-            except (*FATAL, _NoOutputError):
+            except _NoOutputError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever the function raises, the other rows must be kept
+            except Exception as error:
+                if isinstance(error, FATAL) and not self._added.has_succeeded:
+                    raise
                 row["error"] = error
         return row | {"prompt_tokens": meter.prompt_tokens, "completion_tokens": meter.completion_tokens}
 
@@ -288,7 +292,10 @@ _Embeddings.__name__, _Chats.__name__ = "EmbedTexts", "AnswerPrompts"  # for err
 
 
 class _Added:
-    """The columns that a class adds, and whether a row of them has ever succeeded.
+    """The columns that a class adds, that of the value first.
+
+    Attributes:
+        has_succeeded: whether a row ever had a value; before that, one error that every row would get ends the run.
 
     Args:
         kinds: Arrow's name of the type of each, or "vector".
@@ -297,7 +304,7 @@ class _Added:
     """
 
     def __init__(self, kinds: Mapping[str, str], rename: Mapping[str, str] | None, width: int | None = None) -> None:
-        self._kinds, self._width, self._has_succeeded = kinds, width, False
+        self._kinds, self._width, self.has_succeeded = kinds, width, False
         self._names = {name: name for name in kinds} | dict(rename or {})
         if unknown := self._names.keys() - kinds.keys():
             raise ValueError(f"rename has {sorted(unknown)}; the columns are {', '.join(kinds)}")
@@ -314,12 +321,17 @@ class _Added:
         """The table with these columns.
 
         Raises:
+            AuthenticationError, PermissionDeniedError, NotFoundError: all rows have such an error.
             BadRequestError: all rows were refused, and none has succeeded before.
         """
+        value = next(iter(self._kinds))
         errors = [error for row in rows if (error := row.get("error")) is not None]
-        self._has_succeeded = self._has_succeeded or len(errors) < len(rows)
-        if errors and not self._has_succeeded and all(map(_is_refusal, errors)):
-            raise errors[0]
+        if any(row.get(value) is not None for row in rows):
+            self.has_succeeded = True
+        elif errors:
+            is_of_all = _is_fatal if self.has_succeeded else _is_fatal_or_refusal
+            if all(map(is_of_all, errors)):
+                raise errors[0]
         for name, kind in self._kinds.items():
             values = [row.get(name) for row in rows]
             if kind == "string":
@@ -335,13 +347,13 @@ def _output(found: Any) -> str | None:
     return found if isinstance(found, str | None) else to_json(found, inf_nan_mode="strings").decode()
 
 
-def _is_of_some_rows(error: OVHCloudError) -> bool:
-    return not isinstance(error, FATAL)
+def _is_fatal(error: object) -> bool:
+    return isinstance(error, FATAL)
 
 
-def _is_refusal(error: object) -> bool:
-    """Whether the request itself was refused, and not for its length."""
-    return isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError)
+def _is_fatal_or_refusal(error: object) -> bool:
+    """Also whether the request itself was refused, and not for its length."""
+    return _is_fatal(error) or (isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError))
 
 
 def _text(value: Any) -> str:

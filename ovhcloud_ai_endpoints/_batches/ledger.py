@@ -17,27 +17,29 @@ from ovhcloud_ai_endpoints._batches.lines import Line, Result
 from ovhcloud_ai_endpoints._batches.progress import Counts
 from ovhcloud_ai_endpoints._sqlite import begin, connected
 
-APPLICATION = 0x4F56_4842  # what SQLite is told that the file is of
+APPLICATION = 0x4F56_4842  # marks the file as ours
 VERSION = 1  # of the tables
 BUSY_SECONDS = 60.0  # for which a write waits for another process's
 PIECE = 500  # rows in one query
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS requests (
+CREATE TABLE requests (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, job INTEGER, status INTEGER,
     is_submitted INTEGER NOT NULL DEFAULT 0, repeats INTEGER NOT NULL DEFAULT 0,
     prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
     server TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, body BLOB NOT NULL, answer BLOB);
-CREATE INDEX IF NOT EXISTS requests_by_job ON requests (job, number);
-CREATE INDEX IF NOT EXISTS requests_submitted ON requests (status, number) WHERE is_submitted;
-CREATE TABLE IF NOT EXISTS jobs (
+CREATE INDEX requests_by_job ON requests (job, number);
+CREATE INDEX requests_submitted ON requests (status, number) WHERE is_submitted;
+CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, root INTEGER, server TEXT NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
     fingerprint TEXT NOT NULL, state TEXT NOT NULL, file TEXT, id TEXT, status TEXT NOT NULL DEFAULT '',
     lines INTEGER NOT NULL, bytes INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0, looks INTEGER NOT NULL DEFAULT 0, made REAL, ended REAL);
-CREATE TABLE IF NOT EXISTS lease (
+CREATE TABLE lease (
     one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL,
     started TEXT NOT NULL, until REAL NOT NULL);
+"""
+OWN_TABLES = """
 CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID;
 CREATE TEMP TABLE asked (map INTEGER, place INTEGER, key TEXT, round INTEGER, PRIMARY KEY (map, place, key))
     WITHOUT ROWID;
@@ -95,12 +97,17 @@ class Ledger:
         Raises:
             ValueError: it is neither; it is not changed.
         """
-        begin(self._writer, self.path, application=APPLICATION, version=VERSION, busy_seconds=BUSY_SECONDS)
-        with self.writing() as connection:
-            for statement in TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        begin(
+            self._writer,
+            self.path,
+            application=APPLICATION,
+            version=VERSION,
+            tables=TABLES,
+            busy_seconds=BUSY_SECONDS,
+        )
+        self.path.chmod(0o600)
+        for statement in OWN_TABLES.split(";"):
+            self._writer.execute(statement)
 
     def _connected(self) -> sqlite3.Connection:
         return connected(self.path, busy_seconds=BUSY_SECONDS)

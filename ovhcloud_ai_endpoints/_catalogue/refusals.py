@@ -108,9 +108,9 @@ def _against_refusal(words: str, facts: Model) -> str:
 
 
 def _against_not_found(model: str | None, url: str) -> str:
-    where = f" The request went to {url}." if url else ""
     if url and "/v1/" not in url:
         return f"The request went to {url}; a base_url ends in /v1."
+    where = f" The request went to {url}." if url else ""
     if not model:
         return where.lstrip()
     facts = model_facts(model)

@@ -34,6 +34,7 @@ from ovhcloud_ai_endpoints._surrogates import with_lone_surrogates
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
 
 MOST_CUTS = 12  # of one text
+MOST_REFUSALS = 8  # in a run without a vector, after which it is not the fault of one text
 
 log = logging.getLogger("ovhcloud_ai_endpoints")
 
@@ -129,7 +130,7 @@ class EmbeddingRun:
     ) -> None:
         self.vectors = dict(known or {})
         self.errors: dict[int, OVHCloudError] = {}
-        self._goes_on = goes_on
+        self._goes_on, self._refusals = goes_on, 0
         if isinstance(texts, str) or not hasattr(texts, "__len__"):
             kind = type(texts).__name__
             hint = "For one text, pass [text]" if isinstance(texts, str) else "LangChain's embed_iter takes iterators"
@@ -198,7 +199,9 @@ class EmbeddingRun:
 
     def _split(self, batch: Batch, error: OVHCloudError) -> None:
         is_too_long = isinstance(error, ContextOverflowError | PayloadTooLargeError)
-        may_be_of_one = is_too_long or (isinstance(error, BadRequestError) and self._goes_on(error))
+        self._refusals += 1
+        may_depend = isinstance(error, BadRequestError) and (self.vectors or self._refusals < MOST_REFUSALS)
+        may_be_of_one = is_too_long or (may_depend and self._goes_on(error))
         count = len(batch.texts)
         with self._lock:
             smaller = allowed(error, count, sum(map(_weight, batch.texts))) if count > 1 else None

@@ -52,6 +52,7 @@ class Client:
 
     def __init__(self, settings: Settings, abandoned: threading.Event | None = None) -> None:
         self._settings = settings
+        self._limit_store = _limit_store(settings)
         self._abandoned = abandoned or threading.Event()
 
     def send(self, request: Request[T]) -> T:
@@ -64,7 +65,7 @@ class Client:
             warn_of_model(request.model, self._settings.base_url)
             asked, whole = answered(sender, self._settings, request)
             return asked.read(whole)
-        call = Call(self._settings, request, _limit_store(self._settings))
+        call = Call(self._settings, request, self._limit_store)
         with ExitStack() as held:
             self.read(call, self.open(call, held))
         result = call.result(time.monotonic())
@@ -76,7 +77,7 @@ class Client:
         if (sender := sender_for(request)) is not None:
             warn_of_model(request.model, self._settings.base_url)
             return Replay(sender, self._settings, request)
-        return Stream(self, StreamedCall(self._settings, request, _limit_store(self._settings)))
+        return Stream(self, StreamedCall(self._settings, request, self._limit_store))
 
     def open(self, call: Call[Any], held: ExitStack) -> Connection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""
@@ -122,6 +123,7 @@ class AsyncClient:
 
     def __init__(self, settings: Settings, abandoned: asyncio.Event | None = None) -> None:
         self._settings = settings
+        self._limit_store = _limit_store(settings)
         self._abandoned = abandoned or asyncio.Event()
 
     async def send(self, request: Request[T]) -> T:
@@ -134,7 +136,7 @@ class AsyncClient:
             warn_of_model(request.model, self._settings.base_url)
             asked, whole = await aanswered(sender, self._settings, request)
             return asked.read(whole)
-        call = Call(self._settings, request, _limit_store(self._settings))
+        call = Call(self._settings, request, self._limit_store)
         async with AsyncExitStack() as held:
             await self.read(call, await self.open(call, held))
         result = call.result(time.monotonic())
@@ -146,7 +148,7 @@ class AsyncClient:
         if (sender := sender_for(request)) is not None:
             warn_of_model(request.model, self._settings.base_url)
             return Replay(sender, self._settings, request)
-        return AsyncStream(self, StreamedCall(self._settings, request, _limit_store(self._settings)))
+        return AsyncStream(self, StreamedCall(self._settings, request, self._limit_store))
 
     async def open(self, call: Call[Any], held: AsyncExitStack) -> AsyncConnection:
         """Tries until a successful answer begins; returns its connection, which `held` closes in the end."""

@@ -90,14 +90,14 @@ class Window:
     def _close(self, now: float, end: float) -> float:
         if end <= now:  # the service didn't say until when
             return 0.0
-        was_open = self.remaining > 0
+        had_permits = self.remaining > 0
         self.closed_until = max(min(end, now + LONGEST), self.closed_until)
         end = min(end, now + WINDOW)
-        self.remaining, self.end = 0.0, end if was_open else max(end, self.end)
-        return self.closed_until - now if was_open else 0.0
+        self.remaining, self.end = 0.0, end if had_permits else max(end, self.end)
+        return self.closed_until - now if had_permits else 0.0
 
 
-Change = Callable[[Window, float], float]  # given the time of the window's clock; returns seconds
+Change = Callable[[Window], float]  # returns seconds
 
 
 class LimitStore(Protocol):
@@ -111,7 +111,7 @@ class LimitStore(Protocol):
         """
         ...
 
-    def change(self, who: str, change: Callable[[Window], float]) -> float:
+    def change(self, who: str, change: Change) -> float:
         """Applies a change to the window of a limit while no other process does, and returns what it returned.
 
         Raises:
@@ -121,7 +121,7 @@ class LimitStore(Protocol):
 
 
 class LostStoreError(Exception):
-    """A store has failed, after which it is not asked again."""
+    """A store has failed, so the process goes on alone with what it knows."""
 
 
 class Limiter:
@@ -143,9 +143,8 @@ class Limiter:
             epoch: seconds since 1970, for a Retry-After that is a date.
         """
         with self._lock:
-            return self._changed(
-                lambda window, now: window.record(now, status, headers, age=age, epoch=epoch), now, epoch
-            )
+            at = self._now(now, epoch)
+            return self._changed(lambda window: window.record(at, status, headers, age=age, epoch=epoch), at)
 
     def seconds_until_free(self, now: float, ticket: int, epoch: float = 0.0) -> float:
         """Seconds until it is worth asking again; 0 if the request may go now, which counts it.
@@ -155,8 +154,8 @@ class Limiter:
             epoch: seconds since 1970.
         """
         with self._lock:
-            place = bisect_left(self._queue, ticket)
-            wait = self._changed(lambda window, now: window.take(now, place), now, epoch)
+            at, place = self._now(now, epoch), bisect_left(self._queue, ticket)
+            wait = self._changed(lambda window: window.take(at, place), at)
             if wait:
                 self.join(ticket)
             else:
@@ -181,48 +180,46 @@ class Limiter:
         """Whether it holds calls back, or has done so and was not asked since."""
         return not self._window.is_open or bool(self._queue)
 
-    def _changed(self, change: Change, now: float, epoch: float) -> float:
+    def _now(self, now: float, epoch: float) -> float:
+        """The time by the clock of the window."""
+        return now
+
+    def _changed(self, change: Change, now: float) -> float:
         """Applies a change to the window, and returns what it returned."""
-        return change(self._window, now)
+        return change(self._window)
 
 
 class SharedLimiter(Limiter):
-    """The limit of one key for one model in several processes, as long as their store works."""
+    """The limit of one key for one model in several processes, while their store works."""
 
     def __init__(self, store: LimitStore, who: str) -> None:
         super().__init__()
-        self._store: LimitStore | None = store
+        self._store = store
         self._who = who
 
-    def _changed(self, change: Change, now: float, epoch: float) -> float:
-        if self._store is not None:
-            try:
-                return self._shared(self._store, change, epoch)
-            except LostStoreError:
-                self._store = None
-        return change(self._window, epoch)
+    def _now(self, now: float, epoch: float) -> float:
+        return epoch
 
-    def _shared(self, store: LimitStore, change: Change, epoch: float) -> float:
-        """Applies a change to what is kept, unless it changes nothing that other processes need to know."""
+    def _changed(self, change: Change, now: float) -> float:
         limit = self._window.limit
 
-        def changed(window: Window) -> float:
-            if window.end > epoch + WINDOW:  # no window is so long; perhaps the clock was set back
+        def believed(window: Window) -> float:
+            if window.end > now + WINDOW + LATE:  # no window is so long; perhaps the clock was set back
                 window.remaining = math.inf
             if window.is_open:
                 window.limit = limit
             self._window = window
-            return change(window, epoch)
+            return change(window)
 
-        kept = store.window(self._who)
-        wait = changed(replace(kept))
-        if self._window == kept or (self._window.is_open and kept.is_open):
-            return wait
+        before = self._window
         try:
-            return store.change(self._who, changed)
+            kept = before = self._store.window(self._who)
+            wait = believed(replace(kept))
+            if self._window == kept or (self._window.is_open and kept.is_open):
+                return wait  # others need not know
+            return self._store.change(self._who, believed)
         except LostStoreError:
-            self._window = kept
-            raise
+            return believed(before)
 
 
 _limiters: Table[tuple[str, bytes, str, LimitStore | None], Limiter] = Table(

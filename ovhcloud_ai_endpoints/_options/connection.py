@@ -255,9 +255,13 @@ class ConnectionOptions(ClosesConnections, BaseModel):
     @field_validator("share_limits")
     @classmethod
     def _ovhcloud_share_limits(cls, shared: bool | str | Path) -> bool | str | Path:
-        if not isinstance(shared, bool) and (not str(shared) or "://" in str(shared)):
+        if isinstance(shared, bool):
+            return shared
+        if (word := str(shared).lower()) in {"true", "false"}:  # as settings from a file or the environment have it
+            return word == "true"
+        if not str(shared) or "://" in str(shared):
             raise ValueError(f"share_limits must be True, False or the path of a file; got {str(shared)!r}")
-        return shared
+        return str(Path(shared).expanduser().absolute())  # so that a copy in another process means the same file
 
     @field_validator("http_client")
     @classmethod

@@ -20,6 +20,7 @@ from ovhcloud_ai_endpoints import (
     EmptyAnswerWarning,
     InvalidResponseError,
     NotFoundError,
+    PermissionDeniedError,
 )
 from ovhcloud_ai_endpoints.ray import AnswerPrompts, ApplyFunction, EmbedTexts
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
@@ -74,6 +75,24 @@ class TestFormats:
         found = EmbedTexts()(batch if kind == "numpy" else by(kind, table))
 
         assert found["old"].to_pylist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+class TestBatches:
+    def test_numpys_nan_of_a_column_without_values_is_null(self, server: LocalEndpoints) -> None:
+        nothing = np.array([float("nan")] * 2)
+
+        assert EmbedTexts()({"text": nothing})["error"].to_pylist() == [None, None]
+        assert AnswerPrompts("gpt-oss-120b")({"prompt": nothing})["answer"].to_pylist() == [None, None]
+        assert ApplyFunction(repr, input_columns="a")({"a": nothing})["output"].to_pylist() == [None, None]
+        assert server.requests == []
+
+    def test_a_column_of_several_types_is_named(self) -> None:
+        with pytest.raises(ValueError, match="The column 'text' can't be a column of Arrow"):
+            EmbedTexts()({"text": np.array(["a", 5], dtype=object)})
+
+    def test_what_is_no_batch_says_so(self) -> None:
+        with pytest.raises(TypeError, match="batch must be an Arrow table, .*; got a list; use map_batches"):
+            EmbedTexts()(["a"])
 
 
 class TestEmbedTexts:
@@ -184,6 +203,20 @@ class TestEmbedTexts:
     def test_what_is_refused_for_every_row_of_the_first_batch_ends_the_run(self, server: LocalEndpoints) -> None:
         with pytest.raises(BadRequestError):
             EmbedTexts(extra_body={"nonsense": 1})(rows(text=["a", "b", "c"]))
+
+        assert len(server.requests) < 10
+
+    def test_one_refusal_of_a_proxy_is_of_its_rows_and_many_end_the_run(self, server: LocalEndpoints) -> None:
+        embed = EmbedTexts(max_concurrency=1)
+        embed(rows(text=["a"]))
+        server.reply(status=403, body="<html>Blocked by policy", headers={"Content-Type": "text/html"})
+
+        found = embed(rows(text=[str(number) for number in range(50)]))
+
+        assert found["error"].null_count == 25
+        server.reply(status=403, times=9)
+        with pytest.raises(PermissionDeniedError):
+            embed(rows(text=["b"] * 50))
 
     def test_what_is_refused_later_is_of_its_rows(self, server: LocalEndpoints) -> None:
         embed = EmbedTexts()
@@ -342,6 +375,10 @@ class TestApplyFunction:
         found = ApplyFunction(lambda row: f"{row['a']}{row['b']}")(rows(a=[1, 2], b=["x", None]))
 
         assert found["output"].to_pylist() == ["1x", "2None"]
+
+    def test_input_needs_a_column(self) -> None:
+        with pytest.raises(ValueError, match="input_columns must name a column"):
+            ApplyFunction(len, input_columns=[])(rows(a=[1]))
 
     def test_its_calls_are_made_as_elsewhere(self, server: LocalEndpoints) -> None:
         """Embeddings several at once, and streams as streams."""

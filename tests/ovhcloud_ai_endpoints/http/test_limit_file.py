@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,19 @@ def test_objects_take_a_path(cls: type[OVHCloudEmbeddings], kind: Callable[[Path
     assert len(kept(path)) == 1
 
 
+@pytest.mark.parametrize(("word", "meaning"), [("false", False), ("True", True)])
+def test_words_for_booleans_make_no_file(word: str, meaning: bool) -> None:
+    assert ChatOVHCloud(model="gpt-oss-120b", share_limits=word).share_limits is meaning
+
+
+def test_a_path_means_the_same_file_in_each_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/of-a-user")
+
+    assert ChatOVHCloud(model="gpt-oss-120b", share_limits="l").share_limits == str(tmp_path / "l")
+    assert ChatOVHCloud(model="gpt-oss-120b", share_limits="~/l").share_limits == "/home/of-a-user/l"
+
+
 @pytest.mark.parametrize("wrong", ["", "redis://localhost/0", "file:///tmp/limits.sqlite"])
 def test_a_url_is_no_path(wrong: str) -> None:
     with pytest.raises(ValueError, match="share_limits must be True, False or the path of a file"):
@@ -160,6 +175,59 @@ class TestProcesses:
 
         assert [asked(other, NOW + 30, ticket) for ticket in range(3)] == [0, 0, WINDOW]
 
+    def test_a_clock_that_was_read_a_moment_ago_erases_nothing(self, path: Path) -> None:
+        one, other = sharing(path), sharing(path)
+        one.record(0, 429, {**REFUSED, "retry-after": "60"}, epoch=NOW)
+
+        assert asked(other, NOW - 0.001) > 60
+        other.record(0, 200, {"x-ratelimit-remaining-minute": "1", "ratelimit-reset": "60"}, epoch=NOW - 0.001)
+        assert asked(one, NOW, 1) == 60
+
+
+class TestInterrupts:
+    """A signal that raises, in any place of a change, such as Ctrl-C in a notebook."""
+
+    def test_leave_no_lock_and_nothing_old(self, path: Path) -> None:
+        file = LimitFile(str(path))
+        file.change("who", lambda window: window.record(NOW, 429, REFUSED, age=0, epoch=NOW))
+
+        def interrupted(window: Window) -> float:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            file.change("who", interrupted)
+
+        assert refused(sharing(path, "other")) == 30  # which writes
+        assert file.window("who").end == NOW + 30
+
+    @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm")
+    def test_may_come_at_any_moment(self, path: Path) -> None:
+        class RungError(Exception):
+            pass
+
+        def ring(*_: object) -> None:
+            raise RungError
+
+        file, chance, rung = LimitFile(str(path)), random.Random(1), 0
+        file.window("who")
+        before = signal.signal(signal.SIGALRM, ring)
+        try:
+            for number in range(300):
+                at = NOW + number
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-6, 200e-6))
+                    file.change("who", partial(Window.record, now=at, status=429, headers=REFUSED, age=0, epoch=at))
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                except RungError:
+                    rung += 1
+                connection = file._connection
+                assert connection is None or not connection.in_transaction
+                assert file.window("who") == LimitFile(str(path)).window("who")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert rung > 10
+
 
 class TestFile:
     def test_is_not_written_while_nobody_is_held_back(self, path: Path) -> None:
@@ -221,6 +289,35 @@ class TestFile:
 
 
 class TestFailures:
+    def test_are_tried_again_after_a_while(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(module, "ALONE_SECONDS", 0.0)
+        path = tmp_path / "later" / "limits.sqlite"
+        one = sharing(path)
+        assert [asked(one, NOW) for _ in range(3)] == [0, 0, 0]
+        path.parent.mkdir()
+
+        refused(one)
+
+        assert len(kept(path)) == 1
+        assert caplog.text.count("goes on alone") == 1
+
+    def test_of_a_process_that_was_killed_while_it_made_the_file_are_none(self, path: Path) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+        assert refused(sharing(path)) == 30
+        assert len(kept(path)) == 1
+
+    def test_and_a_clock_that_is_set_back_hold_nobody_back(self, path: Path) -> None:
+        one = sharing(path)
+        refused(one)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP TABLE windows")
+
+        assert asked(one, NOW - 3600) == 0
+
     @pytest.mark.parametrize("failure", ["another file", "another program", "no folder", "newer", "a wrong value"])
     def test_are_a_warning_once_and_leave_the_process_alone(
         self, tmp_path: Path, path: Path, failure: str, caplog: pytest.LogCaptureFixture
