@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
-from workers import kill_all
+from workers import ids_done, kill_all
 
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -156,8 +156,8 @@ def main() -> int:
         run = Run(folder, options.actors, server, options.texts)
         run.wait(lambda asked: asked > options.texts / 2)
         kill_all(home=folder)
-        done = {f"text {row['id']}" for row in run.rows()}
-        print(f"\nThe driver killed half way: {len(done):,} rows written, {len(_asked(server)):,} texts asked")
+        done = {f"text {at}" for at in ids_done(folder / "checkpoint")}
+        print(f"\nThe driver killed half way: {len(done):,} rows done, {len(_asked(server)):,} texts asked")
         server.reset()
         server.fail_at_random(SHARE, faults=FAULTS, seed=2)
         run = Run(folder, options.actors, server, options.texts)

@@ -91,7 +91,7 @@ class TestBatches:
             EmbedTexts()({"text": np.array(["a", 5], dtype=object)})
 
     def test_what_is_no_batch_says_so(self) -> None:
-        with pytest.raises(TypeError, match="batch must be an Arrow table, .*; got a list; use map_batches"):
+        with pytest.raises(TypeError, match=r"batch must be an Arrow table, .*; got a list; use map_batches"):
             EmbedTexts()(["a"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet
 
 from ovhcloud_ai_endpoints.ray import EmbedTexts
 
@@ -28,6 +29,15 @@ class Noted(EmbedTexts):
 
     def __call__(self, batch: Any) -> Any:
         return super().__call__(batch).append_column("pid", pa.array([os.getpid()] * len(batch), pa.int64()))
+
+
+def ids_done(checkpoint: Path) -> list[int]:
+    """The ids in the checkpoint of a run that was killed, without those whose rows were being written."""
+    ids: list[int] = []
+    for file in checkpoint.rglob("*.parquet"):
+        if not file.name.endswith(".pending.parquet"):
+            ids += pyarrow.parquet.read_table(file, columns=["id"])["id"].to_pylist()
+    return ids
 
 
 def kill_all(home: Path) -> None:
