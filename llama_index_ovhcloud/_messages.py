@@ -68,7 +68,7 @@ def wire_tools(tools: Any) -> list[dict[str, Any]]:
     """The tools in the wire's form, in which they may be already.
 
     Raises:
-        TypeError: one is no tool.
+        TypeError: one of `tools` is not a tool of LlamaIndex.
     """
     if isinstance(tools, str) or not isinstance(tools, Iterable):
         raise TypeError(f"tools must be a list of LlamaIndex's tools; got {_shown(tools)}")

@@ -225,7 +225,7 @@ class ChatOVHCloud(Saved, ChatOptions, FunctionCallingLLM):
         """The arguments for `chat`; `tool_choice` may be "auto", "none", "required" or a tool's name.
 
         Raises:
-            TypeError: one of the tools is none.
+            TypeError: one of `tools` is not a tool of LlamaIndex.
         """
         messages = list(chat_history or [])
         if isinstance(user_msg, str):

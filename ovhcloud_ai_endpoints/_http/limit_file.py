@@ -185,6 +185,7 @@ def _begin_child() -> None:
     _lock = threading.RLock()
     _held.clear()
     _files.clear()
+    _all.clear()  # what a thread had that does not exist here may never go, with its lock held
 
 
 if hasattr(os, "register_at_fork"):

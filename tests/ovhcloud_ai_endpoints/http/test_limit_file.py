@@ -392,6 +392,31 @@ def test_a_forked_child_has_a_connection_of_its_own(path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_may_fork_from_another_thread(path: Path) -> None:
+    file = LimitFile(str(path))  # which the child has, too, as it may of a thread that is not there
+    file.window("who")
+
+    def fork() -> None:
+        if not os.fork():
+            os._exit(0)
+        os.wait()
+
+    child = os.fork()
+    if not child:
+        if file._connection is not None:
+            os._exit(1)  # a child must not inherit what SQLite believes of its locks
+        signal.alarm(5)
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+
+    assert status == 0
+    assert file.window("who").is_open
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_may_come_while_other_threads_write(path: Path) -> None:
     file, has_ended = limit_file(str(path)), threading.Event()
 
