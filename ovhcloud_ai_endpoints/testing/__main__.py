@@ -23,11 +23,21 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
     It gets the signal that asks us to end. On Ctrl-C, which a terminal sends to it as well, we wait for it.
     """
-    started: list[subprocess.Popen[bytes]] = []
+    process: subprocess.Popen[bytes] | None = None
+    is_asked_to_end = False
+
+    def end(*_: object) -> None:
+        nonlocal is_asked_to_end
+        is_asked_to_end = True
+        if process is not None:
+            process.terminate()
+
     signal.signal(signal.SIGINT, lambda *_: None)  # a command would inherit SIG_IGN
-    signal.signal(signal.SIGTERM, lambda *_: started[0].terminate() if started else sys.exit(128 + signal.SIGTERM))
-    started.append(subprocess.Popen(command, env=environ))  # noqa: S603
-    code = started[0].wait()
+    signal.signal(signal.SIGTERM, end)
+    process = subprocess.Popen(command, env=environ)  # noqa: S603
+    if is_asked_to_end:
+        process.terminate()
+    code = process.wait()
     return code if code >= 0 else 128 - code
 
 

@@ -207,6 +207,21 @@ def test_repr_tells_where_it_is_and_what_it_has(server: LocalEndpoints) -> None:
     assert repr(server) == f"<LocalEndpoints {server.base_url} requests=1 unplayed=1>"
 
 
+STARTING = """
+import os, runpy, signal, subprocess
+
+
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+subprocess.Popen = Popen
+runpy.run_module("ovhcloud_ai_endpoints.testing", run_name="__main__", alter_sys=True)
+"""
+
+
 class TestCommand:
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "ovhcloud_ai_endpoints.testing", *arguments]
@@ -236,6 +251,14 @@ class TestCommand:
 
             assert process.wait(20) == 128 + sent
             assert process.stderr.read() == b""
+
+    def test_signal_that_comes_while_the_command_starts_ends_it_too(self) -> None:
+        """It would be left to run else, since we don't know it yet."""
+        command = [sys.executable, "-c", STARTING, "--", "sh", "-c", "exec sleep 60"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            out, errors = process.communicate(timeout=15)
+
+        assert (process.returncode, out, errors) == (128 + signal.SIGTERM, b"", b"")
 
 
 def test_port_out_of_range_is_a_sentence_on_the_command_line() -> None:
