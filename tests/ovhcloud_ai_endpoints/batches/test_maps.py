@@ -318,6 +318,58 @@ class TestThreads:
         assert [text.split()[-1] for text in found[0]] == [str(number) for number in range(40)]
         assert jobs_made(server) == 1
 
+    def test_the_call_that_was_taken_first_goes_last(
+        self, server: LocalEndpoints, call: Caller, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may be a younger thread's, when calls before it were answered."""
+        be_patient(monkeypatch)
+        dict(batch.map(call.ask, ["Say 0", "Say 1"]))
+
+        def work(_: int) -> list[str]:
+            context, two_is_taken = contextvars.copy_context(), threading.Event()
+
+            def ask(number: int) -> str:
+                if number == 2:
+                    two_is_taken.set()
+                if number == 0:
+                    two_is_taken.wait(5)
+                return call.ask(f"Say {number}")
+
+            with ThreadPoolExecutor(2) as pool:
+                return list(pool.map(lambda number: context.copy().run(ask, number), range(8)))
+
+        found = dict(batch.map(work, range(1)))
+
+        assert len(found[0]) == 8
+        assert jobs_made(server) == 2
+
+    def test_a_call_is_as_old_as_the_first_of_its_chain(
+        self, server: LocalEndpoints, call: Caller, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second chain of the pool may have its first answer before the first chain has."""
+        be_patient(monkeypatch)
+
+        def work(_: int) -> list[str]:
+            context, one_has_asked = contextvars.copy_context(), threading.Event()
+
+            def chain(number: int) -> str:
+                if number == 0:
+                    one_has_asked.wait(5)
+                try:
+                    first = call.ask(f"Say {number}")
+                finally:
+                    if number == 1:
+                        one_has_asked.set()
+                return call.ask(f"Repeat {number}: {first}")
+
+            with ThreadPoolExecutor(2) as pool:
+                return list(pool.map(lambda number: context.copy().run(chain, number), range(8)))
+
+        found = dict(batch.map(work, range(1)))
+
+        assert len(found[0]) == 8
+        assert jobs_made(server) == 2
+
     def test_an_answer_that_is_swallowed_still_waits(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
         def work(text: str) -> str:
             try:

@@ -28,7 +28,7 @@ class Pool:
             self.turns.ask()
             let_go = self.going(thread, call)
             self.held.append((thread, let_go))
-            self.turns.hold(thread, let_go, self.now)
+            self.turns.hold(call, let_go, self.now)
 
     def going(self, thread: int, call: int) -> Callable[[], None]:
         return lambda: self.gone.append(call) or self.take(thread)
