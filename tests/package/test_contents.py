@@ -113,4 +113,4 @@ def test_classifiers_name_the_pythons_that_ci_runs(ours: Distribution) -> None:
 
 
 def test_extras_are_those_of_the_docs(ours: Distribution) -> None:
-    assert set(ours.metadata.get_all("Provides-Extra", [])) == {"aiohttp", "all", "langchain", "llama-index"}
+    assert set(ours.metadata.get_all("Provides-Extra", [])) == {"aiohttp", "all", "langchain", "llama-index", "ray"}

@@ -6,7 +6,7 @@ import pytest
 from environments import Installed, found_pythons
 
 pytestmark = pytest.mark.timeout(600)
-EXTRAS = ["", "langchain", "llama-index", "aiohttp", "all"]
+EXTRAS = ["", "langchain", "llama-index", "aiohttp", "ray", "all"]
 OURS = {"langchain_ovhcloud", "llama_index_ovhcloud", "ovhcloud_ai_endpoints", "pytest_ovhcloud.py"}
 PYTHONS = found_pythons()
 
@@ -38,6 +38,12 @@ from langchain_ovhcloud import ChatOVHCloud
 
 print("Hello" in asyncio.run(ChatOVHCloud(model="gpt-oss-120b", http_backend="aiohttp").ainvoke("Hello")).text)
 print("aiohttp" in sys.modules)
+"""
+VECTORS_OF_ROWS = """
+from ovhcloud_ai_endpoints.ray import EmbedTexts
+
+rows = EmbedTexts("bge-m3")({"text": ["one", "another"]})
+print(rows.num_rows, len(rows["vector"][1]), rows["error"].null_count)
 """
 MODEL_LIST = """
 from ovhcloud_ai_endpoints import list_models
@@ -73,6 +79,8 @@ def test_installs_our_packages_only(installed: Installed, extra: str) -> None:
         ("langchain", {"llama-index-core", "aiohttp", "openai", "tiktoken", "langchain-openai"}),
         ("llama-index", {"langchain-core", "openai", "llama-index-llms-openai"}),
         ("aiohttp", {"langchain-core", "llama-index-core", "openai", "tiktoken"}),
+        ("ray", {"langchain-core", "llama-index-core", "openai", "tiktoken"}),
+        ("all", {"ray", "openai"}),  # Ray is large
     ],
 )
 def test_brings_nothing_of_another_extra(installed: Installed, extra: str, others: set[str]) -> None:
@@ -106,6 +114,10 @@ def test_aiohttp_works(installed: Installed, extra: str) -> None:
     assert installed(extra).with_endpoints("-c", OVER_AIOHTTP).split() == ["True", "True"]
 
 
+def test_rows_of_ray_get_vectors(installed: Installed) -> None:
+    assert installed("ray").with_endpoints("-c", VECTORS_OF_ROWS) == "2 1024 2\n"
+
+
 def test_fixture_is_found_by_pytest(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "test_of_user.py").write_text(USERS_TEST, "utf-8")
 
@@ -136,6 +148,7 @@ def test_everything_works_on_each_python(installed: Installed, version: str) -> 
             '"ovhcloud-ai-endpoints[aiohttp]"',
         ),
         ("langchain", "import langchain_ovhcloud\nlangchain_ovhcloud.register()", '"langchain>=1"'),
+        ("langchain", VECTORS_OF_ROWS.replace('"bge-m3"', '"bge-m3", api_key=""'), '"ovhcloud-ai-endpoints[ray]"'),
     ],
 )
 def test_what_is_missing_is_named_with_its_command(installed: Installed, extra: str, code: str, command: str) -> None:
