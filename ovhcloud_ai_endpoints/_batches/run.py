@@ -11,15 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from ovhcloud_ai_endpoints._batches.job import Jobs
 from ovhcloud_ai_endpoints._batches.ledger import Ledger
 from ovhcloud_ai_endpoints._batches.lines import API_PREFIX, Line, body_of, is_stream, line_of
 from ovhcloud_ai_endpoints._batches.turns import LetGo, Turns
+from ovhcloud_ai_endpoints._batches.workers import end_call, working_since
 from ovhcloud_ai_endpoints._errors import AuthenticationError, OVHCloudError
 from ovhcloud_ai_endpoints._http import Request, Settings, Waiting, Whole, set_within
 from ovhcloud_ai_endpoints._values import Exchange
@@ -27,9 +26,6 @@ from ovhcloud_ai_endpoints._values import Exchange
 HUNG_SECONDS = 1.0  # after which a function is ended that goes on, and asks nothing, when a call of it was stopped
 NO_KEY = "Batch jobs need a key, and none is set: give it as api_key= or in OVHCLOUD_API_KEY"
 LATER = "The answer comes with a later batch job, and then the function runs again"
-
-# What a thread of the function is at: of which run, on which thread, and since when.
-_item: ContextVar[tuple[Turns, threading.Thread, int]] = ContextVar("_item")
 
 
 class LaterError(OVHCloudError):
@@ -94,8 +90,6 @@ class Run:
         self._numbers: Counter[bytes] = Counter()  # how often a request was asked
         self._lock = threading.Lock()
         self._turns = Turns()
-        self._moments = count()
-        self._free_since: dict[threading.Thread, int] = {}  # when its last call ended, or it was started
         self._has_failed = False
         self._loops: set[asyncio.AbstractEventLoop] = set()  # of the function, on its own thread
         self._stopped: float | None = None  # when a call was stopped, if nothing was asked since
@@ -159,9 +153,10 @@ class Run:
                 self._turns.ask()
             self._stopped = None
             self.asked.add(line.key)
-            self._begin_item()
+        if threading.get_ident() != self._thread:
+            working_since()  # at its first call, if this has an answer
             if found is not None:
-                self._free_since[threading.current_thread()] = next(self._moments)
+                end_call()
         return line, self._taken(line, found)
 
     def _find(self, line: Line) -> Whole | OVHCloudError | None:
@@ -182,28 +177,13 @@ class Run:
     def _held(self, let_go: LetGo) -> Iterator[None]:
         """Holds a call during the block, which lasts until `let_go` is called."""
         with self._lock:
-            self._turns.hold(_item.get()[2], let_go, time.monotonic())
+            self._turns.hold(working_since(), let_go, time.monotonic())
         try:
             yield
         finally:
             with self._lock:
                 self._turns.drop(let_go)
-                self._free_since[threading.current_thread()] = next(self._moments)
-
-    def _begin_item(self) -> None:
-        """Notes in the context when the current thread took what it is at from a pool's queue.
-
-        That was after its last call ended; if this is its first call, when it was started. Further calls in the same
-        context belong to what it has taken. Native ids would not tell the age of threads: they wrap around.
-        """
-        thread = threading.current_thread()
-        if thread not in self._free_since:
-            for other in threading.enumerate():  # in the order in which they were started
-                self._free_since.setdefault(other, next(self._moments))
-        item = _item.get(None)
-        if item is None or item[0] is not self._turns or item[1] is not thread:
-            since = self._free_since.setdefault(thread, next(self._moments))
-            _item.set((self._turns, thread, since))
+            end_call()
 
     def _begin_tick(self, by: LetGo) -> float:
         with self._lock:

@@ -11,7 +11,7 @@ from operator import itemgetter
 QUIET_SECONDS = 0.03  # If a function asks nothing new for so long, it has asked all that it can.
 TICKS = 3  # The quiet time is counted in so many ticks of the oldest call.
 QUICK_SECONDS = 0.003  # A tick, while each call that goes makes room for another one.
-STUCK_SECONDS = 0.5  # If it has not ticked for so long, its thread is blocked, and another one ticks.
+STUCK_SECONDS = 0.5  # If the oldest call has not ticked for so long, another one does.
 LATE_TICKS = 10  # A tick that comes late counts as this part of one.
 
 LetGo = Callable[[], object]
@@ -21,7 +21,7 @@ class Turns:
     """The calls of one run that are held."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[int, LetGo]] = []  # the oldest first
+        self._held: list[tuple[int, LetGo]] = []  # that of the oldest work first
         self._released = 0  # calls that went together the last time, if nothing was asked since
         self._is_queue = False  # whether something was asked each time that calls went
         self._punctual = 0.0  # by when a tick is to end
@@ -36,7 +36,7 @@ class Turns:
         """Holds a call until `let_go` is called.
 
         Args:
-            since: when its thread took it from the queue of a pool; any number that grows.
+            since: when its thread took up the work that it belongs to; larger if it was later.
         """
         insort_right(self._held, (since, let_go), key=itemgetter(0))
         self._ticked = max(self._ticked, now)
@@ -55,10 +55,10 @@ class Turns:
     def tick(self, by: LetGo, now: float) -> list[LetGo]:
         """The calls that may go, after a held call has waited.
 
-        The oldest held call ticks. After some ticks in which nothing was asked, the youngest one goes: in a pool, its
-        thread then takes the next call of the queue. Each time in vain, twice as many go. The oldest is the first whose
-        answer the pool hands on, which would end the queue, so it goes last and alone. On a busy machine ticks are
-        late, and the other threads may be late, too.
+        The call of the oldest work ticks. After some ticks in which nothing was asked, that of the youngest goes: in a
+        pool, its thread then takes up the next work. Each time in vain, twice as many go. The oldest is what the pool
+        is to answer first, and would end it, so it goes last and alone. On a busy machine ticks are late, and the other
+        threads may be late, too.
         """
         is_first = bool(self._held) and by is self._held[0][1]
         if not is_first and now - self._ticked < STUCK_SECONDS:

@@ -346,29 +346,55 @@ class TestThreads:
     def test_a_call_is_as_old_as_the_first_of_its_chain(
         self, server: LocalEndpoints, call: Caller, batch: Batch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The second chain of the pool may have its first answer before the first chain has."""
+        """LangChain runs each step in a copy of the context, and the second chain may have its first answer first."""
         be_patient(monkeypatch)
 
         def work(_: int) -> list[str]:
             context, one_has_asked = contextvars.copy_context(), threading.Event()
 
+            def step(text: str) -> str:
+                return context.copy().run(call.ask, text)
+
             def chain(number: int) -> str:
                 if number == 0:
                     one_has_asked.wait(5)
                 try:
-                    first = call.ask(f"Say {number}")
+                    first = step(f"Say {number}")
                 finally:
                     if number == 1:
                         one_has_asked.set()
-                return call.ask(f"Repeat {number}: {first}")
+                return step(f"Repeat {number}: {first}")
 
             with ThreadPoolExecutor(2) as pool:
-                return list(pool.map(lambda number: context.copy().run(chain, number), range(8)))
+                return list(pool.map(chain, range(8)))
 
         found = dict(batch.map(work, range(1)))
 
         assert len(found[0]) == 8
         assert jobs_made(server) == 2
+
+    def test_the_first_call_may_come_after_others(
+        self, server: LocalEndpoints, call: Caller, batch: Batch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        be_patient(monkeypatch)
+
+        def work(_: int) -> list[str]:
+            context, three_is_taken = contextvars.copy_context(), threading.Event()
+
+            def ask(number: int) -> str:
+                if number == 0:
+                    three_is_taken.wait(5)
+                if number == 3:
+                    three_is_taken.set()
+                return call.ask(f"Say {number}")
+
+            with ThreadPoolExecutor(2) as pool:
+                return list(pool.map(lambda number: context.copy().run(ask, number), range(8)))
+
+        found = dict(batch.map(work, range(1)))
+
+        assert len(found[0]) == 8
+        assert jobs_made(server) == 1
 
     def test_an_answer_that_is_swallowed_still_waits(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
         def work(text: str) -> str:
