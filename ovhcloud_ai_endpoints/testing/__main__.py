@@ -21,7 +21,7 @@ from ovhcloud_ai_endpoints.testing import LocalEndpoints
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Runs a command, and returns its status, as shells give it: 128 and the number of the signal that ended it.
 
-    It gets the signal that asks us to end, once it runs. On Ctrl-C, which a terminal sends to it as well, we wait for it.
+    Once it runs, it gets the signal that asks us to end. On Ctrl-C, which a terminal sends to it as well, we wait.
     """
     process: subprocess.Popen[bytes] | None = None
     is_asked_to_end = False
