@@ -47,6 +47,7 @@ DRIVERS = {  # which alone ask the time, sleep, and know loops and threads
     f"{SERVICE}/_batches/ledger.py",
     f"{SERVICE}/_batches/rounds.py",
     f"{SERVICE}/_batches/run.py",
+    f"{SERVICE}/_batches/workers.py",
     f"{SERVICE}/_model_list/asking.py",
     f"{SERVICE}/_sqlite.py",
     f"{SERVICE}/ray.py",

@@ -1,8 +1,8 @@
 """In which order the threads of pools took up what they work on.
 
-A pool hands its work out in order, and does not say when. A thread took up its work after its last call had ended; its
-first one before it was seen at work. So the order of these is an estimate. What it works on is read from the stack, as
-chains run each step in a copy of the context.
+A driver. A pool hands its work out in order, and does not say when. A thread took up its work after its last call had
+ended; its first one before it was seen at work. So the order of these is an estimate. What it works on is read from
+the stack, as chains run each step in a copy of the context.
 """
 
 import sys
