@@ -3,10 +3,11 @@
 Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -38,7 +39,7 @@ def metered() -> Iterator[Meter]:
         _meter.reset(before)
 
 
-def count_tokens(prompt_tokens: int | None, completion_tokens: int | None = 0) -> None:
-    """Counts an answer, if anyone does; None if the service did not say."""
-    if (meter := _meter.get()) is not None:
-        meter.calls.append((prompt_tokens or 0, completion_tokens or 0))
+def count_tokens(usage: Mapping[str, Any] | None) -> None:
+    """Counts an answer by its usage, if anyone counts; what the service did not say counts nothing."""
+    if (meter := _meter.get()) is not None and usage:
+        meter.calls.append((usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0))

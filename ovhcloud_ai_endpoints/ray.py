@@ -269,7 +269,7 @@ class ApplyFunction:
                 row["output"] = _output(self._function(value))
             except _NoOutputError:
                 raise
-            except Exception as error:
+            except Exception as error:  # whatever a function raises is its row's
                 if isinstance(error, FATAL) and not self._added.has_succeeded:
                     raise
                 row["error"] = error

@@ -189,7 +189,7 @@ class Reply:
             raise InvalidResponseError(
                 "The stream held no answer. Some models send nothing when there is more than one system message."
             )
-        count_tokens((self.usage or {}).get("prompt_tokens"), (self.usage or {}).get("completion_tokens"))
+        count_tokens(self.usage)
         warn_of_empty_answer(self._request.model, self.result(Exchange()))
 
     def interrupted(self, problem: str) -> StreamInterruptedError:

@@ -86,8 +86,7 @@ class ChatRequest:
             InvalidResponseError: the answer is not a chat completion, or is empty.
         """
         answer = read_answer(whole.json_object(), whole.body, whole.exchange, self)
-        usage = answer.usage or {}
-        count_tokens(usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        count_tokens(answer.usage)
         warn_of_empty_answer(self.model, answer)
         return answer
 

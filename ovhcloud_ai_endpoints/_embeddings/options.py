@@ -8,6 +8,7 @@ from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from ovhcloud_ai_endpoints import _lazy
 from ovhcloud_ai_endpoints._catalogue import ids_of
 from ovhcloud_ai_endpoints._catalogue import model as model_facts
+from ovhcloud_ai_endpoints._errors import OVHCloudError
 from ovhcloud_ai_endpoints._http import EMBEDDING_CONCURRENCY
 from ovhcloud_ai_endpoints._options import ConnectionOptions
 from ovhcloud_ai_endpoints._values import EmbeddingUsage
@@ -110,7 +111,7 @@ class EmbeddingOptions(ConnectionOptions):
         instruction: str | None = None,
         start: int | None = None,
         known: Mapping[int, list[float]] | None = None,
-        **more: Any,
+        goes_on: Callable[[OVHCloudError], bool] = lambda _: False,
     ) -> "_run.EmbeddingRun":
         """A run that embeds these texts; `EmbeddingRun` documents the arguments."""
         return _run.EmbeddingRun(
@@ -126,5 +127,5 @@ class EmbeddingOptions(ConnectionOptions):
             truncate=self.truncate,
             start=start,
             known=known,
-            **more,
+            goes_on=goes_on,
         )

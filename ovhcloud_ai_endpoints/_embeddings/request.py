@@ -103,7 +103,7 @@ class EmbeddingRequest:
             InvalidResponseError: it does not hold a vector for each text.
         """
         vectors = read_vectors(whole.json_object(), whole.body, count=self.count)
-        count_tokens(vectors.tokens)
+        count_tokens({"prompt_tokens": vectors.tokens})
         return vectors
 
 

@@ -199,11 +199,11 @@ class EmbeddingRun:
 
     def _split(self, batch: Batch, error: OVHCloudError) -> None:
         is_too_long = isinstance(error, ContextOverflowError | PayloadTooLargeError)
-        self._refusals += 1
-        may_depend = isinstance(error, BadRequestError) and (self.vectors or self._refusals < MOST_REFUSALS)
-        may_be_of_one = is_too_long or (may_depend and self._goes_on(error))
+        goes_on = isinstance(error, BadRequestError) and self._goes_on(error)
         count = len(batch.texts)
         with self._lock:
+            self._refusals += 1
+            may_be_of_one = is_too_long or (goes_on and (self.vectors or self._refusals < MOST_REFUSALS))
             smaller = allowed(error, count, sum(map(_weight, batch.texts))) if count > 1 else None
             if smaller is not None:
                 self._learn(smaller, batch)

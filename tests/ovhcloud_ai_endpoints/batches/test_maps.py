@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from waiting import eventually
 
 from ovhcloud_ai_endpoints import Batch, OVHCloudError, Waiting
 from ovhcloud_ai_endpoints._batches import awaited_rounds
+from ovhcloud_ai_endpoints._batches.workers import working_since
 from ovhcloud_ai_endpoints._http import AsyncClient, Client
 from ovhcloud_ai_endpoints.testing import LocalEndpoints
 
@@ -60,6 +61,13 @@ def _driven(coroutine: Any) -> Any:
     finally:
         coroutine.close()
     raise AssertionError("it waits")
+
+
+def pooled(function: Callable[[int], str], numbers: Iterable[int], workers: int) -> list[str]:
+    """What a function returns for each number, from a pool whose threads have the context of this one."""
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(lambda number: context.copy().run(function, number), numbers))
 
 
 def asking(call: Caller, mapped: Mapped) -> Any:
@@ -309,9 +317,7 @@ class TestThreads:
         be_patient(monkeypatch)
 
         def work(_: int) -> list[str]:
-            context = contextvars.copy_context()
-            with ThreadPoolExecutor(workers) as pool:
-                return list(pool.map(lambda number: context.copy().run(call.ask, f"Say {number}"), range(40)))
+            return pooled(lambda number: call.ask(f"Say {number}"), range(40), workers)
 
         found = dict(batch.map(work, range(1)))
 
@@ -326,7 +332,7 @@ class TestThreads:
         dict(batch.map(call.ask, ["Say 0", "Say 1"]))
 
         def work(_: int) -> list[str]:
-            context, two_is_taken = contextvars.copy_context(), threading.Event()
+            two_is_taken = threading.Event()
 
             def ask(number: int) -> str:
                 if number == 2:
@@ -335,8 +341,7 @@ class TestThreads:
                     two_is_taken.wait(5)
                 return call.ask(f"Say {number}")
 
-            with ThreadPoolExecutor(2) as pool:
-                return list(pool.map(lambda number: context.copy().run(ask, number), range(8)))
+            return pooled(ask, range(8), 2)
 
         found = dict(batch.map(work, range(1)))
 
@@ -350,10 +355,10 @@ class TestThreads:
         be_patient(monkeypatch)
 
         def work(_: int) -> list[str]:
-            context, one_has_asked = contextvars.copy_context(), threading.Event()
+            one_has_asked = threading.Event()
 
             def step(text: str) -> str:
-                return context.copy().run(call.ask, text)
+                return contextvars.copy_context().run(call.ask, text)
 
             def chain(number: int) -> str:
                 if number == 0:
@@ -365,8 +370,7 @@ class TestThreads:
                         one_has_asked.set()
                 return step(f"Repeat {number}: {first}")
 
-            with ThreadPoolExecutor(2) as pool:
-                return list(pool.map(chain, range(8)))
+            return pooled(chain, range(8), 2)
 
         found = dict(batch.map(work, range(1)))
 
@@ -379,7 +383,7 @@ class TestThreads:
         be_patient(monkeypatch)
 
         def work(_: int) -> list[str]:
-            context, three_is_taken = contextvars.copy_context(), threading.Event()
+            three_is_taken = threading.Event()
 
             def ask(number: int) -> str:
                 if number == 0:
@@ -388,13 +392,29 @@ class TestThreads:
                     three_is_taken.set()
                 return call.ask(f"Say {number}")
 
-            with ThreadPoolExecutor(2) as pool:
-                return list(pool.map(lambda number: context.copy().run(ask, number), range(8)))
+            return pooled(ask, range(8), 2)
 
         found = dict(batch.map(work, range(1)))
 
         assert len(found[0]) == 8
         assert jobs_made(server) == 1
+
+    def test_a_thread_whose_call_went_is_free_since_then(self, call: Caller, batch: Batch) -> None:
+        """The next input may find it in a pool of the process."""
+        found: list[int] = []
+        with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as another:
+            pool.submit(working_since).result()
+            before = another.submit(working_since).result()
+
+            def work(text: str) -> str:
+                try:
+                    return pool.submit(contextvars.copy_context().run, call.ask, text).result()
+                finally:
+                    found.append(pool.submit(working_since).result())
+
+            dict(batch.map(work, ["Rome"]))
+
+        assert found[0] > before
 
     def test_an_answer_that_is_swallowed_still_waits(self, server: LocalEndpoints, call: Caller, batch: Batch) -> None:
         def work(text: str) -> str:
