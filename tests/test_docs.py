@@ -17,6 +17,7 @@ from ovhcloud_ai_endpoints._chat.options import ChatOptions
 from ovhcloud_ai_endpoints._embeddings.options import EmbeddingOptions
 
 
+@pytest.mark.timeout(60)  # some import a framework, and each print looks at the files of all modules
 @pytest.mark.parametrize("example", examples("python"), ids=name)
 @pytest.mark.usefixtures("environ")
 def test_example_runs_and_prints_what_it_says(
